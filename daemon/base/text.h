@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* text: bounded strings, human sizes and spans to and from numbers, and the nearest of several words. */
+#pragma once
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Copies with an end, cutting off what does not fit. True: it fitted. */
+bool text_copy(char *to, size_t to_bytes, const char *from);
+
+/* snprintf() that cannot leave the buffer without an end and asserts that the format is valid. True: it fitted. */
+bool text_format(char *to, size_t to_bytes, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* Appends to what is there; true: it fitted. */
+bool text_append(char *to, size_t to_bytes, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* "512", "256K", "1M", "2G", "1T": binary multiples, bytes. -EINVAL: not a size; -ERANGE: more than 2^63 - 1. */
+int text_parse_size(uint64_t *ret_bytes, const char *text);
+
+/* "30s" "15m" "12h" "30d" "2w", microseconds. -EINVAL, -ERANGE as above. */
+int text_parse_span(uint64_t *ret_us, const char *text);
+
+/* "512 B", "4.0 KiB", "1.5 TiB". */
+void text_format_size(char *to, size_t to_bytes, uint64_t bytes);
+
+/* "42 s", "3 min", "2 h 10 min", "5 d 3 h". */
+void text_format_span(char *to, size_t to_bytes, uint64_t span_us);
+
+/*
+ * The one of `words` (ended by NULL) that is nearest to `word` by edit distance (Levenshtein), or NULL where none is
+ * near enough to be a slip: at most a third of its letters, and two at least.
+ */
+const char *text_nearest(const char *word, const char *const *words);

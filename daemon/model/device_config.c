@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A reload replaces configurations while sweeps run on the old ones; counting references keeps each alive for as long
+ * as somebody works by it. Only main counts, so the count needs no lock.
+ */
+#include "model/device_config.h"
+
+#include "base/cleanup.h"
+#include "base/text.h"
+#include "model/names.h"
+
+#include <assert.h>
+#include <errno.h>
+
+static const char *const mode_names[MODE_COUNT] = {
+        [MODE_READ] = "read",
+        [MODE_REFRESH] = "refresh",
+        [MODE_PRESERVE] = "preserve",
+        [MODE_PATTERN] = "pattern",
+};
+
+const char *sweep_mode_name(enum sweep_mode mode) {
+        assert(mode < MODE_COUNT);
+        return mode_names[mode];
+}
+
+int sweep_mode_from_name(enum sweep_mode *ret, const char *name) {
+        int i = names_index(mode_names, MODE_COUNT, name);
+        if (i < 0)
+                return -EINVAL;
+        *ret = (enum sweep_mode)i;
+        return 0;
+}
+
+DEFINE_FREEP(struct device_config, device_config_unref, device_config_unrefp)
+
+int device_config_new(struct device_config **ret, const char *name, const char *path) {
+        CLEANUP(device_config_unrefp)
+        struct device_config *config = calloc(1, sizeof *config);
+        if (!config)
+                return -ENOMEM;
+        config->references = 1;
+        config->path = strdup(path);
+        if (!config->path)
+                return -ENOMEM;
+        text_copy(config->name, sizeof config->name, name);
+        config->mode = MODE_READ;
+        config->block_size_bytes = 512 << 10;
+        config->queue_depth = 16;
+        config->segment_bytes = UINT64_C(1) << 30;
+        config->every_us = UINT64_C(30) * 24 * 3600 * 1000000;
+        *ret = STEAL(config);
+        return 0;
+}
+
+struct device_config *device_config_ref(struct device_config *config) {
+        assert(config->references > 0);
+        config->references++;
+        return config;
+}
+
+struct device_config *device_config_unref(struct device_config *config) {
+        if (!config)
+                return NULL;
+        assert(config->references > 0);
+        if (--config->references > 0)
+                return NULL;
+        free(config->path);
+        free(config->serial);
+        free(config->destroys_data);
+        free(config);
+        return NULL;
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The words for what happens; programs that follow the events switch on them. */
+#include "model/event.h"
+
+#include <assert.h>
+
+static const char *const kind_names[EVENT_COUNT] = {
+        [EVENT_FINDING] = "finding",
+        [EVENT_FINDING_OVER] = "finding_over",
+        [EVENT_SWEEP_STARTED] = "sweep_started",
+        [EVENT_SWEEP_ENDED] = "sweep_ended",
+        [EVENT_REFUSED] = "refused",
+        [EVENT_REFUSAL_OVER] = "refusal_over",
+        [EVENT_DEVICE_MISSING] = "device_missing",
+        [EVENT_DEVICE_BACK] = "device_back",
+        [EVENT_LEDGER] = "ledger",
+        [EVENT_TARGET_ADOPTED] = "target_adopted",
+        [EVENT_DAEMON] = "daemon",
+};
+
+const char *event_kind_name(enum event_kind kind) {
+        assert(kind < EVENT_COUNT);
+        return kind_names[kind];
+}

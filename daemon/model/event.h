@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* event: something that happened and that people are told: in the journal or syslog, and in the ledger. */
+#pragma once
+
+#include "model/device_config.h"
+#include "model/finding.h"
+
+#include <stdint.h>
+
+/* Each kind has a MESSAGE_ID of its own (systemd/sweepd.catalog) and a priority as of syslog(3). */
+enum event_kind {
+        EVENT_FINDING,      /* a fault was found, or grew */
+        EVENT_FINDING_OVER, /* resolved or retired */
+        EVENT_SWEEP_STARTED,
+        EVENT_SWEEP_ENDED,
+        EVENT_REFUSED, /* the interlock said no */
+        EVENT_REFUSAL_OVER,
+        EVENT_DEVICE_MISSING,
+        EVENT_DEVICE_BACK,
+        EVENT_LEDGER,         /* lost, replaced, unavailable, good again */
+        EVENT_TARGET_ADOPTED, /* stamps newer than the ledger */
+        EVENT_DAEMON,         /* started, stopped, configuration read or refused */
+        EVENT_COUNT
+};
+
+const char *event_kind_name(enum event_kind kind);
+
+enum { EVENT_TEXT_BYTES = 768, EVENT_IDENTITY_BYTES = 128 };
+
+struct event {
+        uint64_t id; /* given by main, only grows */
+        enum event_kind kind;
+        int priority; /* LOG_* of syslog(3) */
+        uint64_t at_us;
+        char device[DEVICE_NAME_BYTES]; /* "": of the daemon itself */
+        char text[EVENT_TEXT_BYTES];    /* a whole sentence for people, without the device's name */
+        uint64_t sweep_id;              /* 0: none */
+        bool has_finding;
+        struct finding finding;
+        char serial[EVENT_IDENTITY_BYTES];
+        char slot[EVENT_IDENTITY_BYTES];
+};
