@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * engine: asynchronous I/O on a target (and on an undo journal). A seam: the real one is libaio, the tests' one is
+ * simulated. An engine judges nothing: short and failed completions are handed up as they come.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum engine_op { ENGINE_READ, ENGINE_WRITE, ENGINE_FLUSH };
+
+/* Owned by the engine from engine_submit() until engine_reap() returns it. The buffer must stay where it is. */
+struct engine_io {
+        enum engine_op op;
+        uint32_t length_bytes; /* in whole logical blocks; 0 for a flush */
+        uint64_t offset_bytes;
+        void *buffer;
+        void *owner;           /* the submitter's own, untouched */
+        int64_t result;        /* bytes transferred, or negative errno */
+        uint64_t submitted_us; /* monotonic, set by the engine */
+        uint64_t completed_us;
+};
+
+/* What the device says of itself now. */
+struct engine_look {
+        uint64_t size_bytes;
+        uint64_t diskseq; /* 0: the kernel does not tell */
+        bool read_only;
+        bool gone; /* no longer there, or no longer answering to its name */
+};
+
+struct engine;
+
+struct engine_ops {
+        int (*submit)(struct engine *engine, struct engine_io *const *ios, size_t count);
+        size_t (*reap)(struct engine *engine, struct engine_io **done, size_t max);
+        int (*look)(struct engine *engine, struct engine_look *ret);
+        struct engine *(*free)(struct engine *engine);
+};
+
+/* The head of each implementation. */
+struct engine {
+        const struct engine_ops *ops;
+};
+
+/*
+ * Hands over up to count requests in order, and returns how many were taken (less than count when its depth is
+ * reached; 0 is no error). Negative errno: the first one was refused by the kernel and still belongs to the caller.
+ * May block in the kernel when the device's own queue is full.
+ */
+static inline int engine_submit(struct engine *engine, struct engine_io *const *ios, size_t count) {
+        return engine->ops->submit(engine, ios, count);
+}
+
+/* Up to max completed requests, without waiting. */
+static inline size_t engine_reap(struct engine *engine, struct engine_io **done, size_t max) {
+        return engine->ops->reap(engine, done, max);
+}
+
+/* Asks the device again what it is. Negative errno where even that fails (then it is as good as gone). */
+static inline int engine_look(struct engine *engine, struct engine_look *ret) {
+        return engine->ops->look(engine, ret);
+}
+
+/* Nothing may be in flight. Accepts NULL; returns NULL. */
+static inline struct engine *engine_free(struct engine *engine) {
+        return engine ? engine->ops->free(engine) : NULL;
+}

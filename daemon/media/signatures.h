@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* signatures: what libblkid finds on a device. The signatures themselves are target_signatures() in target.h. */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/*
+ * The UUID of the partition that begins and ends there, from the partition table of its whole disk; "" where it can't
+ * be told. Sectors of 512 bytes, as in sysfs.
+ */
+void signatures_partuuid(char *uuid, size_t uuid_bytes, dev_t disk, uint64_t start_sectors, uint64_t size_sectors);

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * target: the only module that opens a device. It opens, claims, and gathers the facts about it; what follows from the
+ * facts is decided by the interlock. Every function may block for as long as the device does: sweep threads only.
+ */
+#pragma once
+
+#include "model/identity.h"
+#include "model/reason.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct target;
+
+enum {
+        TARGET_OK,
+        TARGET_E_MISSING,       /* no such path, or nothing behind it (ENOENT, ENXIO, ENODEV, ENOMEDIUM) */
+        TARGET_E_BUSY,          /* the exclusive claim was refused: somebody holds it */
+        TARGET_E_NOT_PERMITTED, /* EACCES, EPERM */
+        TARGET_E_READ_ONLY,     /* EROFS: opened for writing */
+        TARGET_E_NOT_BLOCK      /* something else than a block device */
+};
+
+/* One signature (file system, partition table, RAID or volume manager member) found by libblkid. */
+struct signature {
+        char type[32];         /* libblkid's TYPE or PTTYPE: "ext4", "gpt", "linux_raid_member" */
+        bool member;           /* of md, LVM, bcache, ZFS or another stack: libblkid's USAGE is "raid" */
+        uint64_t offset_bytes; /* of its magic string */
+        uint64_t length_bytes;
+};
+
+enum { TARGET_SIGNATURES_MAX = 32 };
+
+/* What is known of an open target. Strings that name others are "" when there are none. */
+struct target_facts {
+        struct identity identity;
+        char path[PATH_MAX]; /* as configured */
+        dev_t device;
+        dev_t disk; /* the whole disk that it lies on; itself for a whole disk */
+        uint64_t size_bytes;
+        uint32_t logical_block_bytes;
+        uint32_t physical_block_bytes;
+        uint64_t diskseq;      /* of the whole disk; 0: the kernel does not tell */
+        unsigned nr_requests;  /* 0: unknown */
+        uint32_t max_io_bytes; /* max_sectors_kb; 0: unknown */
+        bool read_only;
+        bool real; /* a disk (or a partition of one) that has hardware behind it: its serial is asked for */
+        bool zoned;
+        bool thin; /* thin-provisioned: blocks may be missing when they are written */
+        bool iostats;
+        bool write_cache;
+        bool write_cache_known;
+        bool swap;
+        bool holds_state;                          /* the state directory lies on the same disk */
+        bool is_loop, loop_direct_io, loop_sparse; /* sparse: the backing file has holes, or can't be examined */
+        char mounted[PATH_MAX];                    /* one mount point of it, or of a partition on it */
+        char holders[256];                         /* who stacks on it, or on a partition of it: "md0 dm-3" */
+        char slaves[256];                          /* what it stacks on, but for multipath */
+        char twin[256];       /* another present device with the same identity, or another loop over the same file */
+        char partitions[256]; /* of a whole disk that was opened: "sda1 sda2" (their users are in mounted, holders,
+                                 swap) */
+};
+
+struct target_options {
+        const char *path;
+        bool writable;         /* O_RDWR and the exclusive claim; else read-only and none */
+        const char *state_dir; /* for holds_state; loop devices are not looked through */
+};
+
+/*
+ * TARGET_OK, or one of TARGET_E_*, with *reason filled in (rules "missing", "in_use", "not_permitted", "read_only",
+ * "not_block_device"): for TARGET_E_BUSY it names who holds the device where that can be told. Negative errno:
+ * unexpected (EIO on open is one: a device that does not even open).
+ */
+int target_open(struct target **ret, struct reason *reason, const struct target_options *options);
+
+const struct target_facts *target_facts(const struct target *t);
+
+/* O_DIRECT; for the engine alone. */
+int target_fd(const struct target *t);
+
+/*
+ * Finds every signature on the whole target through a second, buffered, read-only descriptor. Returns how many were
+ * found (0: none for certain), -E2BIG for more than max, another negative errno where the answer is not certain.
+ */
+int target_signatures(const struct target *t, struct signature *signatures, size_t max);
+
+/* Size, diskseq and read-only flag as they are now; gone: the path no longer leads to this very device. */
+struct engine_look;
+int target_look(const struct target *t, struct engine_look *ret);
+
+/* Gives the claim back. Accepts NULL; returns NULL. */
+struct target *target_close(struct target *t);
