@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Wall clocks are wrong at times: a board without a battery wakes up in 1970, and a device that was swept in a mistaken
+ * 2099 would not be due for decades. A past that can't be is no past. The other trap is a device that fails at once:
+ * retried without a pause, it would keep the host busy and its log full.
+ */
+#include "plan/schedule.h"
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+
+#include <string.h>
+
+/* "never" is a sum that no clock reaches. */
+static uint64_t later(uint64_t at_us, uint64_t span_us) {
+        uint64_t sum;
+        return __builtin_add_overflow(at_us, span_us, &sum) ? SCHEDULE_NEVER : sum;
+}
+
+static bool believable(uint64_t at_us, uint64_t every_us, uint64_t now_us) {
+        return at_us > 0 && at_us <= later(now_us, every_us);
+}
+
+static uint64_t retry_pause(unsigned failures_in_a_row) {
+        enum { HOURS_MAX = 24, DOUBLINGS_MAX = 5 };
+        unsigned doublings = failures_in_a_row > 0 ? MIN(failures_in_a_row - 1, (unsigned)DOUBLINGS_MAX) : 0;
+        return MIN(1U << doublings, (unsigned)HOURS_MAX) * USEC_PER_HOUR;
+}
+
+uint64_t schedule_next_start(const struct schedule_history *history, uint64_t every_us, uint64_t now_us) {
+        if (every_us == EVERY_NEVER)
+                return SCHEDULE_NEVER;
+        uint64_t from_us = history->last_end == END_FINISHED ? history->last_started_us : history->last_ended_us;
+        if (!believable(from_us, every_us, now_us))
+                return 0;
+        switch (history->last_end) {
+        case END_FINISHED:
+        case END_CANCELLED:
+                return later(from_us, every_us);
+        case END_FAILED:
+                return later(from_us, MIN(retry_pause(history->failures_in_a_row), every_us));
+        default:
+                return 0;
+        }
+}
+
+uint64_t schedule_next_due(const struct schedule_history *history, uint64_t every_us, uint64_t now_us) {
+        if (every_us == EVERY_NEVER)
+                return SCHEDULE_NEVER;
+        uint64_t known[] = {
+                history->last_finished_us,
+                history->last_end == END_FINISHED ? history->last_started_us : 0,
+                history->last_end == END_CANCELLED ? history->last_ended_us : 0,
+        };
+        uint64_t from_us = 0;
+        for (size_t i = 0; i < ELEMENTS(known); i++)
+                if (believable(known[i], every_us, now_us))
+                        from_us = MAX(from_us, known[i]);
+        return from_us ? later(from_us, every_us) : 0;
+}
+
+static bool may_start(
+        const struct schedule_candidate *c, const uint64_t *busy_disks, size_t busy_count, uint64_t now_us) {
+        if (!c->by_hand && (c->next_start_us == SCHEDULE_NEVER || c->next_start_us > now_us))
+                return false;
+        for (size_t i = 0; c->disk != 0 && i < busy_count; i++)
+                if (busy_disks[i] == c->disk)
+                        return false;
+        return true;
+}
+
+static bool goes_before(const struct schedule_candidate *a, const struct schedule_candidate *b) {
+        if (a->by_hand != b->by_hand)
+                return a->by_hand;
+        if (a->next_start_us != b->next_start_us)
+                return a->next_start_us < b->next_start_us;
+        return strcmp(a->name, b->name) < 0;
+}
+
+int schedule_admit(const struct schedule_candidate *candidates, size_t candidate_count, const uint64_t *busy_disks,
+        size_t busy_count, unsigned running, unsigned concurrent_sweeps, uint64_t now_us) {
+        if (concurrent_sweeps > 0 && running >= concurrent_sweeps)
+                return -1;
+        int best = -1;
+        for (size_t i = 0; i < candidate_count; i++)
+                if (may_start(&candidates[i], busy_disks, busy_count, now_us) &&
+                        (best < 0 || goes_before(&candidates[i], &candidates[best])))
+                        best = (int)i;
+        return best;
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* schedule: when a device is due, and which of the due ones may start now. Pure functions: no I/O, no clock. */
+#pragma once
+
+#include "model/device_config.h"
+#include "model/sweep_record.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define SCHEDULE_NEVER UINT64_MAX
+
+/*
+ * What the plan needs to know of a device's past, in wall time. All zero: it was never swept. Times that lie more than
+ * `every` in the future were taken from a clock that was wrong: what they tell is taken for unknown, so that such a
+ * clock can't put a device off for years.
+ */
+struct schedule_history {
+        uint64_t last_started_us;
+        uint64_t last_ended_us;
+        enum sweep_end last_end;
+        unsigned failures_in_a_row; /* sweeps that ended as failed since one finished or was cancelled */
+        uint64_t last_finished_us;  /* when the newest sweep that finished was started; 0: none did */
+};
+
+/*
+ * When the next sweep should start; SCHEDULE_NEVER for every = "never". Never swept, or killed: at once (0). Finished:
+ * `every` after the start of the last one. Cancelled: `every` after its end. Failed: 1 h after its end, doubling to
+ * 24 h with each failure in a row, but not later than `every` after its end.
+ */
+uint64_t schedule_next_start(const struct schedule_history *history, uint64_t every_us, uint64_t now_us);
+
+/*
+ * The deadline: past it the device is overdue. `every` after the start of the last sweep that finished, or after the
+ * end of a cancelled one, whichever is later; 0: none ever did; SCHEDULE_NEVER for every = "never".
+ */
+uint64_t schedule_next_due(const struct schedule_history *history, uint64_t every_us, uint64_t now_us);
+
+struct schedule_candidate {
+        const char *name;
+        uint64_t next_start_us; /* by schedule_next_start(), or 0 for a start by hand */
+        bool by_hand;
+        uint64_t disk; /* the whole disk that it was last seen on; 0: unknown, conflicts with nothing */
+};
+
+/*
+ * The index of the candidate that may start now, or -1. None starts while `running` has reached `concurrent_sweeps`
+ * (0: no limit), nor on a disk in busy_disks. By hand before due, then the most overdue, then by name.
+ */
+int schedule_admit(const struct schedule_candidate *candidates, size_t candidate_count, const uint64_t *busy_disks,
+        size_t busy_count, unsigned running, unsigned concurrent_sweeps, uint64_t now_us);

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* settings: configuration text to checked, immutable records (design 11). The only user of libconfig. */
+#pragma once
+
+#include "model/device_config.h"
+
+#include <limits.h>
+#include <sched.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+struct settings {
+        char state_dir[PATH_MAX];
+        char control_socket[PATH_MAX];
+        unsigned workers;           /* 0: verify inline */
+        cpu_set_t cpus;             /* never empty */
+        char cpus_text[256];        /* as given, or the daemon's own affinity: for messages */
+        unsigned concurrent_sweeps; /* 0: no limit */
+        size_t device_count;
+        struct device_config **devices;
+};
+
+struct settings_error {
+        char file[PATH_MAX];
+        int line;       /* 0: of the file as a whole */
+        char text[512]; /* what is wrong, and what to do: without file and line */
+};
+
+/* What the defaults depend on. */
+struct settings_surroundings {
+        const char *state_directory; /* $STATE_DIRECTORY, or NULL */
+        cpu_set_t cpus;              /* that the daemon may run on */
+};
+
+enum { SETTINGS_OK, SETTINGS_E_INVALID };
+
+/* SETTINGS_E_INVALID: *error says what, where and what to do. Negative errno: -ENOMEM. */
+int settings_load(struct settings **ret, struct settings_error *error, const char *file,
+        const struct settings_surroundings *surroundings);
+
+/* The device of this name, or NULL. */
+struct device_config *settings_device(const struct settings *s, const char *name);
+
+/* The name of a device that is nearest to what was typed, or NULL. */
+const char *settings_nearest_device(const struct settings *s, const char *name);
+
+/* Accepts NULL; returns NULL. */
+struct settings *settings_free(struct settings *s);
