@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * finding_book: the life of a finding. Turns the faults that sweeps report into findings with ids, raises the count of
+ * those that are seen again, and resolves those that a later pass reached and did not see. Holds the open and
+ * acknowledged ones in memory. Main's alone; no I/O.
+ */
+#pragma once
+
+#include "model/finding.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct finding_book;
+
+/* first_id: the next id to give. -ENOMEM. */
+int finding_book_new(struct finding_book **ret, uint64_t first_id);
+
+/* Accepts NULL; returns NULL. */
+struct finding_book *finding_book_free(struct finding_book *book);
+
+/* Takes in (copies) an open or acknowledged finding from the ledger. -ENOMEM. */
+int finding_book_load(struct finding_book *book, const struct finding *finding);
+
+/*
+ * A fault as its sweep reports it: `seen` has device, target_row, sweep_id, place, fault, persistence, text, detail,
+ * sample and last_seen_us. serial: the sweep's own number of the run, so that a run that grows stays one finding.
+ * The finding that it became is returned (borrowed, valid until the next call); *is_new tells whether it is to be
+ * announced: a new one, or one that grew beyond the place it had. Seen by another sweep before, with the same device,
+ * target and fault, at an overlapping or touching place: the same finding, count + 1 (once a sweep and run), place the
+ * hull of both, state as it was. NULL: -ENOMEM.
+ */
+const struct finding *finding_book_report(
+        struct finding_book *book, const struct finding *seen, uint64_t serial, bool *is_new);
+
+/*
+ * A sweep ended: every open or acknowledged finding of this device and target whose place lies wholly in `reached` and
+ * that this sweep did not report is over (resolved). Calls `over` for each, then drops it. Returns how many.
+ */
+typedef void (*finding_over_fn)(void *userdata, const struct finding *finding);
+size_t finding_book_resolve(struct finding_book *book, const char *device, uint64_t target_row, uint64_t sweep_id,
+        const struct extent *reached, size_t reached_count, uint64_t now_us, finding_over_fn over, void *userdata);
+
+/* Retires what belongs to the device but not to this target (0: all of the device's). Returns how many. */
+size_t finding_book_retire(struct finding_book *book, const char *device, uint64_t except_target_row, uint64_t now_us,
+        finding_over_fn over, void *userdata);
+
+/* The first with a higher id, of the device ("" or NULL: of any); NULL: none. By id upwards. */
+const struct finding *finding_book_after(const struct finding_book *book, const char *device, uint64_t id);
+
+const struct finding *finding_book_get(const struct finding_book *book, uint64_t id);
+
+struct finding_counts {
+        uint64_t open, acknowledged;
+        uint64_t open_faults; /* open, and not a mere warning (slow): what makes a verdict faulty */
+};
+struct finding_counts finding_book_counts(const struct finding_book *book, const char *device);
+
+/* The next id that would be given. */
+uint64_t finding_book_next_id(const struct finding_book *book);

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ledger: what must survive: targets, stamped ranges, sweeps, findings, events. A thread of its own, the only user of
+ * SQLite, and the only one that may block on the state disk. Requests go in and come back by queues, in order; whoever
+ * sends one keeps nothing of it until it returns. A request that returns with status 0 is durable (WAL,
+ * synchronous=FULL): power may fail.
+ */
+#pragma once
+
+#include "model/event.h"
+#include "model/finding.h"
+#include "model/identity.h"
+#include "model/sweep_record.h"
+#include "model/target_record.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct ledger;
+struct queue;
+
+enum ledger_state { LEDGER_GOOD, LEDGER_UNAVAILABLE, LEDGER_REPLACED };
+
+const char *ledger_state_name(enum ledger_state state);
+
+enum ledger_op {
+        LEDGER_LOAD,          /* the first answer, not asked for: what the daemon starts from; may be asked again */
+        LEDGER_IDENTIFY,      /* key, size -> target: finds or creates the target, returns its record */
+        LEDGER_SWEEP_STARTED, /* sweep */
+        LEDGER_STAMP,         /* target_row, mark: target id and generation become known, before the first write */
+        LEDGER_MARK,          /* target_row, mark, sweep (id and byte counts; id 0: none), at_us: settles one stretch,
+                                 announces the next, is the sweep's checkpoint. A mark that is all zero: that alone */
+        LEDGER_FORGET,        /* target_row: its ranges are gone: retention unknown */
+        LEDGER_SWEEP_ENDED,   /* sweep */
+        LEDGER_FINDING,       /* finding: inserts or replaces by id */
+        LEDGER_EVENT,         /* event */
+        LEDGER_LIST_FINDINGS, /* page_after, page_device, page_all -> findings, newest last */
+        LEDGER_LIST_SWEEPS,   /* page_after, page_device -> sweeps, newest last; page_newest: the last page_max */
+        LEDGER_GET_FINDING,   /* page_after = id -> findings[0], or page_count = 0 */
+        LEDGER_GET_SWEEP      /* page_after = id -> sweeps[0], or page_count = 0 */
+};
+
+/*
+ * The durable promise before a write. `settled` (may be empty) now holds this generation alone, flushed; `ahead` (may
+ * be empty) is about to be written and may from now on hold any of what it held and this generation.
+ */
+struct ledger_mark {
+        uint64_t target_id;
+        uint64_t generation;
+        uint64_t nonce;
+        uint64_t started_us; /* of the sweep, as in its stamps: stored with each range */
+        struct extent settled;
+        struct extent ahead;
+};
+
+/* The past of one configured device, as the plan wants it. */
+struct ledger_device {
+        char device[DEVICE_NAME_BYTES];
+        struct sweep_record last;  /* the newest sweep; one that was running when the daemon died is closed as killed */
+        uint64_t last_verified_us; /* started_us of the newest finished sweep with assurance verified; 0: never */
+        uint64_t last_checked_us;  /* of the newest finished sweep of any assurance; 0: never */
+        uint64_t findings_resolved; /* resolved and retired */
+        uint64_t bytes_written;     /* by all sweeps of this device */
+        unsigned failures_in_a_row;
+};
+
+/* State and text are set in every answer: how the ledger was at this request. It may be replaced while we run. */
+struct ledger_load {
+        enum ledger_state state;
+        char text[512]; /* where state is not good: what happened, and where the old file is kept */
+        uint64_t next_sweep_id, next_finding_id, next_event_id;
+        size_t device_count;
+        struct ledger_device *devices; /* by name */
+        size_t finding_count;
+        struct finding *findings; /* open and acknowledged, by id */
+};
+
+enum { LEDGER_PAGE = 256 };
+
+struct ledger_request {
+        enum ledger_op op;
+        void *tag;       /* the sender's own, untouched */
+        uint64_t number; /* likewise */
+
+        /* what goes in */
+        char key[IDENTITY_KEY_BYTES];
+        uint64_t size_bytes;
+        uint64_t at_us;
+        uint64_t target_row;
+        struct ledger_mark mark;
+        struct sweep_record sweep;
+        struct finding finding;
+        struct event event;
+        uint64_t page_after;
+        bool page_newest;
+        char page_device[DEVICE_NAME_BYTES]; /* "": of all */
+        bool page_all;
+        size_t page_max; /* 1 to LEDGER_PAGE */
+
+        /* what comes back */
+        int status;     /* 0, or negative errno: nothing of it was stored */
+        char text[512]; /* of the failure, for people */
+        struct target_record *target;
+        struct ledger_load load;
+        size_t page_count;
+        struct finding *findings;
+        struct sweep_record *sweeps;
+};
+
+/* Zeroed. -ENOMEM. */
+int ledger_request_new(struct ledger_request **ret, enum ledger_op op);
+
+/* With all that came back. Accepts NULL; returns NULL. */
+struct ledger_request *ledger_request_free(struct ledger_request *request);
+
+/*
+ * Starts the thread, which opens (or creates, or sets aside and creates anew) directory/ledger.db and sends the answer
+ * LEDGER_LOAD into `answers` (borrowed; must have room for `capacity` requests and that one). -ENOMEM, -EAGAIN.
+ */
+int ledger_new(struct ledger **ret, const char *directory, size_t capacity, struct queue *answers);
+
+/* Ownership of the request moves. False: the queue is full, nothing was taken. */
+bool ledger_send(struct ledger *ledger, struct ledger_request *request);
+
+/*
+ * Lets the thread finish what was sent, ends and joins it. timeout_us: gives up joining a thread that is stuck in the
+ * kernel (then it is left behind, and the return is -ETIMEDOUT; the process is about to end). Accepts NULL.
+ */
+int ledger_free(struct ledger *ledger, uint64_t timeout_us);

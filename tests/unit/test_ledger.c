@@ -1,0 +1,929 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The ledger through its queues: what was acknowledged is there afterwards, whatever happened in between: a kill, a
+ * damaged file, a full disk. Each test has a directory of its own.
+ */
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/queue.h"
+#include "base/text.h"
+#include "report/ledger.h"
+#include "suite.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+
+enum { CAPACITY = 256, KILLS = 50, DAMAGES = 60 };
+
+#define KEY      "wwn:0x5000c500a1b2c3d4"
+#define FOREVER  (60 * USEC_PER_SEC)
+#define PAST_TRY (1100 * USEC_PER_MSEC) /* opening is tried once a second */
+
+static char directory[64];
+static struct queue *answers;
+static struct ledger *ledger;
+
+static void sleep_us(uint64_t us) {
+        struct timespec t = { (time_t)(us / USEC_PER_SEC), (long)(us % USEC_PER_SEC * 1000) };
+        nanosleep(&t, NULL);
+}
+
+static void in_directory(char *path, size_t path_bytes, const char *name) {
+        text_format(path, path_bytes, "%s/%s", directory, name);
+}
+
+static void remove_directory(void) {
+        DIR *d = opendir(directory);
+        for (struct dirent *e; d && (e = readdir(d));)
+                unlinkat(dirfd(d), e->d_name, 0);
+        if (d)
+                closedir(d);
+        rmdir(directory);
+}
+
+static void setup(void) {
+        text_format(directory, sizeof directory, "/tmp/sweepd-ledger-XXXXXX");
+        ck_assert_ptr_nonnull(mkdtemp(directory));
+        ck_assert_int_eq(queue_new(&answers, CAPACITY + 1, -1), 0);
+        ledger = NULL;
+}
+
+static void close_ledger(void) {
+        ck_assert_int_eq(ledger_free(ledger, FOREVER), 0);
+        ledger = NULL;
+}
+
+static void teardown(void) {
+        close_ledger();
+        void *item;
+        while (queue_try_pop(answers, &item, 1) > 0)
+                ledger_request_free(item);
+        queue_free(answers);
+        remove_directory();
+}
+
+static struct ledger_request *receive(void) {
+        void *item = NULL;
+        ck_assert_uint_eq(queue_pop(answers, &item, 1), 1);
+        return item;
+}
+
+static struct ledger_request *open_ledger(void) {
+        ck_assert_int_eq(ledger_new(&ledger, directory, CAPACITY, answers), 0);
+        struct ledger_request *load = receive();
+        ck_assert_int_eq(load->op, LEDGER_LOAD);
+        return load;
+}
+
+static void open_quietly(void) {
+        struct ledger_request *load = open_ledger();
+        ck_assert_msg(load->status == 0, "%s", load->text);
+        ledger_request_free(load);
+}
+
+static struct ledger_request *make(enum ledger_op op) {
+        struct ledger_request *request;
+        ck_assert_int_eq(ledger_request_new(&request, op), 0);
+        request->at_us = 1000;
+        return request;
+}
+
+static struct ledger_request *call(struct ledger_request *request) {
+        ck_assert(ledger_send(ledger, request));
+        struct ledger_request *answer = receive();
+        ck_assert_ptr_eq(answer, request);
+        return answer;
+}
+
+/* The status alone. */
+static int call_status(struct ledger_request *request) {
+        int status = call(request)->status;
+        ledger_request_free(request);
+        return status;
+}
+
+static struct ledger_request *identify(const char *key) {
+        struct ledger_request *request = make(LEDGER_IDENTIFY);
+        text_copy(request->key, sizeof request->key, key);
+        request->size_bytes = 1 << 30;
+        call(request);
+        ck_assert_msg(request->status == 0, "%s", request->text);
+        return request;
+}
+
+static uint64_t row_of(const char *key) {
+        struct ledger_request *request = identify(key);
+        uint64_t row = request->target->row;
+        ledger_request_free(request);
+        return row;
+}
+
+static struct ledger_request *sweep_request(enum ledger_op op, uint64_t id, const char *device) {
+        struct ledger_request *request = make(op);
+        request->sweep = (struct sweep_record){
+                .id = id, .target_row = 1, .mode = MODE_PATTERN, .started_us = 100 * id
+        };
+        text_copy(request->sweep.device, sizeof request->sweep.device, device);
+        if (op == LEDGER_SWEEP_ENDED) {
+                request->sweep.ended_us = 100 * id + 50;
+                request->sweep.end = END_FINISHED;
+                request->sweep.verdict = VERDICT_CLEAN;
+                request->sweep.assurance = ASSURANCE_VERIFIED;
+        }
+        return request;
+}
+
+static struct ledger_request *finding_request(uint64_t id, const char *device) {
+        struct ledger_request *request = make(LEDGER_FINDING);
+        struct finding *f = &request->finding;
+        f->id = id;
+        f->sweep_id = 1;
+        f->target_row = UINT64_MAX - id;
+        f->place = (struct extent){ 4096 * id, 4096 };
+        f->fault = (enum fault)(id % FAULT_COUNT);
+        f->persistence = (enum persistence)(id % PERSISTENCE_COUNT);
+        f->count = 3 * id;
+        f->sample.length_bytes = FINDING_SAMPLE_BYTES;
+        memset(f->sample.expected, 0xa5, sizeof f->sample.expected);
+        memset(f->sample.found, (int)(id % 251), sizeof f->sample.found);
+        text_copy(f->device, sizeof f->device, device);
+        text_format(f->text, sizeof f->text, "unit %" PRIu64, id);
+        detail_set(&f->detail, "bits", "%" PRIu64, id);
+        return request;
+}
+
+static struct ledger_request *mark_request(
+        uint64_t row, uint64_t generation, struct extent settled, struct extent ahead) {
+        struct ledger_request *request = make(LEDGER_MARK);
+        request->target_row = row;
+        request->mark = (struct ledger_mark){ 77, generation, UINT64_MAX - generation, 5000, settled, ahead };
+        return request;
+}
+
+static void stamp(uint64_t row, uint64_t generation) {
+        struct ledger_request *request = make(LEDGER_STAMP);
+        request->target_row = row;
+        request->mark = (struct ledger_mark){ .target_id = 77, .generation = generation };
+        ck_assert_int_eq(call_status(request), 0);
+}
+
+static size_t count_files(const char *prefix) {
+        size_t n = 0;
+        DIR *d = opendir(directory);
+        ck_assert_ptr_nonnull(d);
+        for (struct dirent *e; (e = readdir(d));)
+                n += strncmp(e->d_name, prefix, strlen(prefix)) == 0;
+        closedir(d);
+        return n;
+}
+
+static size_t read_file(const char *name, uint8_t *to, size_t to_bytes) {
+        char path[PATH_MAX];
+        in_directory(path, sizeof path, name);
+        CLEANUP_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+        ssize_t n = fd < 0 ? 0 : pread(fd, to, to_bytes, 0);
+        return n > 0 ? (size_t)n : 0;
+}
+
+static void overwrite(uint64_t offset, const void *bytes, size_t count) {
+        char path[PATH_MAX];
+        in_directory(path, sizeof path, "ledger.db");
+        CLEANUP_CLOSE int fd = open(path, O_WRONLY | O_CLOEXEC);
+        ck_assert_int_eq(pwrite(fd, bytes, count, (off_t)offset), (ssize_t)count);
+}
+
+/* What is kept. */
+
+START_TEST(a_new_ledger_starts_from_one_and_is_its_owners_alone) {
+        struct ledger_request *load = open_ledger();
+        ck_assert_int_eq(load->status, 0);
+        ck_assert_int_eq(load->load.state, LEDGER_GOOD);
+        ck_assert_uint_eq(load->load.next_sweep_id, 1);
+        ck_assert_uint_eq(load->load.next_finding_id, 1);
+        ck_assert_uint_eq(load->load.next_event_id, 1);
+        ledger_request_free(load);
+        char path[PATH_MAX];
+        in_directory(path, sizeof path, "ledger.db");
+        struct stat status;
+        ck_assert_int_eq(stat(path, &status), 0);
+        ck_assert_uint_eq(status.st_mode & 0777, 0600);
+}
+END_TEST
+
+START_TEST(a_finding_comes_back_as_it_was) {
+        open_quietly();
+        ck_assert_int_eq(call_status(finding_request(7, "sda")), 0);
+        close_ledger();
+        struct ledger_request *load = open_ledger(), *sent = finding_request(7, "sda");
+        ck_assert_uint_eq(load->load.finding_count, 1);
+        const struct finding *a = &sent->finding, *b = &load->load.findings[0];
+        ck_assert_mem_eq(a, b, sizeof *a);
+        ck_assert_uint_eq(load->load.next_finding_id, 8);
+        ledger_request_free(sent);
+        ledger_request_free(load);
+}
+END_TEST
+
+START_TEST(a_finding_is_replaced_by_its_id_and_leaves_the_load_when_it_is_over) {
+        open_quietly();
+        ck_assert_int_eq(call_status(finding_request(1, "sda")), 0);
+        ck_assert_int_eq(call_status(finding_request(2, "sda")), 0);
+        struct ledger_request *request = finding_request(1, "sda");
+        request->finding.state = FINDING_RESOLVED;
+        ck_assert_int_eq(call_status(request), 0);
+        close_ledger();
+        struct ledger_request *load = open_ledger();
+        ck_assert_uint_eq(load->load.finding_count, 1);
+        ck_assert_uint_eq(load->load.findings[0].id, 2);
+        ck_assert_uint_eq(load->load.device_count, 1);
+        ck_assert_uint_eq(load->load.devices[0].findings_resolved, 1);
+        ledger_request_free(load);
+        request = make(LEDGER_GET_FINDING);
+        request->page_after = 1;
+        call(request);
+        ck_assert_uint_eq(request->page_count, 1);
+        ck_assert_int_eq(request->findings[0].state, FINDING_RESOLVED);
+        ledger_request_free(request);
+        request = make(LEDGER_GET_FINDING);
+        request->page_after = 99;
+        call(request);
+        ck_assert_int_eq(request->status, 0);
+        ck_assert_uint_eq(request->page_count, 0);
+        ledger_request_free(request);
+}
+END_TEST
+
+START_TEST(pages_of_findings_go_upwards_and_know_device_and_state) {
+        open_quietly();
+        for (uint64_t id = 1; id <= 20; id++) {
+                struct ledger_request *request = finding_request(id, id % 2 ? "sda" : "sdb");
+                request->finding.state = id <= 10 ? FINDING_RETIRED : FINDING_ACKNOWLEDGED;
+                ck_assert_int_eq(call_status(request), 0);
+        }
+        struct ledger_request *request = make(LEDGER_LIST_FINDINGS);
+        request->page_after = 3;
+        request->page_max = 4;
+        request->page_all = true;
+        text_copy(request->page_device, sizeof request->page_device, "sda");
+        call(request);
+        ck_assert_uint_eq(request->page_count, 4);
+        for (size_t i = 0; i < 4; i++)
+                ck_assert_uint_eq(request->findings[i].id, 5 + 2 * i);
+        ledger_request_free(request);
+        request = make(LEDGER_LIST_FINDINGS);
+        request->page_max = LEDGER_PAGE;
+        call(request);
+        ck_assert_uint_eq(request->page_count, 10);
+        ck_assert_uint_eq(request->findings[0].id, 11);
+        ledger_request_free(request);
+}
+END_TEST
+
+START_TEST(pages_of_sweeps_hold_the_newest_in_their_order) {
+        open_quietly();
+        for (uint64_t id = 1; id <= 9; id++)
+                ck_assert_int_eq(call_status(sweep_request(LEDGER_SWEEP_ENDED, id, id % 3 ? "sda" : "sdb")), 0);
+        struct ledger_request *request = make(LEDGER_LIST_SWEEPS);
+        request->page_max = 2;
+        request->page_newest = true;
+        call(request);
+        ck_assert_uint_eq(request->page_count, 2);
+        ck_assert_uint_eq(request->sweeps[0].id, 8);
+        ck_assert_uint_eq(request->sweeps[1].id, 9);
+        ledger_request_free(request);
+        request = make(LEDGER_LIST_SWEEPS);
+        request->page_max = 2;
+        request->page_after = 2;
+        text_copy(request->page_device, sizeof request->page_device, "sdb");
+        call(request);
+        ck_assert_uint_eq(request->page_count, 2);
+        ck_assert_uint_eq(request->sweeps[0].id, 3);
+        ck_assert_uint_eq(request->sweeps[1].id, 6);
+        ledger_request_free(request);
+        request = make(LEDGER_LIST_SWEEPS);
+        ck_assert_int_eq(call_status(request), -EINVAL); /* a page of none */
+        request = make(LEDGER_GET_SWEEP);
+        request->page_after = 4;
+        call(request);
+        ck_assert_uint_eq(request->page_count, 1);
+        ck_assert_int_eq(request->sweeps[0].mode, MODE_PATTERN);
+        ck_assert_int_eq(request->sweeps[0].assurance, ASSURANCE_VERIFIED);
+        ledger_request_free(request);
+}
+END_TEST
+
+START_TEST(a_target_keeps_its_id_generation_and_ranges) {
+        open_quietly();
+        uint64_t row = row_of(KEY);
+        ck_assert_uint_ne(row, row_of("other"));
+        stamp(row, 3);
+        ck_assert_int_eq(
+                call_status(mark_request(row, 3, (struct extent){ 0, 4096 }, (struct extent){ 4096, 4096 })), 0);
+        ck_assert_int_eq(
+                call_status(mark_request(row, 3, (struct extent){ 4096, 4096 }, (struct extent){ 8192, 4096 })), 0);
+        close_ledger();
+        open_quietly();
+        struct ledger_request *request = identify(KEY);
+        const struct target_record *t = request->target;
+        ck_assert_uint_eq(t->row, row);
+        ck_assert_uint_eq(t->target_id, 77);
+        ck_assert_uint_eq(t->last_generation, 3);
+        ck_assert_uint_eq(t->range_count, 2);
+        ck_assert_uint_eq(t->ranges[0].extent.length_bytes, 8192);
+        ck_assert_uint_eq(t->ranges[0].nonce, UINT64_MAX - 3);
+        ck_assert_uint_eq(t->ranges[0].started_us, 5000);
+        ck_assert(t->ranges[0].settled);
+        ck_assert(!t->ranges[1].settled);
+        ledger_request_free(request);
+        request = make(LEDGER_FORGET);
+        request->target_row = row;
+        ck_assert_int_eq(call_status(request), 0);
+        request = identify(KEY);
+        ck_assert_uint_eq(request->target->range_count, 0);
+        ck_assert_uint_eq(request->target->last_generation, 3);
+        ledger_request_free(request);
+}
+END_TEST
+
+START_TEST(a_mark_that_can_not_be_true_is_refused_and_changes_nothing) {
+        open_quietly();
+        uint64_t row = row_of(KEY);
+        stamp(row, 5);
+        struct extent e = { 0, 4096 }, none = { 0, 0 };
+        ck_assert_int_eq(call_status(mark_request(row, 4, e, none)), -EINVAL);
+        ck_assert_int_eq(call_status(mark_request(row + 9, 5, e, none)), -ENOENT);
+        ck_assert_int_eq(call_status(mark_request(row, 5, (struct extent){ INT64_MAX, 1 }, none)), -EINVAL);
+        struct ledger_request *request = mark_request(row, 5, e, none);
+        request->mark.target_id = 78;
+        ck_assert_int_eq(call_status(request), -EINVAL);
+        request = mark_request(row, 5, e, none);
+        request->sweep.id = 12; /* not known */
+        call(request);
+        ck_assert_int_eq(request->status, -ENOENT);
+        ck_assert_ptr_nonnull(strstr(request->text, "no such sweep"));
+        ck_assert_int_eq(request->load.state, LEDGER_GOOD);
+        ledger_request_free(request);
+        request = identify(KEY);
+        ck_assert_uint_eq(request->target->range_count, 0);
+        ck_assert_uint_eq(request->target->last_generation, 5);
+        ledger_request_free(request);
+}
+END_TEST
+
+START_TEST(what_a_sweep_wrote_is_counted_once) {
+        open_quietly();
+        uint64_t row = row_of(KEY);
+        stamp(row, 1);
+        ck_assert_int_eq(call_status(sweep_request(LEDGER_SWEEP_STARTED, 1, "sda")), 0);
+        for (uint64_t i = 1; i <= 3; i++) {
+                struct ledger_request *request = mark_request(
+                        row, 1, (struct extent){ 0, 4096 * i }, (struct extent){ 0 });
+                request->sweep.id = 1;
+                request->sweep.bytes.written = 4096 * i;
+                ck_assert_int_eq(call_status(request), 0);
+        }
+        for (int i = 0; i < 2; i++) { /* an answer that got lost is asked for again */
+                struct ledger_request *request = sweep_request(LEDGER_SWEEP_ENDED, 1, "sda");
+                request->sweep.target_row = row;
+                request->sweep.bytes.written = 16384;
+                ck_assert_int_eq(call_status(request), 0);
+        }
+        struct ledger_request *request = identify(KEY);
+        ck_assert_uint_eq(request->target->bytes_written, 16384);
+        ledger_request_free(request);
+}
+END_TEST
+
+START_TEST(a_sweep_without_an_end_was_killed_when_it_was_last_heard_of) {
+        open_quietly();
+        uint64_t row = row_of(KEY);
+        stamp(row, 4);
+        ck_assert_int_eq(call_status(sweep_request(LEDGER_SWEEP_STARTED, 1, "sda")), 0);
+        ck_assert_int_eq(call_status(sweep_request(LEDGER_SWEEP_STARTED, 2, "sdb")), 0);
+        struct ledger_request *request = mark_request(row, 4, (struct extent){ 0, 4096 }, (struct extent){ 0 });
+        request->sweep.id = 1;
+        request->sweep.bytes.written = 4096;
+        request->at_us = 5100;
+        ck_assert_int_eq(call_status(request), 0);
+        request = make(LEDGER_MARK); /* of a sweep that only reads */
+        request->sweep.id = 2;
+        request->at_us = 777;
+        ck_assert_int_eq(call_status(request), 0);
+        ck_assert_int_eq(call_status(sweep_request(LEDGER_SWEEP_STARTED, 3, "sdc")), 0);
+        request = finding_request(3, "sdc"); /* a bit_flip: faulty goes before incomplete */
+        request->finding.sweep_id = 3;
+        ck_assert_int_eq(call_status(request), 0);
+        close_ledger();
+
+        struct ledger_request *load = open_ledger();
+        ck_assert_uint_eq(load->load.device_count, 3);
+        static const uint64_t ends[] = { 5100, 777, 300 };
+        for (size_t i = 0; i < 3; i++) {
+                const struct sweep_record *last = &load->load.devices[i].last;
+                ck_assert_uint_eq(last->ended_us, ends[i]);
+                ck_assert_int_eq(last->end, END_KILLED);
+                ck_assert_int_eq(last->verdict, i == 2 ? VERDICT_FAULTY : VERDICT_INCOMPLETE);
+                ck_assert_str_eq(last->reason.rule, "killed");
+        }
+        ck_assert_uint_eq(load->load.devices[0].last.generation, 4);
+        ck_assert_uint_eq(load->load.devices[0].last.bytes.written, 4096);
+        ck_assert_uint_eq(load->load.devices[0].bytes_written, 4096);
+        ck_assert_uint_eq(load->load.next_sweep_id, 4);
+        ledger_request_free(load);
+
+        /* One that runs now is left alone when the load is asked again. */
+        ck_assert_int_eq(call_status(sweep_request(LEDGER_SWEEP_STARTED, 4, "sda")), 0);
+        load = call(make(LEDGER_LOAD));
+        ck_assert_uint_eq(load->load.devices[0].last.id, 4);
+        ck_assert_int_eq(load->load.devices[0].last.end, END_NONE);
+        ledger_request_free(load);
+}
+END_TEST
+
+START_TEST(the_past_of_a_device_is_what_the_plan_wants) {
+        open_quietly();
+        static const enum sweep_end ends[] = { END_FINISHED, END_FINISHED, END_FAILED, END_CANCELLED, END_FAILED,
+                END_FAILED };
+        for (size_t i = 0; i < ELEMENTS(ends); i++) {
+                struct ledger_request *request = sweep_request(LEDGER_SWEEP_ENDED, i + 1, "sda");
+                request->sweep.end = ends[i];
+                request->sweep.assurance = i == 0 ? ASSURANCE_VERIFIED : i == 1 ? ASSURANCE_READABLE : ASSURANCE_NONE;
+                request->sweep.bytes.written = 10;
+                ck_assert_int_eq(call_status(request), 0);
+        }
+        close_ledger();
+        struct ledger_request *load = open_ledger();
+        ck_assert_uint_eq(load->load.device_count, 1);
+        const struct ledger_device *d = &load->load.devices[0];
+        ck_assert_str_eq(d->device, "sda");
+        ck_assert_uint_eq(d->last.id, 6);
+        ck_assert_uint_eq(d->last_verified_us, 100);
+        ck_assert_uint_eq(d->last_checked_us, 200);
+        ck_assert_uint_eq(d->failures_in_a_row, 2);
+        ck_assert_uint_eq(d->bytes_written, 60);
+        ledger_request_free(load);
+}
+END_TEST
+
+START_TEST(answers_keep_the_order_of_requests_and_one_refusal_harms_no_other) {
+        open_quietly();
+        for (uint64_t id = 0; id < 200; id++) {
+                struct ledger_request *request = finding_request(id, "sda"); /* 0 is refused */
+                if (id % 50 == 7) {
+                        ledger_request_free(request);
+                        request = make(LEDGER_FORGET); /* of no target: refused */
+                }
+                request->number = id;
+                ck_assert(ledger_send(ledger, request));
+        }
+        for (uint64_t id = 0; id < 200; id++) {
+                struct ledger_request *answer = receive();
+                ck_assert_uint_eq(answer->number, id);
+                ck_assert_int_eq(answer->status, id == 0 ? -EINVAL : id % 50 == 7 ? -ENOENT : 0);
+                ledger_request_free(answer);
+        }
+        struct ledger_request *load = call(make(LEDGER_LOAD));
+        ck_assert_uint_eq(load->load.finding_count, 195);
+        ledger_request_free(load);
+}
+END_TEST
+
+START_TEST(what_was_sent_before_the_end_is_stored) {
+        open_quietly();
+        for (uint64_t id = 1; id <= 100; id++)
+                ck_assert(ledger_send(ledger, finding_request(id, "sda")));
+        close_ledger();
+        struct ledger_request *answer;
+        for (uint64_t id = 1; id <= 100; id++) {
+                answer = receive();
+                ck_assert_int_eq(answer->status, 0);
+                ledger_request_free(answer);
+        }
+        answer = open_ledger();
+        ck_assert_uint_eq(answer->load.finding_count, 100);
+        ledger_request_free(answer);
+}
+END_TEST
+
+START_TEST(events_get_numbers_that_only_grow) {
+        open_quietly();
+        struct ledger_request *request = make(LEDGER_EVENT);
+        request->event = (struct event){ .id = 41, .kind = EVENT_DAEMON, .priority = 6, .at_us = 5 };
+        text_copy(request->event.text, sizeof request->event.text, "started");
+        ck_assert_int_eq(call_status(request), 0);
+        close_ledger();
+        struct ledger_request *load = open_ledger();
+        ck_assert_uint_eq(load->load.next_event_id, 42);
+        ledger_request_free(load);
+}
+END_TEST
+
+/* Kills. */
+
+struct progress_note {
+        uint64_t findings; /* the highest id acknowledged */
+        uint64_t marked_bytes;
+};
+
+static struct ledger_request *mixed_request(uint64_t row, uint64_t id, int which) {
+        if (which == 0)
+                return finding_request(id, "sda");
+        if (which == 1)
+                return sweep_request(LEDGER_SWEEP_STARTED, id, "sda");
+        struct ledger_request *request = mark_request(
+                row, 1, (struct extent){ 0, 4096 * id }, (struct extent){ 4096 * id, 8192 });
+        request->sweep.id = id;
+        return request;
+}
+
+/* Stores findings, sweeps and marks in groups of three, and tells of each group when it was acknowledged. */
+static void child_writes(int fd) {
+        struct ledger_request *load = open_ledger();
+        uint64_t first = load->load.next_finding_id, row = row_of(KEY);
+        stamp(row, 1);
+        for (uint64_t id = first;; id++) {
+                for (int which = 0; which < 3; which++)
+                        if (!ledger_send(ledger, mixed_request(row, id, which)))
+                                _exit(1);
+                for (int which = 0; which < 3; which++) {
+                        struct ledger_request *answer = receive();
+                        if (answer->status < 0)
+                                _exit(2);
+                        ledger_request_free(answer);
+                }
+                struct progress_note note = { id, 4096 * id };
+                if (write(fd, &note, sizeof note) != sizeof note)
+                        _exit(3);
+        }
+}
+
+static struct progress_note run_and_kill(uint64_t seed, uint64_t after_us, struct progress_note note) {
+        int fds[2];
+        ck_assert_int_eq(pipe2(fds, O_CLOEXEC), 0);
+        pid_t pid = fork();
+        ck_assert_int_ge(pid, 0);
+        if (pid == 0)
+                child_writes(fds[1]);
+        close(fds[1]);
+        sleep_us(after_us);
+        kill(pid, SIGKILL);
+        int status;
+        ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+        ck_assert_msg(WIFSIGNALED(status), "seed %" PRIu64 ": exit status %d", seed, WEXITSTATUS(status));
+        struct progress_note next;
+        while (read(fds[0], &next, sizeof next) == sizeof next)
+                note = next;
+        close(fds[0]);
+        return note;
+}
+
+START_TEST(what_was_acknowledged_survives_a_kill_at_any_moment) {
+        struct progress_note note = { 0 };
+        for (uint64_t seed = 1; seed <= KILLS; seed++) {
+                uint64_t state = seed;
+                note = run_and_kill(seed, suite_random(&state) % (60 * USEC_PER_MSEC), note);
+                struct ledger_request *load = open_ledger();
+                ASSERT_SEEDED(seed, load->status == 0);
+                ASSERT_SEEDED(seed, load->load.state == LEDGER_GOOD);
+                ASSERT_SEEDED(seed, load->load.finding_count >= note.findings);
+                ASSERT_SEEDED(seed, load->load.next_sweep_id > note.findings);
+                ledger_request_free(load);
+                struct ledger_request *target = identify(KEY);
+                const struct stamped_range *settled = target->target->ranges;
+                ASSERT_SEEDED(seed, note.findings == 0 || target->target->range_count == 2);
+                ASSERT_SEEDED(seed, note.findings == 0 || settled->extent.length_bytes >= note.marked_bytes);
+                ledger_request_free(target);
+                close_ledger();
+        }
+        ck_assert_uint_gt(note.findings, 0);
+}
+END_TEST
+
+/* Damage. */
+
+static void fill(uint64_t findings) {
+        for (uint64_t id = 1; id <= findings; id++) {
+                struct ledger_request *request = finding_request(id, "sda");
+                detail_set(&request->finding.detail, "filler", "%0600d", 7);
+                while (!ledger_send(ledger, request))
+                        ledger_request_free(receive());
+        }
+        close_ledger();
+        void *item;
+        while (queue_try_pop(answers, &item, 1) > 0)
+                ledger_request_free(item);
+}
+
+static bool all_answers(uint64_t seed) {
+        struct ledger_request *load = open_ledger();
+        bool replaced = load->load.state == LEDGER_REPLACED;
+        ASSERT_SEEDED(seed, load->status == 0);
+        ASSERT_SEEDED(seed, replaced == (strstr(load->load.text, "ledger.db.damaged-") != NULL));
+        ASSERT_SEEDED(seed, !replaced || load->load.next_finding_id > 1000000); /* no number is given twice */
+        uint64_t id = load->load.next_finding_id;
+        ledger_request_free(load);
+        ASSERT_SEEDED(seed, call_status(finding_request(id, "sda")) == 0);
+        close_ledger();
+        return replaced;
+}
+
+START_TEST(a_damaged_ledger_is_kept_aside_and_never_stops_the_daemon) {
+        static uint8_t before[1 << 20], after[1 << 20];
+        size_t replaced = 0;
+        for (uint64_t seed = 1; seed <= DAMAGES; seed++) {
+                uint64_t state = seed;
+                open_quietly();
+                fill(60);
+                size_t size = read_file("ledger.db", before, sizeof before);
+                uint8_t noise[2048];
+                for (size_t i = 0; i < sizeof noise; i++)
+                        noise[i] = (uint8_t)suite_random(&state);
+                size_t length = 1 + suite_random(&state) % sizeof noise, at = suite_random(&state) % (size - length);
+                overwrite(seed % 5 == 0 ? 0 : at, noise, length);
+                read_file("ledger.db", before, sizeof before);
+                if (all_answers(seed)) {
+                        replaced++;
+                        DIR *d = opendir(directory);
+                        for (struct dirent *e; (e = readdir(d));)
+                                if (strstr(e->d_name, ".damaged-") && !strchr(strstr(e->d_name, ".damaged-") + 9, '-'))
+                                        ASSERT_SEEDED(seed,
+                                                read_file(e->d_name, after, sizeof after) == size &&
+                                                        memcmp(before, after, size) == 0);
+                        closedir(d);
+                }
+                remove_directory();
+                ck_assert_int_eq(mkdir(directory, 0700), 0);
+        }
+        ck_assert_uint_ge(replaced, DAMAGES / 5);
+}
+END_TEST
+
+START_TEST(ledgers_damaged_in_one_second_get_names_of_their_own) {
+        for (size_t i = 1; i <= 4; i++) {
+                open_quietly();
+                close_ledger();
+                overwrite(0, "garbage", 7);
+                ck_assert(all_answers(i));
+                ck_assert_uint_eq(count_files("ledger.db.damaged-"), i);
+        }
+}
+END_TEST
+
+START_TEST(somebody_elses_database_is_put_aside) {
+        open_quietly();
+        close_ledger();
+        overwrite(68, "\x12\x34\x56\x78", 4); /* application_id */
+        struct ledger_request *load = open_ledger();
+        ck_assert_int_eq(load->load.state, LEDGER_REPLACED);
+        ck_assert_ptr_nonnull(strstr(load->load.text, "was not made by sweepd"));
+        ledger_request_free(load);
+        ck_assert_uint_eq(count_files("ledger.db.damaged-"), 1);
+}
+END_TEST
+
+START_TEST(a_stray_log_is_not_replayed_into_a_new_ledger) {
+        open_quietly();
+        close_ledger();
+        char from[PATH_MAX], to[PATH_MAX];
+        in_directory(from, sizeof from, "ledger.db");
+        in_directory(to, sizeof to, "ledger.db-wal");
+        ck_assert_int_eq(rename(from, to), 0);
+        struct ledger_request *load = open_ledger();
+        ck_assert_int_eq(load->load.state, LEDGER_REPLACED);
+        ledger_request_free(load);
+        ck_assert_uint_eq(count_files("ledger.db.damaged-"), 1);
+}
+END_TEST
+
+START_TEST(a_ledger_of_a_later_version_is_refused_and_not_touched) {
+        static uint8_t before[1 << 20], after[1 << 20];
+        open_quietly();
+        ck_assert_int_eq(call_status(finding_request(1, "sda")), 0);
+        close_ledger();
+        overwrite(60, "\0\0\0\2", 4); /* user_version */
+        size_t size = read_file("ledger.db", before, sizeof before);
+        struct ledger_request *load = open_ledger();
+        ck_assert_int_eq(load->status, -ENOTSUP);
+        ck_assert_int_eq(load->load.state, LEDGER_UNAVAILABLE);
+        ck_assert_ptr_nonnull(strstr(load->load.text, "later version"));
+        ck_assert_uint_gt(load->load.next_finding_id, 1000000);
+        ledger_request_free(load);
+        ck_assert_int_eq(call_status(finding_request(2, "sda")), -ENOTSUP);
+        close_ledger();
+        ck_assert_uint_eq(read_file("ledger.db", after, sizeof after), size);
+        ck_assert_mem_eq(before, after, size);
+        ck_assert_uint_eq(count_files("ledger"), 1);
+}
+END_TEST
+
+/* Trouble while it runs. */
+
+START_TEST(a_missing_directory_is_tried_again) {
+        rmdir(directory);
+        uint64_t from_us = clock_monotonic_us();
+        struct ledger_request *load = open_ledger();
+        ck_assert_int_eq(load->status, -ENOENT);
+        ck_assert_int_eq(load->load.state, LEDGER_UNAVAILABLE);
+        ck_assert_ptr_nonnull(strstr(load->load.text, directory));
+        ledger_request_free(load);
+        struct ledger_request *request = call(finding_request(1, "sda"));
+        ck_assert_int_eq(request->status, -ENOENT);
+        ck_assert_ptr_nonnull(strstr(request->text, "create the directory"));
+        ledger_request_free(request);
+        ck_assert_int_eq(mkdir(directory, 0700), 0);
+        int too_early = call_status(finding_request(1, "sda"));
+        ck_assert(too_early == -ENOENT || clock_monotonic_us() - from_us > USEC_PER_SEC / 2);
+        sleep_us(PAST_TRY);
+        request = call(finding_request(1, "sda"));
+        ck_assert_int_eq(request->status, 0);
+        ck_assert_int_eq(request->load.state, LEDGER_GOOD);
+        ledger_request_free(request);
+}
+END_TEST
+
+START_TEST(damage_met_later_fails_its_request_and_then_begins_anew) {
+        open_quietly();
+        fill(6000); /* more than SQLite keeps in memory */
+        open_quietly();
+        static uint8_t noise[1 << 20];
+        memset(noise, 0xee, sizeof noise);
+        overwrite(65536, noise, sizeof noise);
+        struct ledger_request *request;
+        int status = 0;
+        for (uint64_t after = 0; after < 6000 && status == 0; after += LEDGER_PAGE) {
+                request = make(LEDGER_LIST_FINDINGS);
+                request->page_after = after;
+                request->page_max = LEDGER_PAGE;
+                request->page_all = true;
+                call(request);
+                status = request->status;
+                ck_assert(status == 0 || strstr(request->text, "damaged"));
+                ck_assert_int_eq(request->load.state, status < 0 ? LEDGER_UNAVAILABLE : LEDGER_GOOD);
+                ledger_request_free(request);
+        }
+        ck_assert_int_eq(status, -EUCLEAN);
+        sleep_us(PAST_TRY);
+        request = call(finding_request(9000, "sda"));
+        ck_assert_int_eq(request->status, 0);
+        ck_assert_int_eq(request->load.state, LEDGER_REPLACED);
+        ledger_request_free(request);
+        ck_assert_int_eq(call_status(mark_request(1, 1, (struct extent){ 0, 1 }, (struct extent){ 0 })), -ENOENT);
+        ck_assert_uint_gt(row_of(KEY), 1000000);
+}
+END_TEST
+
+START_TEST(a_ledger_that_was_deleted_under_the_daemon_is_missed) {
+        open_quietly();
+        uint64_t row = row_of(KEY);
+        char path[PATH_MAX];
+        in_directory(path, sizeof path, "ledger.db");
+        ck_assert_int_eq(unlink(path), 0);
+        ck_assert_int_eq(call_status(finding_request(1, "sda")), -ESTALE);
+        sleep_us(PAST_TRY);
+        struct ledger_request *request = call(finding_request(1, "sda"));
+        ck_assert_int_eq(request->status, 0);
+        ck_assert_int_eq(request->load.state, LEDGER_REPLACED);
+        ledger_request_free(request);
+        ck_assert_uint_ne(row_of("another disk"), row); /* or main would take it for the one that it remembers */
+}
+END_TEST
+
+START_TEST(a_full_disk_is_told_and_gotten_over) {
+        if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+                mount("tmpfs", directory, "tmpfs", 0, "size=1m") < 0) {
+                printf("a_full_disk_is_told_and_gotten_over: skipped: a tmpfs can't be mounted here: %m\n");
+                return;
+        }
+        open_quietly();
+        char path[PATH_MAX];
+        in_directory(path, sizeof path, "filler");
+        CLEANUP_CLOSE int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+        static uint8_t bytes[4096];
+        while (write(fd, bytes, sizeof bytes) > 0)
+                continue;
+        uint64_t stored = 0;
+        int status = 0;
+        while (status == 0 && stored < 1000) {
+                struct ledger_request *request = call(finding_request(stored + 1, "sda"));
+                status = request->status;
+                ck_assert(status == 0 || strstr(request->text, "free some space"));
+                ck_assert_int_eq(request->load.state, status < 0 ? LEDGER_UNAVAILABLE : LEDGER_GOOD);
+                ledger_request_free(request);
+                stored += status == 0;
+        }
+        ck_assert_int_eq(status, -ENOSPC);
+        ck_assert_int_eq(ftruncate(fd, 0), 0);
+        sleep_us(PAST_TRY);
+        ck_assert_int_eq(call_status(finding_request(stored + 1, "sda")), 0);
+        close_ledger();
+        struct ledger_request *load = open_ledger();
+        ck_assert_uint_eq(load->load.finding_count, stored + 1);
+        ledger_request_free(load);
+        close_ledger();
+        umount2(directory, MNT_DETACH);
+}
+END_TEST
+
+/* Another process that holds the lock under which SQLite writes: https://www.sqlite.org/walformat.html#locks */
+static pid_t hold_write_lock(void) {
+        int fds[2];
+        ck_assert_int_eq(pipe2(fds, O_CLOEXEC), 0);
+        pid_t pid = fork();
+        ck_assert_int_ge(pid, 0);
+        if (pid == 0) {
+                char path[PATH_MAX];
+                in_directory(path, sizeof path, "ledger.db-shm");
+                int fd = open(path, O_RDWR | O_CLOEXEC);
+                struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 120, .l_len = 1 };
+                if (fd < 0 || fcntl(fd, F_SETLK, &lock) < 0 || write(fds[1], "x", 1) != 1)
+                        _exit(1);
+                for (;;)
+                        pause();
+        }
+        char byte;
+        close(fds[1]);
+        ck_assert_int_eq(read(fds[0], &byte, 1), 1);
+        close(fds[0]);
+        return pid;
+}
+
+START_TEST(a_thread_that_is_stuck_is_left_behind_in_time) {
+        open_quietly();
+        pid_t pid = hold_write_lock();
+        ck_assert(ledger_send(ledger, finding_request(1, "sda")));
+        uint64_t from_us = clock_monotonic_us();
+        ck_assert_int_eq(ledger_free(ledger, 200 * USEC_PER_MSEC), -ETIMEDOUT);
+        ck_assert_uint_lt(clock_monotonic_us() - from_us, 2 * USEC_PER_SEC);
+        struct ledger_request *answer = receive();
+        ck_assert_int_eq(answer->status, -EBUSY);
+        ck_assert_ptr_nonnull(strstr(answer->text, "locked"));
+        ledger_request_free(answer);
+        kill(pid, SIGKILL);
+        waitpid(pid, NULL, 0);
+        ck_assert_int_eq(ledger_free(ledger, FOREVER), 0);
+        ledger = NULL;
+}
+END_TEST
+
+START_TEST(a_full_queue_takes_nothing_and_slow_receivers_lose_nothing) {
+        open_quietly();
+        uint64_t sent = 0, received = 0;
+        while (sent < 20 * CAPACITY) { /* nobody receives until both queues are full */
+                struct ledger_request *request = make(LEDGER_GET_SWEEP);
+                request->number = sent;
+                if (ledger_send(ledger, request)) {
+                        sent++;
+                        continue;
+                }
+                ledger_request_free(request);
+                if (queue_length(answers) < CAPACITY + 1)
+                        continue;
+                break;
+        }
+        ck_assert_uint_gt(sent, CAPACITY);
+        for (; received < sent; received++) {
+                struct ledger_request *answer = receive();
+                ck_assert_uint_eq(answer->number, received);
+                ledger_request_free(answer);
+        }
+}
+END_TEST
+
+int main(void) {
+        TCase *tests = tcase_create("ledger");
+        tcase_add_checked_fixture(tests, setup, teardown);
+        tcase_add_test(tests, a_new_ledger_starts_from_one_and_is_its_owners_alone);
+        tcase_add_test(tests, a_finding_comes_back_as_it_was);
+        tcase_add_test(tests, a_finding_is_replaced_by_its_id_and_leaves_the_load_when_it_is_over);
+        tcase_add_test(tests, pages_of_findings_go_upwards_and_know_device_and_state);
+        tcase_add_test(tests, pages_of_sweeps_hold_the_newest_in_their_order);
+        tcase_add_test(tests, a_target_keeps_its_id_generation_and_ranges);
+        tcase_add_test(tests, a_mark_that_can_not_be_true_is_refused_and_changes_nothing);
+        tcase_add_test(tests, what_a_sweep_wrote_is_counted_once);
+        tcase_add_test(tests, a_sweep_without_an_end_was_killed_when_it_was_last_heard_of);
+        tcase_add_test(tests, the_past_of_a_device_is_what_the_plan_wants);
+        tcase_add_test(tests, answers_keep_the_order_of_requests_and_one_refusal_harms_no_other);
+        tcase_add_test(tests, what_was_sent_before_the_end_is_stored);
+        tcase_add_test(tests, events_get_numbers_that_only_grow);
+        tcase_add_test(tests, what_was_acknowledged_survives_a_kill_at_any_moment);
+        tcase_add_test(tests, a_damaged_ledger_is_kept_aside_and_never_stops_the_daemon);
+        tcase_add_test(tests, ledgers_damaged_in_one_second_get_names_of_their_own);
+        tcase_add_test(tests, somebody_elses_database_is_put_aside);
+        tcase_add_test(tests, a_stray_log_is_not_replayed_into_a_new_ledger);
+        tcase_add_test(tests, a_ledger_of_a_later_version_is_refused_and_not_touched);
+        tcase_add_test(tests, a_missing_directory_is_tried_again);
+        tcase_add_test(tests, damage_met_later_fails_its_request_and_then_begins_anew);
+        tcase_add_test(tests, a_ledger_that_was_deleted_under_the_daemon_is_missed);
+        tcase_add_test(tests, a_full_disk_is_told_and_gotten_over);
+        tcase_add_test(tests, a_thread_that_is_stuck_is_left_behind_in_time);
+        tcase_add_test(tests, a_full_queue_takes_nothing_and_slow_receivers_lose_nothing);
+        return suite_run("ledger", tests);
+}
