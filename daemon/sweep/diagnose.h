@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* diagnose: what happened to a unit that is not what it must be, told from its bytes alone. */
+#pragma once
+
+#include "model/finding.h"
+#include "sweep/content.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* What is known of a target when a unit of it is judged. Tables are taken from the cache as stamps ask for them. */
+struct diagnosis_ground {
+        struct table_cache *tables;
+        uint64_t target_id;
+        uint64_t target_bytes; /* its size: a place beyond it is no place */
+        size_t older_count;    /* what may have been there before what is expected now */
+        struct stamp older[EXPECTATION_MAX];
+};
+
+struct diagnosis {
+        enum fault fault;
+        bool ours;                  /* holds something that we wrote, or zeros: not somebody else's data */
+        uint64_t generation;        /* stale, torn, misdirected: whose bytes were found; 0: unknown */
+        uint64_t started_us;        /* when that generation was begun; 0: unknown */
+        int64_t displacement_bytes; /* misdirected: where the bytes belong, less where they are */
+        uint64_t belongs_bytes;     /* misdirected: the offset that the first misplaced sector was made for */
+        uint32_t bits_flipped;      /* bit_flip: how many */
+        uint32_t first_bit;         /* bit_flip: the first one, counted from the unit's start */
+        uint8_t bad_sectors;        /* a bit for each sector of the unit */
+        struct sample sample;       /* at the first difference */
+};
+
+/*
+ * bytes: the unit at offset_bytes (or the part of one that could be read), length_bytes of it, both in whole sectors;
+ * something in it differs from what is expected. The first candidate of the expectation is the one that is meant.
+ */
+void diagnose_unit(struct diagnosis *ret, const struct diagnosis_ground *ground, const struct expectation *expected,
+        const uint8_t *bytes, uint64_t offset_bytes, uint64_t length_bytes);
+
+/* Whether a unit is, to the byte, what its own stamp says that it is, for this place. Its stamp is returned. */
+bool diagnose_is_self_consistent(struct stamp *ret, const struct diagnosis_ground *ground, const uint8_t *bytes,
+        uint64_t offset_bytes, uint64_t length_bytes);
+
+/* The facts in words for people, and as detail. */
+void diagnose_describe(const struct diagnosis *d, char text[static FINDING_TEXT_BYTES], struct detail *detail);

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * fault_table: the faults that one sweep has met, merged into runs. Bounded: when it is full, a new fault is added to
+ * the nearest run of its class, whose extent then covers more than is bad, while its count of bad bytes stays exact.
+ * Memory is taken once. One thread.
+ */
+#pragma once
+
+#include "model/extent.h"
+#include "model/finding.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { FAULT_TABLE_RUNS_MAX = 4096 };
+
+struct fault_run {
+        uint32_t serial; /* the run's own number in this sweep, from 1 */
+        uint32_t pass;   /* runs of different passes are never merged */
+        enum fault fault;
+        enum persistence persistence;
+        int64_t cause; /* only faults of one cause are neighbours: errno, generation, displacement */
+        struct extent place;
+        uint64_t bad_bytes;            /* exact, also where place is coarse */
+        bool coarse;                   /* place holds good bytes too, as the table was full */
+        bool withheld;                 /* not to be reported yet */
+        uint64_t reported_bytes;       /* bad_bytes when it was last reported; 0: never */
+        char text[FINDING_TEXT_BYTES]; /* of the first fault of the run */
+        struct detail detail;
+        struct sample sample;
+};
+
+struct fault_table;
+
+/* -ENOMEM. */
+int fault_table_new(struct fault_table **ret);
+
+/* Accepts NULL; returns NULL. */
+struct fault_table *fault_table_free(struct fault_table *t);
+
+/*
+ * Adds a fault, as a run of its own or to a run that it touches (same pass, fault and cause). `fault` has pass, fault,
+ * persistence, cause, place, withheld, text, detail and sample; the rest is the table's.
+ */
+void fault_table_add(struct fault_table *t, const struct fault_run *fault);
+
+size_t fault_table_count(const struct fault_table *t);
+
+/* By place, then in the order in which they came. */
+struct fault_run *fault_table_at(struct fault_table *t, size_t index);
+
+/* Bytes that are bad by one class, over all runs. */
+uint64_t fault_table_bad_bytes(const struct fault_table *t, enum fault fault);
+
+/* Drops the runs that are withheld. */
+void fault_table_drop_withheld(struct fault_table *t);

@@ -1,0 +1,437 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The steps of a sweep. What could go wrong: writing before the look at what is there has ended, reading back before
+ * the flush, calling an extent clean of which a part was never compared, and writing what the ledger does not know. So
+ * a step begins only when the one before it has nothing in flight any more, the ledger's answer is awaited before each
+ * segment, and the verdict is computed from the bytes that the last pass judged.
+ *
+ *   read:    READ -> DRAIN -> ENDED
+ *   pattern: SAMPLE -> [ADOPT] -> [CHECK] -> STAMP -> { MARK -> WRITE -> FLUSH -> VERIFY } -> DRAIN -> ENDED
+ */
+#include "sweep/sweep_private.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+static const uint64_t next_steps[STEP_COUNT] = {
+        [STEP_SAMPLE] = BIT(STEP_ADOPT) | BIT(STEP_CHECK) | BIT(STEP_STAMP) | BIT(STEP_DRAIN),
+        [STEP_ADOPT] = BIT(STEP_STAMP) | BIT(STEP_DRAIN),
+        [STEP_CHECK] = BIT(STEP_STAMP) | BIT(STEP_DRAIN),
+        [STEP_STAMP] = BIT(STEP_MARK) | BIT(STEP_DRAIN),
+        [STEP_MARK] = BIT(STEP_WRITE) | BIT(STEP_DRAIN),
+        [STEP_WRITE] = BIT(STEP_FLUSH) | BIT(STEP_DRAIN),
+        [STEP_FLUSH] = BIT(STEP_VERIFY) | BIT(STEP_DRAIN),
+        [STEP_VERIFY] = BIT(STEP_MARK) | BIT(STEP_DRAIN),
+        [STEP_READ] = BIT(STEP_DRAIN),
+        [STEP_DRAIN] = BIT(STEP_ENDED),
+};
+
+static bool has_answer(const struct sweep *s) {
+        return s->answered == s->sequence;
+}
+
+static uint64_t expected_bytes(struct sweep *s) {
+        uint64_t bytes = 0;
+        for (uint64_t at = 0; at < s->o.size_bytes;) {
+                const struct span *span = sweep_span(s, at);
+                if (span->count > 0)
+                        bytes += span->place.length_bytes;
+                at = extent_end(span->place);
+        }
+        return bytes;
+}
+
+static void begin_pass(struct sweep *s, struct extent place) {
+        assert(s->blocks_out == 0); /* INV-4: passes never overlap */
+        s->pass_step = s->step;
+        s->pass = place;
+        s->cursor = place.offset_bytes;
+        s->next_look = place.offset_bytes + s->o.segment_bytes;
+}
+
+static void draw_generation(struct sweep *s) {
+        struct target_record *t = s->o.target;
+        if (t->target_id == 0)
+                t->target_id = s->o.random[1] ? s->o.random[1] : 1;
+        s->record.generation = t->last_generation + 1;
+        s->record.nonce = s->o.random[0];
+        s->table = table_cache_get(s->tables, s->record.nonce);
+        assert(s->table); /* nothing else is referenced between passes */
+        s->content = (struct content){
+                .table = s->table,
+                .stamp = {
+                        .mode = s->o.mode,
+                        .target_id = t->target_id,
+                        .generation = s->record.generation,
+                        .nonce = s->record.nonce,
+                        .started_us = s->o.started_us,
+                },
+        };
+        s->own = (struct span){ .place = { 0, s->o.size_bytes }, .count = 1, .stamps = { s->content.stamp } };
+}
+
+static void post_mark(struct sweep *s, struct extent settled, struct extent ahead) {
+        struct news_mark mark = {
+                .target_id = s->content.stamp.target_id,
+                .generation = s->record.generation,
+                .nonce = s->record.nonce,
+                .started_us = s->o.started_us,
+                .settled = settled,
+                .ahead = ahead,
+        };
+        bool nothing = settled.length_bytes == 0 && ahead.length_bytes == 0;
+        sweep_post(s, nothing ? NEWS_STAMP : NEWS_MARK, true, &mark);
+}
+
+static struct extent segment_at(const struct sweep *s, uint64_t offset_bytes) {
+        return (struct extent){ offset_bytes, MIN(s->o.segment_bytes, s->o.size_bytes - offset_bytes) };
+}
+
+/* What a step needs when it begins. */
+static void on_enter(struct sweep *s) {
+        switch (s->step) {
+        case STEP_READ:
+                s->record.bytes.total = s->o.size_bytes;
+                begin_pass(s, (struct extent){ 0, s->o.size_bytes });
+                break;
+        case STEP_CHECK:
+                s->pass_number++;
+                begin_pass(s, (struct extent){ 0, s->o.size_bytes });
+                break;
+        case STEP_STAMP:
+                s->pass_number++;
+                draw_generation(s);
+                post_mark(s, (struct extent){ 0 }, (struct extent){ 0 });
+                break;
+        case STEP_WRITE:
+                assert(has_answer(s)); /* INV-1: ledger before disk */
+                s->segment_flushed = s->segment_spoiled = false;
+                s->bad_write_count = 0;
+                begin_pass(s, s->segment);
+                break;
+        case STEP_FLUSH:
+                assert(s->blocks_out == 0); /* INV-3: flush after every write of the segment */
+                sweep_io_flush(s);
+                break;
+        case STEP_VERIFY: {
+                bool holds = s->segment_flushed && !s->segment_spoiled;
+                uint64_t end = extent_end(s->segment);
+                begin_pass(s, s->segment);
+                post_mark(s, holds ? s->segment : (struct extent){ end, 0 }, segment_at(s, end));
+                break;
+        }
+        default:
+                break;
+        }
+}
+
+void sweep_enter(struct sweep *s, enum sweep_step next) {
+        assert(s->step < STEP_COUNT);
+        assert(next_steps[s->step] & BIT(next));
+        s->step = next;
+        on_enter(s);
+}
+
+void sweep_finish(struct sweep *s, enum sweep_end end) {
+        if (sweep_is_ending(s))
+                return;
+        s->record.end = end;
+        sweep_enter(s, STEP_DRAIN);
+}
+
+void sweep_fail(struct sweep *s, enum sweep_end end, const char *rule, const char *remedy, const char *format, ...) {
+        if (sweep_is_ending(s))
+                return;
+        char found[REASON_TEXT_BYTES];
+        va_list arguments;
+        va_start(arguments, format);
+        vsnprintf(found, sizeof found, format, arguments);
+        va_end(arguments);
+        reason_set(&s->record.reason, rule, remedy, "%s", found);
+        sweep_finish(s, end);
+}
+
+/* The part of a block's length from here to the next border of blocks, or to the end of what it belongs to. */
+static struct extent next_place(const struct sweep *s, uint64_t end) {
+        uint64_t length = MIN(s->o.block_bytes - s->cursor % s->o.block_bytes, end - s->cursor);
+        return (struct extent){ s->cursor, length };
+}
+
+/* Now and then a pass that has no segments of its own looks at the device and lets its progress be kept. */
+static void checkpoint(struct sweep *s) {
+        if (s->cursor < s->next_look)
+                return;
+        s->next_look = s->cursor + s->o.segment_bytes;
+        if (sweep_device_is_there(s))
+                sweep_post(s, NEWS_PROGRESS, false, NULL);
+}
+
+static bool pass_is_over(const struct sweep *s) {
+        return s->cursor == extent_end(s->pass) && s->blocks_out == 0;
+}
+
+static bool step_sample(struct sweep *s) {
+        bool any = false;
+        struct extent place;
+        while (sweep_sample_place(s, &place) && sweep_io_read_next(s, place, NULL)) {
+                s->sample.next++;
+                any = true;
+        }
+        if (any || s->blocks_out > 0 || sweep_sample_place(s, &place))
+                return any;
+        sweep_sample_conclude(s);
+        if (!sweep_is_ending(s)) {
+                s->record.bytes.total = 2 * s->o.size_bytes + (s->step == STEP_CHECK ? expected_bytes(s) : 0);
+                sweep_post(s, NEWS_STARTED, false, NULL);
+        }
+        return true;
+}
+
+static bool step_check(struct sweep *s) {
+        bool any = false;
+        while (s->cursor < extent_end(s->pass) && !sweep_is_ending(s)) {
+                const struct span *span = sweep_span(s, s->cursor);
+                if (span->count == 0) {
+                        s->cursor = extent_end(span->place);
+                        any = true;
+                        continue;
+                }
+                struct extent place = next_place(s, extent_end(span->place));
+                if (!sweep_io_read_next(s, place, span))
+                        break;
+                s->cursor = extent_end(place);
+                any = true;
+                checkpoint(s);
+        }
+        if (!pass_is_over(s) || sweep_is_ending(s))
+                return any;
+        for (size_t i = 0; i < fault_table_count(s->faults); i++) /* few enough to be damage */
+                fault_table_at(s->faults, i)->withheld = false;
+        sweep_enter(s, STEP_STAMP);
+        return true;
+}
+
+static bool step_mark(struct sweep *s) {
+        if (!has_answer(s))
+                return false;
+        if (sweep_device_is_there(s))
+                sweep_enter(s, STEP_WRITE);
+        return true;
+}
+
+static bool step_write(struct sweep *s) {
+        bool any = false;
+        while (s->cursor < extent_end(s->pass)) {
+                struct extent place = next_place(s, extent_end(s->pass));
+                if (!sweep_io_write_next(s, place))
+                        break;
+                s->cursor = extent_end(place);
+                any = true;
+        }
+        if (!pass_is_over(s))
+                return any;
+        sweep_enter(s, STEP_FLUSH);
+        return true;
+}
+
+static bool step_flush(struct sweep *s) {
+        if (s->in_flight > 0 || s->unsent_count > 0)
+                return false;
+        sweep_enter(s, STEP_VERIFY);
+        return true;
+}
+
+static bool step_read(struct sweep *s) {
+        bool any = false;
+        bool verify = s->step == STEP_VERIFY;
+        while (s->cursor < extent_end(s->pass) && !sweep_is_ending(s)) {
+                struct extent place = next_place(s, extent_end(s->pass));
+                if (!sweep_io_read_next(s, place, verify ? &s->own : NULL))
+                        break;
+                s->cursor = extent_end(place);
+                any = true;
+                if (!verify)
+                        checkpoint(s);
+        }
+        if (!pass_is_over(s) || sweep_is_ending(s))
+                return any;
+        s->reached_end = extent_end(s->pass);
+        if (s->reached_end == s->o.size_bytes) {
+                sweep_finish(s, END_FINISHED);
+        } else {
+                s->segment = segment_at(s, s->reached_end);
+                sweep_enter(s, STEP_MARK);
+        }
+        return true;
+}
+
+static void judge(struct sweep *s) {
+        bool faulty = false;
+        for (size_t i = 0; i < fault_table_count(s->faults); i++)
+                faulty |= fault_table_at(s->faults, i)->fault != FAULT_SLOW;
+        /* INV-5: clean only of what the last pass judged, all of it. */
+        bool whole = s->record.end == END_FINISHED && s->covered_bytes == s->o.size_bytes;
+        s->record.findings = fault_table_count(s->faults);
+        s->record.verdict = faulty ? VERDICT_FAULTY : whole ? VERDICT_CLEAN : VERDICT_INCOMPLETE;
+        if (whole && !faulty)
+                s->record.assurance = s->o.mode == MODE_READ ? ASSURANCE_READABLE : ASSURANCE_VERIFIED;
+        s->record.ended_us = s->wall_us;
+}
+
+static bool step_drain(struct sweep *s) {
+        bool any = s->unsent_count > 0;
+        sweep_io_abandon(s);
+        if (!sweep_io_idle(s))
+                return any;
+        if (s->too_foreign)
+                fault_table_drop_withheld(s->faults);
+        for (size_t i = 0; i < fault_table_count(s->faults); i++)
+                fault_table_at(s->faults, i)->withheld = false;
+        if (!sweep_report(s, true))
+                return false;
+        judge(s);
+        s->table = table_unref(s->table);
+        sweep_enter(s, STEP_ENDED);
+        return true;
+}
+
+static bool step(struct sweep *s) {
+        switch (s->step) {
+        case STEP_SAMPLE:
+                return step_sample(s);
+        case STEP_ADOPT:
+                if (!has_answer(s))
+                        return false;
+                sweep_enter(s, STEP_STAMP);
+                return true;
+        case STEP_CHECK:
+                return step_check(s);
+        case STEP_STAMP:
+                if (!has_answer(s))
+                        return false;
+                s->segment = segment_at(s, 0);
+                post_mark(s, (struct extent){ 0 }, s->segment);
+                sweep_enter(s, STEP_MARK);
+                return true;
+        case STEP_MARK:
+                return step_mark(s);
+        case STEP_WRITE:
+                return step_write(s);
+        case STEP_FLUSH:
+                return step_flush(s);
+        case STEP_VERIFY:
+        case STEP_READ:
+                return step_read(s);
+        case STEP_DRAIN:
+                return step_drain(s);
+        case STEP_ENDED:
+        case STEP_COUNT:
+                break;
+        }
+        return false;
+}
+
+static void obey(struct sweep *s, enum sweep_order order) {
+        if (order == SWEEP_CANCEL)
+                sweep_finish(s, END_CANCELLED);
+        else if (order == SWEEP_STOP)
+                sweep_fail(s, END_KILLED, "stopped", "The next sweep starts by itself when it is due.",
+                        "the daemon was stopped in the middle of the sweep");
+}
+
+enum sweep_pumped sweep_pump(struct sweep *s, enum sweep_order order, uint64_t now_us, uint64_t wall_us) {
+        if (s->pumped_us)
+                s->record.running_us += now_us - s->pumped_us;
+        s->pumped_us = s->now_us = now_us;
+        s->wall_us = wall_us;
+        obey(s, order);
+        bool any = sweep_io_reap(s);
+        any |= sweep_judge_take_back(s);
+        if (s->outbox_count == 0) /* main has no room: this sweep alone waits */
+                any |= step(s);
+        any |= sweep_io_narrow(s);
+        any |= sweep_io_submit(s);
+        any |= sweep_judge_arrived(s);
+        sweep_report(s, false);
+        sweep_publish(s);
+        if (s->step == STEP_ENDED)
+                return SWEEP_ENDED;
+        return any ? SWEEP_BUSY : SWEEP_WAITING;
+}
+
+void sweep_answer(struct sweep *s, const struct answer *answer) {
+        switch (answer->kind) {
+        case ANSWER_DURABLE:
+                s->answered = MAX(s->answered, answer->sequence);
+                break;
+        case ANSWER_FAILED:
+                sweep_fail(s, END_FAILED, answer->reason.rule, answer->reason.remedy, "%s", answer->reason.found);
+                break;
+        case ANSWER_TARGET: /* asked for and used before a sweep exists */
+        case ANSWER_DENIED:
+                break;
+        }
+}
+
+const struct sweep_record *sweep_record(const struct sweep *s) {
+        return &s->record;
+}
+
+struct extent sweep_reached(const struct sweep *s) {
+        return (struct extent){ 0, s->reached_end };
+}
+
+bool sweep_was_refused(const struct sweep *s) {
+        return s->refused;
+}
+
+DEFINE_FREEP(struct sweep, sweep_free, sweep_freep)
+
+int sweep_new(struct sweep **ret, const struct sweep_options *options) {
+        assert(options->mode == MODE_READ || options->mode == MODE_PATTERN);
+        assert(options->mode == MODE_READ || options->target);
+        assert(options->depth > 0 && options->size_bytes > 0);
+        CLEANUP(sweep_freep)
+        struct sweep *s = calloc(1, sizeof *s);
+        if (!s)
+                return -ENOMEM;
+        s->o = *options;
+        s->o.target = NULL; /* the caller's until we succeed */
+        s->record.id = options->id;
+        s->record.mode = options->mode;
+        s->record.started_us = options->started_us;
+        s->record.target_row = options->target ? options->target->row : 0;
+        text_copy(s->record.device, sizeof s->record.device, options->device);
+        int r = table_cache_new(&s->tables, TABLES_MAX);
+        if (r < 0)
+                return r;
+        r = fault_table_new(&s->faults);
+        if (r < 0)
+                return r;
+        r = sweep_io_init(s);
+        if (r < 0)
+                return r;
+        s->o.target = options->target;
+        s->step = options->mode == MODE_READ ? STEP_READ : STEP_SAMPLE;
+        s->pass_step = s->step;
+        on_enter(s);
+        if (s->step == STEP_READ)
+                sweep_post(s, NEWS_STARTED, false, NULL);
+        *ret = STEAL(s);
+        return 0;
+}
+
+struct sweep *sweep_free(struct sweep *s) {
+        if (!s)
+                return NULL;
+        table_unref(s->table);
+        fault_table_free(s->faults);
+        block_pool_free(s->pool);
+        table_cache_free(s->tables);
+        free(s->unsent);
+        free(s->o.target);
+        free(s);
+        return NULL;
+}

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * sweep: one run over the extent of one target, in one mode. A state machine that never blocks: whoever owns it calls
+ * sweep_pump() whenever something may have happened. Touches the world through three seams only: engine, verifier and
+ * news. State diagram in ARCHITECTURE.md.
+ */
+#pragma once
+
+#include "media/engine.h"
+#include "model/device_config.h"
+#include "model/sweep_record.h"
+#include "model/target_record.h"
+#include "sweep/news.h"
+#include "sweep/verify.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* What others see of a running sweep. Written by the sweep's thread alone, read by main. */
+struct sweep_gauge {
+        atomic_uint_fast64_t phase, generation;
+        atomic_uint_fast64_t verified, read, written, skipped, done, total;
+};
+
+/* A copy that never claims more verified than read, nor more done than there is. Fills phase, generation and bytes. */
+void sweep_gauge_read(const struct sweep_gauge *gauge, struct progress *ret);
+
+/* A unit-aligned stretch that bears a signature: forgiven only where it is ours to the byte. */
+struct sweep_suspect {
+        char type[32];
+        struct extent place;
+};
+
+struct sweep_options {
+        uint64_t id;
+        const char *device;
+        enum sweep_mode mode; /* MODE_READ or MODE_PATTERN */
+        bool overwrite;       /* the user confirmed that foreign data may go */
+        uint64_t started_us;  /* wall time */
+        uint32_t block_bytes;
+        uint64_t segment_bytes;
+        unsigned depth; /* requests in flight at most */
+        uint64_t size_bytes;
+        uint32_t logical_block_bytes;
+        uint64_t diskseq;
+        uint64_t narrow_budget_us;
+        uint64_t random[3]; /* for the nonce, a target id, and the spread of the sample */
+        const struct sweep_suspect *suspects;
+        size_t suspect_count;
+        struct target_record *target; /* taken over on success; NULL in mode read where it is not known */
+        struct engine *engine;        /* borrowed, as are the following */
+        struct verifier *verifier;    /* NULL: verify inline */
+        struct news_port *news;
+        struct sweep_gauge *gauge;
+};
+
+struct sweep;
+
+/* -ENOMEM. */
+int sweep_new(struct sweep **ret, const struct sweep_options *options);
+
+/* What main wants. Levels: the last one counts. Once a sweep is ending, orders change nothing. */
+enum sweep_order { SWEEP_RUN, SWEEP_CANCEL, SWEEP_STOP };
+
+enum sweep_pumped {
+        SWEEP_BUSY,    /* there is more to do at once */
+        SWEEP_WAITING, /* call again when the engine, the verifier, an answer or an order has something, or after
+                          SWEEP_PATIENCE_US */
+        SWEEP_ENDED    /* nothing is in flight, all news is out: sweep_record() tells how it ended */
+};
+#define SWEEP_PATIENCE_US UINT64_C(250000)
+
+/* now_us: monotonic; wall_us: since 1970. */
+enum sweep_pumped sweep_pump(struct sweep *s, enum sweep_order order, uint64_t now_us, uint64_t wall_us);
+
+void sweep_answer(struct sweep *s, const struct answer *answer);
+
+/* Its outcome so far. */
+const struct sweep_record *sweep_record(const struct sweep *s);
+
+/* The extent whose every unit was judged by the last pass. */
+struct extent sweep_reached(const struct sweep *s);
+
+/* True: refused before anything was swept; the reason is in the record. */
+bool sweep_was_refused(const struct sweep *s);
+
+/* Must have ended, or never been pumped. Accepts NULL; returns NULL. */
+struct sweep *sweep_free(struct sweep *s);

@@ -1,0 +1,441 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The way of a block through the engine. What could go wrong: a short completion taken for a whole one, an error of
+ * ours taken for one of the medium, a bad sector that hides its neighbours, and a disk that is gone taken for one that
+ * is bad everywhere. So the rest of a short completion is asked again, every errno is judged, failed blocks are
+ * narrowed to logical blocks piece by piece, and each error is followed by a look at the device.
+ */
+#include "media/medium.h"
+#include "sweep/sweep_private.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+enum { SUBMIT_BATCH = 64, REAP_BATCH = 64 };
+
+int sweep_io_init(struct sweep *s) {
+        unsigned depth = s->o.depth, spare = MAX(4, MIN(depth, 16));
+        size_t writes = s->o.mode == MODE_READ ? 0 : depth;
+        int r = block_pool_new(&s->pool, depth + spare, writes, s->o.block_bytes);
+        if (r < 0)
+                return r;
+        s->unsent_room = block_pool_count(s->pool) + 2; /* and a flush, and a piece */
+        s->unsent = calloc(s->unsent_room, sizeof(struct engine_io *));
+        return s->unsent ? 0 : -ENOMEM;
+}
+
+static void enqueue(struct sweep *s, struct engine_io *io) {
+        assert(s->unsent_count < s->unsent_room);
+        s->unsent[(s->unsent_first + s->unsent_count) % s->unsent_room] = io;
+        s->unsent_count++;
+}
+
+static struct engine_io *dequeue(struct sweep *s) {
+        assert(s->unsent_count > 0);
+        struct engine_io *io = s->unsent[s->unsent_first];
+        s->unsent_first = (s->unsent_first + 1) % s->unsent_room;
+        s->unsent_count--;
+        return io;
+}
+
+/* Asks for what is still missing of the block. */
+static void enqueue_rest(struct sweep *s, struct block *b) {
+        b->io = (struct engine_io){
+                .op = b->is_write ? ENGINE_WRITE : ENGINE_READ,
+                .offset_bytes = b->offset_bytes + b->done_bytes,
+                .length_bytes = b->length_bytes - b->done_bytes,
+                .buffer = b->bytes + b->done_bytes,
+                .owner = b,
+        };
+        enqueue(s, &b->io);
+}
+
+static void start_block(struct sweep *s, struct block *b, struct extent place) {
+        block_enter(b, BLOCK_IN_FLIGHT);
+        b->offset_bytes = place.offset_bytes;
+        b->length_bytes = (uint32_t)place.length_bytes;
+        b->done_bytes = 0;
+        b->tries = 0;
+        b->error = 0;
+        s->blocks_out++;
+        enqueue_rest(s, b);
+}
+
+/* False: no block is free, or its expectation has no room among the tables; what is out must come back first. */
+bool sweep_io_read_next(struct sweep *s, struct extent place, const struct span *span) {
+        struct expectation e = { 0 };
+        if (s->in_flight + s->unsent_count >= s->o.depth)
+                return false;
+        if (span && !sweep_span_expect(s, &e, span))
+                return false;
+        struct block *b = block_pool_take_read(s->pool);
+        if (!b) {
+                sweep_expectation_release(&e);
+                return false;
+        }
+        b->expectation = e;
+        stamp_destroy(b->bytes, place.offset_bytes, place.length_bytes, false);
+        start_block(s, b, place);
+        return true;
+}
+
+bool sweep_io_write_next(struct sweep *s, struct extent place) {
+        if (s->in_flight + s->unsent_count >= s->o.depth)
+                return false;
+        struct block *b = block_pool_take_write(s->pool, place.offset_bytes);
+        if (!b)
+                return false;
+        uint64_t at = place.offset_bytes % TABLE_BYTES;
+        if (b->filled_with == s->table && b->filled_at == at) {
+                content_stamp(&s->content, b->bytes, place.offset_bytes, place.length_bytes);
+        } else {
+                content_fill(&s->content, b->bytes, place.offset_bytes, s->o.block_bytes);
+                b->filled_with = s->table;
+                b->filled_at = at;
+        }
+        start_block(s, b, place);
+        return true;
+}
+
+void sweep_io_flush(struct sweep *s) {
+        s->flush = (struct engine_io){ .op = ENGINE_FLUSH, .owner = &s->flush };
+        enqueue(s, &s->flush);
+}
+
+bool sweep_device_is_there(struct sweep *s) {
+        static const char remedy[] = "See dmesg and the cabling. The next sweep starts anew once the device is back.";
+        struct engine_look look;
+        int r = engine_look(s->o.engine, &look);
+        if (r < 0 || look.gone)
+                sweep_fail(s, END_FAILED, "missing", remedy, "the device went away in the middle of the sweep");
+        else if (look.diskseq != s->o.diskseq)
+                sweep_fail(s, END_FAILED, "replaced", remedy, "another disk took the device's place in mid-sweep");
+        else if (look.size_bytes != s->o.size_bytes)
+                sweep_fail(s, END_FAILED, "resized", "Let the next sweep start with the new size.",
+                        "the size changed from %" PRIu64 " to %" PRIu64 " bytes in mid-sweep", s->o.size_bytes,
+                        look.size_bytes);
+        else if (look.read_only && sweep_mode_writes(s->o.mode))
+                sweep_fail(s, END_FAILED, "read_only", "See dmesg for why the kernel or the device write-protected it.",
+                        "the device turned read-only in mid-sweep");
+        else
+                return true;
+        return false;
+}
+
+/* True: the error is the medium's or the transport's, and the device is there: a fault. Else the sweep has been ended.
+ */
+static bool error_is_a_fault(struct sweep *s, int error) {
+        const char *name = medium_errno_name(error);
+        switch (medium_judge(error)) {
+        case MEDIUM_BAD:
+        case MEDIUM_TRANSPORT:
+                return sweep_device_is_there(s);
+        case MEDIUM_GONE:
+                sweep_fail(s, END_FAILED, "missing", "See dmesg and the cabling.", "the device went away: %s", name);
+                return false;
+        case MEDIUM_RESERVED:
+                sweep_fail(s, END_FAILED, "reserved", "Find the host that holds the reservation.",
+                        "another host has reserved the device: %s", name);
+                return false;
+        case MEDIUM_NO_SPACE:
+                sweep_fail(s, END_FAILED, "no_space", "Extend the pool that the device takes its blocks from.",
+                        "the pool behind the device is full: %s", name);
+                return false;
+        case MEDIUM_READ_ONLY:
+                sweep_fail(s, END_FAILED, "read_only", "See dmesg for why the device is write-protected.",
+                        "the device turned read-only: %s", name);
+                return false;
+        case MEDIUM_AGAIN:
+                sweep_fail(s, END_FAILED, "resources", "Free memory, or sweep fewer devices at a time.",
+                        "the kernel kept refusing I/O for want of resources: %s", name);
+                return false;
+        }
+        return false;
+}
+
+/* What the kernel said, as a positive errno. A transfer of nothing, or of half a logical block, is an error too. */
+static int completion_error(const struct sweep *s, const struct engine_io *io) {
+        if (io->result < 0)
+                return (int)-io->result;
+        if (io->result == 0 || io->result % s->o.logical_block_bytes != 0 || io->result > io->length_bytes)
+                return EIO;
+        return 0;
+}
+
+static void add_io_fault(struct sweep *s, enum engine_op op, int error, struct extent place, bool narrowed) {
+        static const enum fault faults[] = {
+                [ENGINE_READ] = FAULT_READ_ERROR,
+                [ENGINE_WRITE] = FAULT_WRITE_ERROR,
+                [ENGINE_FLUSH] = FAULT_FLUSH_ERROR,
+        };
+        static const char *const verbs[] = {
+                [ENGINE_READ] = "reading",
+                [ENGINE_WRITE] = "writing",
+                [ENGINE_FLUSH] = "flushing the write cache",
+        };
+        bool transport = medium_judge(error) == MEDIUM_TRANSPORT;
+        struct fault_run fault = { .fault = faults[op], .cause = error, .place = place };
+        text_format(fault.text, sizeof fault.text, "%s failed%s: %s", verbs[op], transport ? " in the transport" : "",
+                medium_errno_name(error));
+        detail_set(&fault.detail, "errno", "%s", medium_errno_name(error));
+        if (transport)
+                detail_set(&fault.detail, "cause", "transport");
+        if (!narrowed)
+                detail_set(&fault.detail, "narrowed", "no");
+        sweep_add_fault(s, &fault);
+}
+
+/* What a write did not reach holds what it held: the pass that reads back must not call that stale. */
+static void remember_bad_write(struct sweep *s, struct extent place) {
+        s->segment_spoiled = true;
+        struct extent *last = s->bad_write_count ? &s->bad_writes[s->bad_write_count - 1] : NULL;
+        if (last && (extent_end(*last) == place.offset_bytes || s->bad_write_count == BAD_WRITES_MAX))
+                *last = extent_hull(*last, place);
+        else
+                s->bad_writes[s->bad_write_count++] = place;
+}
+
+static void add_bad_piece(struct sweep *s, struct block *b, int error, struct extent place, bool narrowed) {
+        add_io_fault(s, b->is_write ? ENGINE_WRITE : ENGINE_READ, error, place, narrowed);
+        if (b->is_write)
+                remember_bad_write(s, place);
+}
+
+static void piece_is_good(struct sweep *s, struct block *b, struct extent piece) {
+        if (b->is_write)
+                s->record.bytes.written += piece.length_bytes;
+        else
+                sweep_judge_piece(s, b, piece);
+}
+
+static void append(struct block **first, struct block **last, struct block *b) {
+        b->next = NULL;
+        if (*last)
+                (*last)->next = b;
+        else
+                *first = b;
+        *last = b;
+}
+
+/* Whether an error is to be told. Once the device is known to be gone, what it still fails is no news of the medium. */
+static bool error_counts(struct sweep *s, int error) {
+        if (sweep_is_ending(s))
+                return s->record.end != END_FAILED;
+        return error_is_a_fault(s, error);
+}
+
+static void block_failed(struct sweep *s, struct block *b, int error) {
+        if (!error_counts(s, error)) {
+                block_enter(b, BLOCK_FAILED);
+                sweep_block_done(s, b);
+                return;
+        }
+        if (b->done_bytes > 0)
+                piece_is_good(s, b, (struct extent){ b->offset_bytes, b->done_bytes });
+        b->error = error;
+        block_enter(b, BLOCK_FAILED);
+        append(&s->failed_first, &s->failed_last, b);
+}
+
+static void block_completed(struct sweep *s, struct block *b) {
+        int error = completion_error(s, &b->io);
+        if (error && medium_judge(error) == MEDIUM_AGAIN && b->tries < OURS_TRIES_MAX && !sweep_is_ending(s)) {
+                b->tries++;
+                enqueue_rest(s, b);
+                return;
+        }
+        if (error) {
+                block_failed(s, b, error);
+                return;
+        }
+        b->done_bytes += (uint32_t)b->io.result;
+        if (b->done_bytes < b->length_bytes && !sweep_is_ending(s)) {
+                enqueue_rest(s, b);
+                return;
+        }
+        if (b->is_write) {
+                s->record.bytes.written += b->done_bytes;
+                sweep_block_done(s, b);
+                return;
+        }
+        b->length_bytes = b->done_bytes; /* shorter only when the sweep is ending */
+        block_enter(b, BLOCK_ARRIVED);
+        append(&s->arrived_first, &s->arrived_last, b);
+}
+
+static void flush_completed(struct sweep *s) {
+        int error = s->flush.result < 0 ? (int)-s->flush.result : 0;
+        s->segment_flushed = error == 0;
+        if (!error)
+                return;
+        if (medium_judge(error) == MEDIUM_AGAIN && !sweep_is_ending(s)) {
+                sweep_io_flush(s);
+                return;
+        }
+        if (error_counts(s, error))
+                add_io_fault(s, ENGINE_FLUSH, error, s->segment, true);
+}
+
+static void push_piece(struct narrowing *n, uint64_t from, uint64_t to) {
+        assert(n->depth < NARROW_STACK_MAX);
+        if (to > from)
+                n->stack[n->depth++] = (struct extent){ from, to - from };
+}
+
+/* Halves, the lower one on top; cut at a unit's border where there is one. */
+static void push_halves(struct sweep *s, struct extent e) {
+        uint64_t grain = e.length_bytes > UNIT_BYTES ? MAX(UNIT_BYTES, s->o.logical_block_bytes)
+                                                     : s->o.logical_block_bytes;
+        uint64_t middle = e.offset_bytes + e.length_bytes / 2;
+        middle -= middle % grain;
+        if (middle <= e.offset_bytes)
+                middle = e.offset_bytes + grain;
+        push_piece(&s->narrow, middle, extent_end(e));
+        push_piece(&s->narrow, e.offset_bytes, middle);
+}
+
+static bool is_smallest(const struct sweep *s, struct extent e) {
+        return e.length_bytes <= s->o.logical_block_bytes;
+}
+
+static void narrow_enqueue(struct sweep *s) {
+        struct narrowing *n = &s->narrow;
+        struct block *b = n->block;
+        n->io = (struct engine_io){
+                .op = b->is_write ? ENGINE_WRITE : ENGINE_READ,
+                .offset_bytes = n->piece.offset_bytes,
+                .length_bytes = (uint32_t)n->piece.length_bytes,
+                .buffer = b->bytes + (n->piece.offset_bytes - b->offset_bytes),
+                .owner = n,
+        };
+        if (!b->is_write)
+                stamp_destroy(n->io.buffer, n->piece.offset_bytes, n->piece.length_bytes, true);
+        n->out = true;
+        enqueue(s, &n->io);
+}
+
+static void narrow_completed(struct sweep *s) {
+        struct narrowing *n = &s->narrow;
+        n->out = false;
+        n->spent_us += n->io.completed_us - n->io.submitted_us;
+        int error = completion_error(s, &n->io);
+        if (error && medium_judge(error) == MEDIUM_AGAIN && n->tries++ < OURS_TRIES_MAX && !sweep_is_ending(s)) {
+                push_piece(n, n->piece.offset_bytes, extent_end(n->piece));
+                return;
+        }
+        n->tries = 0;
+        if (error) {
+                if (!error_counts(s, error))
+                        return;
+                n->block->error = error;
+                if (is_smallest(s, n->piece))
+                        add_bad_piece(s, n->block, error, n->piece, true);
+                else
+                        push_halves(s, n->piece);
+                return;
+        }
+        uint64_t done = (uint64_t)n->io.result;
+        push_piece(n, n->piece.offset_bytes + done, extent_end(n->piece));
+        piece_is_good(s, n->block, (struct extent){ n->piece.offset_bytes, done });
+}
+
+static void narrow_begin(struct sweep *s) {
+        struct narrowing *n = &s->narrow;
+        struct block *b = s->failed_first;
+        s->failed_first = b->next;
+        if (!s->failed_first)
+                s->failed_last = NULL;
+        n->block = b;
+        struct extent rest = { b->offset_bytes + b->done_bytes, b->length_bytes - b->done_bytes };
+        if (is_smallest(s, rest))
+                add_bad_piece(s, b, b->error, rest, true);
+        else
+                push_halves(s, rest);
+}
+
+/* One failed block at a time, one piece of it at a time. True: there was something to do. */
+bool sweep_io_narrow(struct sweep *s) {
+        struct narrowing *n = &s->narrow;
+        if (!n->block && !s->failed_first)
+                return false;
+        if (!n->block)
+                narrow_begin(s);
+        if (n->out)
+                return false;
+        if (n->depth == 0) {
+                struct block *b = STEAL(n->block);
+                sweep_block_done(s, b);
+                return true;
+        }
+        n->piece = n->stack[--n->depth];
+        if (!sweep_is_ending(s) && n->spent_us <= s->o.narrow_budget_us)
+                narrow_enqueue(s);
+        else if (error_counts(s, n->block->error))
+                add_bad_piece(s, n->block, n->block->error, n->piece, is_smallest(s, n->piece));
+        return true;
+}
+
+static void completed(struct sweep *s, struct engine_io *io) {
+        if (io == &s->flush)
+                flush_completed(s);
+        else if (io == &s->narrow.io)
+                narrow_completed(s);
+        else
+                block_completed(s, io->owner);
+}
+
+bool sweep_io_reap(struct sweep *s) {
+        struct engine_io *done[REAP_BATCH];
+        if (s->in_flight == 0)
+                return false;
+        size_t n = engine_reap(s->o.engine, done, REAP_BATCH);
+        assert(n <= s->in_flight);
+        for (size_t i = 0; i < n; i++) {
+                s->in_flight--;
+                completed(s, done[i]);
+        }
+        return n > 0;
+}
+
+bool sweep_io_submit(struct sweep *s) {
+        bool any = false;
+        while (s->unsent_count > 0 && s->in_flight < s->o.depth) {
+                struct engine_io *batch[SUBMIT_BATCH];
+                size_t n = MIN(MIN(s->unsent_count, SUBMIT_BATCH), s->o.depth - s->in_flight);
+                for (size_t i = 0; i < n; i++)
+                        batch[i] = s->unsent[(s->unsent_first + i) % s->unsent_room];
+                int r = engine_submit(s->o.engine, batch, n);
+                if (r == 0)
+                        return any;
+                any = true;
+                if (r < 0) { /* refused: as if it had been tried and failed */
+                        struct engine_io *io = dequeue(s);
+                        io->result = r;
+                        completed(s, io);
+                        continue;
+                }
+                for (int i = 0; i < r; i++)
+                        dequeue(s);
+                s->in_flight += (unsigned)r;
+        }
+        return any;
+}
+
+/* The sweep is ending: what was not yet handed to the engine is never handed to it. */
+void sweep_io_abandon(struct sweep *s) {
+        while (s->unsent_count > 0) {
+                struct engine_io *io = dequeue(s);
+                if (io == &s->narrow.io) {
+                        s->narrow.out = false;
+                        push_piece(&s->narrow, s->narrow.piece.offset_bytes, extent_end(s->narrow.piece));
+                } else if (io != &s->flush) {
+                        sweep_block_done(s, io->owner);
+                }
+        }
+}
+
+bool sweep_io_idle(const struct sweep *s) {
+        return s->in_flight == 0 && s->unsent_count == 0 && s->blocks_out == 0;
+}

@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What is made of bytes that were read. What must be there differs from place to place (several generations, stretches
+ * that may hold either of two, places that were never written), and only what was compared may be counted as verified.
+ */
+#include "sweep/sweep_private.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <string.h>
+
+enum { TAKE_BACK_BATCH = 64, INLINE_BYTES = 64 << 10 };
+
+/* Newest first: the generation that is meant, where there are several. */
+static void span_add(struct span *span, const struct stamped_range *range, const struct sweep *s) {
+        size_t at = span->count;
+        assert(at < EXPECTATION_MAX);
+        while (at > 0 && span->stamps[at - 1].generation < range->generation) {
+                span->stamps[at] = span->stamps[at - 1];
+                at--;
+        }
+        span->stamps[at] = (struct stamp){
+                .mode = MODE_PATTERN,
+                .target_id = s->o.target->target_id,
+                .generation = range->generation,
+                .nonce = range->nonce,
+                .started_us = range->started_us,
+        };
+        span->count++;
+}
+
+/* What the ledger says of this place, and how far the same holds. Beyond EXPECTATION_MAX generations nothing is known.
+ */
+const struct span *sweep_span(struct sweep *s, uint64_t offset_bytes) {
+        struct span *span = &s->span;
+        if (span->place.length_bytes > 0 && offset_bytes >= span->place.offset_bytes &&
+                offset_bytes < extent_end(span->place))
+                return span;
+        uint64_t from = 0, to = s->o.size_bytes;
+        bool too_many = false, settled = false;
+        *span = (struct span){ 0 };
+        for (size_t i = 0; s->o.target && i < s->o.target->range_count; i++) {
+                const struct stamped_range *range = &s->o.target->ranges[i];
+                uint64_t begin = range->extent.offset_bytes, end = extent_end(range->extent);
+                if (end <= offset_bytes) {
+                        from = MAX(from, end);
+                } else if (begin > offset_bytes) {
+                        to = MIN(to, begin);
+                } else {
+                        from = MAX(from, begin);
+                        to = MIN(to, end);
+                        settled |= range->settled;
+                        if (span->count == EXPECTATION_MAX)
+                                too_many = true;
+                        else
+                                span_add(span, range, s);
+                }
+        }
+        if (too_many || !settled) /* written in part over who knows what: the place may hold anything */
+                span->count = 0;
+        span->place = (struct extent){ from, to - from };
+        return span;
+}
+
+void sweep_expectation_release(struct expectation *e) {
+        for (size_t i = 0; i < e->count; i++)
+                table_unref((struct table *)e->candidates[i].table);
+        e->count = 0;
+}
+
+/* False: the tables are all in use. */
+bool sweep_span_expect(struct sweep *s, struct expectation *e, const struct span *span) {
+        *e = (struct expectation){ 0 };
+        for (size_t i = 0; i < span->count; i++) {
+                struct table *table = table_cache_get(s->tables, span->stamps[i].nonce);
+                if (!table) {
+                        sweep_expectation_release(e);
+                        return false;
+                }
+                e->candidates[e->count++] = (struct content){ .table = table, .stamp = span->stamps[i] };
+        }
+        return true;
+}
+
+void sweep_ground(struct sweep *s, struct diagnosis_ground *g, uint64_t offset_bytes) {
+        *g = (struct diagnosis_ground){ .tables = s->tables, .target_bytes = s->o.size_bytes };
+        if (!s->o.target)
+                return;
+        g->target_id = s->o.target->target_id;
+        const struct span *span = sweep_span(s, offset_bytes);
+        g->older_count = span->count;
+        memcpy(g->older, span->stamps, sizeof g->older);
+}
+
+static void unit_is_bad(struct sweep *s, const struct expectation *e, const uint8_t *bytes, struct extent unit) {
+        struct diagnosis_ground ground;
+        struct diagnosis d;
+        sweep_ground(s, &ground, unit.offset_bytes);
+        diagnose_unit(&d, &ground, e, bytes, unit.offset_bytes, unit.length_bytes);
+        struct fault_run fault = {
+                .fault = d.fault,
+                .place = unit,
+                .sample = d.sample,
+                .cause = d.fault == FAULT_MISDIRECTED ? d.displacement_bytes : (int64_t)d.generation,
+                .withheld = s->pass_step == STEP_CHECK && !d.ours,
+        };
+        diagnose_describe(&d, fault.text, &fault.detail);
+        sweep_add_fault(s, &fault);
+}
+
+static void judge_bad_units(struct sweep *s, const struct expectation *e, const uint8_t *bytes, struct extent piece,
+        const uint64_t *bad_units) {
+        size_t unit = 0;
+        for (uint64_t at = 0; at < piece.length_bytes; unit++) {
+                uint64_t offset = piece.offset_bytes + at;
+                uint64_t length = MIN(UNIT_BYTES - offset % UNIT_BYTES, piece.length_bytes - at);
+                if (bad_units[unit / 64] & BIT(unit % 64))
+                        unit_is_bad(s, e, bytes + at, (struct extent){ offset, length });
+                at += length;
+        }
+}
+
+/* Mode read: stamps are counted, never judged. */
+static void count_stamps(struct sweep *s, const uint8_t *bytes, struct extent piece) {
+        uint64_t head = (UNIT_BYTES - piece.offset_bytes % UNIT_BYTES) % UNIT_BYTES;
+        for (uint64_t at = head; at < piece.length_bytes; at += UNIT_BYTES) {
+                struct stamp stamp;
+                if (stamp_read(&stamp, bytes + at))
+                        s->record.stamps_seen++;
+        }
+}
+
+static void count_verified(struct sweep *s, uint64_t length_bytes) {
+        s->record.bytes.verified += length_bytes;
+        if (s->pass_step == STEP_VERIFY)
+                s->covered_bytes += length_bytes;
+}
+
+/* A stretch of a block that was read, outside of the usual way: after an error, or beside a write that failed. */
+void sweep_judge_piece(struct sweep *s, struct block *b, struct extent piece) {
+        const uint8_t *bytes = b->bytes + (piece.offset_bytes - b->offset_bytes);
+        if (s->pass_step == STEP_SAMPLE) { /* not part of the work that is counted */
+                sweep_sample_judge(s, bytes, piece);
+                return;
+        }
+        s->record.bytes.read += piece.length_bytes;
+        if (s->o.mode == MODE_READ) {
+                count_stamps(s, bytes, piece);
+                s->covered_bytes += piece.length_bytes;
+        } else if (b->expectation.count > 0) {
+                uint64_t bad[ELEMENTS(b->job.bad_units)];
+                if (expectation_check(&b->expectation, bytes, piece.offset_bytes, piece.length_bytes, bad) > 0)
+                        judge_bad_units(s, &b->expectation, bytes, piece, bad);
+                count_verified(s, piece.length_bytes);
+        }
+}
+
+static bool touches_bad_write(const struct sweep *s, const struct block *b) {
+        struct extent place = { b->offset_bytes, b->length_bytes };
+        for (size_t i = 0; i < s->bad_write_count; i++)
+                if (extent_overlaps(place, s->bad_writes[i]))
+                        return true;
+        return false;
+}
+
+/* Leaves out what the failed writes did not reach: bad_writes are not sorted, so the nearest next one is looked for. */
+static void judge_around_bad_writes(struct sweep *s, struct block *b) {
+        uint64_t at = b->offset_bytes, end = at + b->length_bytes;
+        while (at < end) {
+                uint64_t next = end, behind = end;
+                for (size_t i = 0; i < s->bad_write_count; i++) {
+                        struct extent bad = s->bad_writes[i];
+                        if (extent_end(bad) > at && bad.offset_bytes < next) {
+                                next = MAX(bad.offset_bytes, at);
+                                behind = MIN(extent_end(bad), end);
+                        }
+                }
+                if (next > at)
+                        sweep_judge_piece(s, b, (struct extent){ at, next - at });
+                s->record.bytes.read += behind - next;
+                at = behind;
+        }
+}
+
+static void job_done(struct sweep *s, struct verify_job *job) {
+        struct block *b = job->owner;
+        struct extent place = { b->offset_bytes, b->length_bytes };
+        if (job->bad_count > 0)
+                judge_bad_units(s, &b->expectation, b->bytes, place, job->bad_units);
+        s->record.bytes.read += b->length_bytes;
+        count_verified(s, b->length_bytes);
+        sweep_block_done(s, b);
+}
+
+static struct block *take_arrived(struct sweep *s) {
+        struct block *b = s->arrived_first;
+        s->arrived_first = b->next;
+        if (!s->arrived_first)
+                s->arrived_last = NULL;
+        return b;
+}
+
+/* Blocks that are not verified as a whole: nothing is expected of them, or a part of them was never written. */
+static bool judge_piecewise(struct sweep *s, struct block *b) {
+        bool has_hole = touches_bad_write(s, b);
+        if (b->expectation.count > 0 && b->length_bytes > 0 && !has_hole)
+                return false;
+        if (has_hole)
+                judge_around_bad_writes(s, b);
+        else if (b->length_bytes > 0)
+                sweep_judge_piece(s, b, (struct extent){ b->offset_bytes, b->length_bytes });
+        sweep_block_done(s, b);
+        return true;
+}
+
+static void prepare_job(struct block *b) {
+        b->job.expectation = &b->expectation;
+        b->job.bytes = b->bytes;
+        b->job.offset_bytes = b->offset_bytes;
+        b->job.length_bytes = b->length_bytes;
+        b->job.owner = b;
+}
+
+/* Offers all arrived blocks to the verifier, in order; those that it takes leave the list. */
+static void offer(struct sweep *s) {
+        struct verify_job *jobs[TAKE_BACK_BATCH];
+        size_t count = 0;
+        if (!s->o.verifier)
+                return;
+        for (struct block *b = s->arrived_first; b && count < ELEMENTS(jobs); b = b->next) {
+                if (b->expectation.count == 0 || b->length_bytes == 0 || touches_bad_write(s, b))
+                        break;
+                prepare_job(b);
+                jobs[count++] = &b->job;
+        }
+        size_t taken = verifier_hand_over(s->o.verifier, jobs, count);
+        for (size_t i = 0; i < taken; i++)
+                block_enter(take_arrived(s), BLOCK_VERIFYING);
+}
+
+/*
+ * Hands arrived blocks to the verifier; what it declines is verified here, a little at a time, so that completions are
+ * seen and requests sent in between. True: something was done.
+ */
+bool sweep_judge_arrived(struct sweep *s) {
+        if (!s->arrived_first)
+                return false;
+        offer(s);
+        uint64_t here_bytes = 0;
+        while (s->arrived_first && here_bytes < INLINE_BYTES) {
+                struct block *b = take_arrived(s);
+                here_bytes += b->length_bytes;
+                if (judge_piecewise(s, b))
+                        continue;
+                prepare_job(b);
+                block_enter(b, BLOCK_VERIFYING);
+                verify_job_run(&b->job);
+                job_done(s, &b->job);
+        }
+        return true;
+}
+
+bool sweep_judge_take_back(struct sweep *s) {
+        struct verify_job *jobs[TAKE_BACK_BATCH];
+        if (!s->o.verifier)
+                return false;
+        size_t n = verifier_take_back(s->o.verifier, jobs, ELEMENTS(jobs));
+        for (size_t i = 0; i < n; i++)
+                job_done(s, jobs[i]);
+        return n > 0;
+}
+
+void sweep_block_done(struct sweep *s, struct block *b) {
+        assert(s->blocks_out > 0);
+        sweep_expectation_release(&b->expectation);
+        block_pool_give_back(s->pool, b);
+        s->blocks_out--;
+}

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * sweep_private: what the files of the sweep share. sweep.c has the steps, sweep_io.c the way of a block, sweep_judge.c
+ * what is made of bytes that were read, sweep_sample.c the look before the first write, sweep_report.c the news.
+ */
+#pragma once
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/text.h"
+#include "sweep/block.h"
+#include "sweep/diagnose.h"
+#include "sweep/fault_table.h"
+#include "sweep/sweep.h"
+
+enum sweep_step {
+        STEP_SAMPLE, /* look at both ends and spread units before the first write */
+        STEP_ADOPT,  /* the ledger forgets ranges that no longer hold */
+        STEP_CHECK,  /* retention: verify what the previous sweeps left */
+        STEP_STAMP,  /* target id and generation become durable */
+        STEP_MARK,   /* the next segment is announced to the ledger */
+        STEP_WRITE,
+        STEP_FLUSH,
+        STEP_VERIFY,
+        STEP_READ,
+        STEP_DRAIN, /* wait for all that is in flight, then for the news to go out */
+        STEP_ENDED,
+        STEP_COUNT
+};
+
+enum {
+        SAMPLE_END_BYTES = 16 << 20,
+        SAMPLE_SPREAD_UNITS = 1024,
+        SAMPLE_UNITS_MAX = 4 * SAMPLE_END_BYTES / UNIT_BYTES + SAMPLE_SPREAD_UNITS,
+        FOREIGN_ROW_BYTES = 256 << 10,
+        FOREIGN_PLACES = 256,
+        BAD_WRITES_MAX = 256,
+        NARROW_STACK_MAX = 32,
+        OURS_TRIES_MAX = 1000,
+        OUTBOX_MAX = 4,
+        TABLES_MAX = 16
+};
+
+/* What may be at a place: the candidates hold references to their tables while somebody verifies by them. */
+struct span {
+        struct extent place; /* the expectation is the same in all of it */
+        size_t count;        /* 0: nothing is expected here */
+        struct stamp stamps[EXPECTATION_MAX];
+};
+
+struct narrowing {
+        struct block *block; /* NULL: nothing to narrow */
+        struct extent stack[NARROW_STACK_MAX];
+        size_t depth;
+        struct extent piece;
+        bool out; /* the engine has the piece */
+        unsigned tries;
+        uint64_t spent_us;
+        struct engine_io io;
+};
+
+struct sampling {
+        size_t next; /* index into what is sampled, in the order of sample_place() */
+        size_t foreign_count;
+        uint64_t foreign[SAMPLE_UNITS_MAX]; /* offsets of units that are neither ours nor damaged; when full, it is
+                                               enough */
+        uint64_t adopt_id;                  /* a target id found in stamps, where the ledger knows none */
+        uint64_t newest_generation;
+        bool newer;                           /* stamps of ours that are newer than the ledger */
+        const struct sweep_suspect *not_ours; /* a signature that isn't forgiven */
+};
+
+struct sweep {
+        struct sweep_options o;
+        enum sweep_step step;
+        uint64_t now_us, wall_us, pumped_us;
+        bool refused;
+
+        struct block_pool *pool;
+        struct table_cache *tables;
+        struct table *table; /* of this sweep's generation */
+        struct content content;
+        struct fault_table *faults;
+
+        enum sweep_step pass_step; /* the pass that the blocks which are out belong to; stays when the sweep drains */
+        struct extent pass;        /* what it goes over */
+        uint32_t pass_number;
+        uint64_t cursor;
+        uint64_t next_look; /* where in the pass the device is looked at again */
+        unsigned blocks_out;
+        unsigned in_flight;
+        struct engine_io flush;
+        struct engine_io **unsent; /* ring of unsent_room */
+        size_t unsent_first, unsent_count, unsent_room;
+        struct block *arrived_first, *arrived_last;
+        struct block *failed_first, *failed_last;
+        struct narrowing narrow;
+
+        struct span span; /* of the last look-up, as a cache */
+        struct span own;  /* what this sweep writes */
+        struct extent segment;
+        bool segment_flushed, segment_spoiled;
+        struct extent bad_writes[BAD_WRITES_MAX]; /* of this segment: what they hold is not judged */
+        size_t bad_write_count;
+        uint64_t covered_bytes; /* judged by the last pass */
+        uint64_t reached_end;
+
+        struct sampling sample;
+
+        uint64_t sequence; /* of the last news that wants an answer */
+        uint64_t answered; /* the last one that was made durable */
+        struct news outbox[OUTBOX_MAX];
+        size_t outbox_count;
+        bool too_foreign; /* what is withheld is somebody else's data, not damage */
+        bool faults_dirty;
+        uint64_t faults_reported_us;
+        struct sweep_record record;
+};
+
+/* sweep.c */
+void sweep_enter(struct sweep *s, enum sweep_step next);
+void sweep_finish(struct sweep *s, enum sweep_end end);
+void sweep_fail(struct sweep *s, enum sweep_end end, const char *rule, const char *remedy, const char *format, ...)
+        __attribute__((format(printf, 5, 6)));
+static inline bool sweep_is_ending(const struct sweep *s) {
+        return s->step >= STEP_DRAIN;
+}
+
+/* sweep_io.c */
+int sweep_io_init(struct sweep *s);
+bool sweep_io_reap(struct sweep *s);
+bool sweep_io_submit(struct sweep *s);
+bool sweep_io_narrow(struct sweep *s);
+bool sweep_io_read_next(struct sweep *s, struct extent place, const struct span *span);
+bool sweep_io_write_next(struct sweep *s, struct extent place);
+void sweep_io_flush(struct sweep *s);
+void sweep_io_abandon(struct sweep *s);
+bool sweep_io_idle(const struct sweep *s);
+bool sweep_device_is_there(struct sweep *s);
+
+/* sweep_judge.c */
+bool sweep_judge_arrived(struct sweep *s);
+bool sweep_judge_take_back(struct sweep *s);
+void sweep_judge_piece(struct sweep *s, struct block *b, struct extent piece);
+void sweep_block_done(struct sweep *s, struct block *b);
+const struct span *sweep_span(struct sweep *s, uint64_t offset_bytes);
+bool sweep_span_expect(struct sweep *s, struct expectation *e, const struct span *span);
+void sweep_expectation_release(struct expectation *e);
+void sweep_ground(struct sweep *s, struct diagnosis_ground *g, uint64_t offset_bytes);
+
+/* sweep_sample.c */
+bool sweep_sample_place(struct sweep *s, struct extent *ret);
+void sweep_sample_judge(struct sweep *s, const uint8_t *bytes, struct extent place);
+void sweep_sample_conclude(struct sweep *s);
+
+/* sweep_report.c */
+void sweep_post(struct sweep *s, enum news_kind kind, bool wants_answer, const struct news_mark *mark);
+bool sweep_report(struct sweep *s, bool all);
+void sweep_add_fault(struct sweep *s, struct fault_run *fault);
+void sweep_publish(struct sweep *s);

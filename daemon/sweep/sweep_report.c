@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a sweep tells main. A fault that was seen must get there, and main must not drown: so faults are told as runs, a
+ * run when it has ended or now and then while it grows, and when main has no room the sweep keeps its news and waits.
+ */
+#include "sweep/sweep_private.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <string.h>
+
+enum { REPORT_EVERY_US = 250000 };
+
+void sweep_gauge_read(const struct sweep_gauge *gauge, struct progress *ret) {
+        ret->bytes.verified = atomic_load_explicit(&gauge->verified, memory_order_acquire);
+        ret->bytes.read = atomic_load_explicit(&gauge->read, memory_order_acquire);
+        ret->bytes.written = atomic_load_explicit(&gauge->written, memory_order_acquire);
+        ret->bytes.skipped = atomic_load_explicit(&gauge->skipped, memory_order_acquire);
+        ret->bytes_done = atomic_load_explicit(&gauge->done, memory_order_acquire);
+        ret->bytes.total = atomic_load_explicit(&gauge->total, memory_order_acquire);
+        ret->phase = (enum sweep_phase)atomic_load_explicit(&gauge->phase, memory_order_relaxed);
+        ret->generation = atomic_load_explicit(&gauge->generation, memory_order_relaxed);
+}
+
+static enum sweep_phase phase_of(const struct sweep *s) {
+        switch (s->pass_step) {
+        case STEP_WRITE:
+                return PHASE_WRITE;
+        case STEP_VERIFY:
+                return PHASE_VERIFY;
+        case STEP_READ:
+                return PHASE_READ;
+        default:
+                return PHASE_CHECK;
+        }
+}
+
+/* Largest first, so that a reader that goes the other way never sees more verified than read. */
+void sweep_publish(struct sweep *s) {
+        struct sweep_gauge *g = s->o.gauge;
+        const struct sweep_bytes *b = &s->record.bytes;
+        uint64_t done = b->read + b->written + b->skipped;
+        for (enum fault f = FAULT_READ_ERROR; f <= FAULT_WRITE_ERROR; f++)
+                done += fault_table_bad_bytes(s->faults, f);
+        atomic_store_explicit(&g->total, b->total, memory_order_release);
+        atomic_store_explicit(&g->done, MIN(done, b->total), memory_order_release);
+        atomic_store_explicit(&g->skipped, b->skipped, memory_order_release);
+        atomic_store_explicit(&g->written, b->written, memory_order_release);
+        atomic_store_explicit(&g->read, b->read, memory_order_release);
+        atomic_store_explicit(&g->verified, b->verified, memory_order_release);
+        atomic_store_explicit(&g->generation, s->record.generation, memory_order_relaxed);
+        atomic_store_explicit(&g->phase, phase_of(s), memory_order_relaxed);
+}
+
+/* Into the outbox; it has room for all that one step may say. */
+void sweep_post(struct sweep *s, enum news_kind kind, bool wants_answer, const struct news_mark *mark) {
+        if (kind == NEWS_PROGRESS && s->outbox_count > 0)
+                return; /* told again later */
+        assert(s->outbox_count < OUTBOX_MAX);
+        struct news *news = &s->outbox[s->outbox_count++];
+        *news = (struct news){ .kind = kind, .sweep_id = s->o.id, .record = s->record };
+        if (mark)
+                news->mark = *mark;
+        if (wants_answer)
+                news->sequence = ++s->sequence;
+}
+
+static bool post_outbox(struct sweep *s) {
+        size_t sent = 0;
+        while (sent < s->outbox_count && s->o.news->post(s->o.news, &s->outbox[sent]))
+                sent++;
+        s->outbox_count -= sent;
+        memmove(s->outbox, s->outbox + sent, s->outbox_count * sizeof s->outbox[0]);
+        return s->outbox_count == 0;
+}
+
+static void describe(struct finding *f, const struct fault_run *run) {
+        text_copy(f->text, sizeof f->text, run->text);
+        f->detail = run->detail;
+        if (run->bad_bytes > UNIT_BYTES && run->fault > FAULT_FLUSH_ERROR) {
+                text_append(f->text, sizeof f->text, " (the first of %" PRIu64 " units)",
+                        (run->bad_bytes + UNIT_BYTES - 1) / UNIT_BYTES);
+                detail_set(&f->detail, "bytes_bad", "%" PRIu64, run->bad_bytes);
+        }
+        if (run->coarse) {
+                detail_set(&f->detail, "bytes_bad", "%" PRIu64, run->bad_bytes);
+                detail_set(&f->detail, "coarse", "there were too many faults to keep them apart");
+        }
+}
+
+static bool post_fault(struct sweep *s, struct fault_run *run) {
+        struct news news = {
+                .kind = NEWS_FAULT,
+                .sweep_id = s->o.id,
+                .fault_serial = run->serial,
+                .record = s->record,
+        };
+        struct finding *f = &news.fault;
+        text_copy(f->device, sizeof f->device, s->o.device);
+        f->target_row = s->record.target_row;
+        f->sweep_id = s->o.id;
+        f->place = run->place;
+        f->fault = run->fault;
+        f->persistence = run->persistence;
+        f->sample = run->sample;
+        f->last_seen_us = s->wall_us;
+        describe(f, run);
+        if (!s->o.news->post(s->o.news, &news))
+                return false;
+        run->reported_bytes = run->bad_bytes;
+        return true;
+}
+
+/* Where every block before it has come back: a run that begins below it has no neighbours still to come in front. */
+static uint64_t frontier(const struct sweep *s) {
+        uint64_t at = s->cursor;
+        for (size_t i = 0; i < block_pool_count(s->pool); i++) {
+                const struct block *b = block_pool_at(s->pool, i);
+                if (b->phase != BLOCK_FREE)
+                        at = MIN(at, b->offset_bytes);
+        }
+        return at;
+}
+
+static bool is_ripe(const struct sweep *s, const struct fault_run *run, uint64_t frontier_bytes, bool all) {
+        if (run->withheld || run->bad_bytes == run->reported_bytes)
+                return false;
+        return all || run->pass < s->pass_number || run->place.offset_bytes < frontier_bytes;
+}
+
+/*
+ * Posts what waits; with all, every fault too. False: main has no room, or (with all) something is left. Runs of an
+ * earlier pass are always ripe.
+ */
+bool sweep_report(struct sweep *s, bool all) {
+        if (!post_outbox(s))
+                return false;
+        if (!s->faults_dirty || (!all && s->now_us - s->faults_reported_us < REPORT_EVERY_US))
+                return true;
+        uint64_t frontier_bytes = frontier(s);
+        bool left = false;
+        for (size_t i = 0; i < fault_table_count(s->faults); i++) {
+                struct fault_run *run = fault_table_at(s->faults, i);
+                if (is_ripe(s, run, frontier_bytes, all) && !post_fault(s, run))
+                        return false;
+                left |= run->bad_bytes != run->reported_bytes;
+        }
+        s->faults_dirty = left;
+        s->faults_reported_us = s->now_us;
+        return true;
+}
+
+void sweep_add_fault(struct sweep *s, struct fault_run *fault) {
+        fault->pass = s->pass_number;
+        fault_table_add(s->faults, fault);
+        s->faults_dirty = true;
+        if (!fault->withheld)
+                return;
+        size_t places = 0;
+        for (size_t i = 0; i < fault_table_count(s->faults); i++) {
+                const struct fault_run *run = fault_table_at(s->faults, i);
+                if (!run->withheld)
+                        continue;
+                places++;
+                if (run->bad_bytes < FOREIGN_ROW_BYTES && places < FOREIGN_PLACES)
+                        continue;
+                s->too_foreign = true;
+                sweep_fail(s, END_FAILED, "foreign_data",
+                        "If this data may be destroyed: sweepctl start NAME --overwrite IDENTITY (the value of destroys_data).",
+                        "the target holds data that sweepd did not write, first at offset %" PRIu64,
+                        run->place.offset_bytes);
+                return;
+        }
+}

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The look before the first write of a sweep. A disk that bears our stamps may have been put to use since: with a
+ * signature (then every unit under it must be ours to the byte) or without one (then its ends and a spread of units
+ * tell). And the ledger may be lost or older than the disk: stamps of ours tell that too. All of it by reading only.
+ */
+#include "sweep/sweep_private.h"
+
+#include <assert.h>
+#include <inttypes.h>
+
+static uint64_t end_bytes(const struct sweep *s) {
+        return MIN(SAMPLE_END_BYTES, s->o.size_bytes);
+}
+
+/* The second end, behind the first where they would overlap. */
+static struct extent far_end(const struct sweep *s) {
+        uint64_t near = end_bytes(s);
+        uint64_t from = s->o.size_bytes > 2 * near ? s->o.size_bytes - near : near;
+        from -= from % UNIT_BYTES;
+        return (struct extent){ from, s->o.size_bytes - from };
+}
+
+static size_t blocks_of(const struct sweep *s, uint64_t bytes) {
+        return (size_t)((bytes + s->o.block_bytes - 1) / s->o.block_bytes);
+}
+
+static struct extent block_of(const struct sweep *s, struct extent e, size_t index) {
+        uint64_t from = e.offset_bytes + index * (uint64_t)s->o.block_bytes;
+        return (struct extent){ from, MIN(s->o.block_bytes, extent_end(e) - from) };
+}
+
+/* The index-th unit of the spread: one at random in each of as many equal stretches between the two ends. */
+static struct extent spread_unit(const struct sweep *s, size_t index) {
+        uint64_t from = end_bytes(s) / UNIT_BYTES, units = far_end(s).offset_bytes / UNIT_BYTES - from;
+        uint64_t begin = from + units * index / SAMPLE_SPREAD_UNITS,
+                 end = from + units * (index + 1) / SAMPLE_SPREAD_UNITS;
+        uint64_t unit = begin + layout_mix(s->o.random[2] + index) % MAX(end - begin, 1);
+        return (struct extent){ unit * UNIT_BYTES, UNIT_BYTES };
+}
+
+/* What is to be read next: near end, far end, spread, and last the suspects. False: no more. */
+bool sweep_sample_place(struct sweep *s, struct extent *ret) {
+        size_t i = s->sample.next;
+        struct extent near = { 0, end_bytes(s) }, far = far_end(s);
+        size_t near_blocks = blocks_of(s, near.length_bytes), far_blocks = blocks_of(s, far.length_bytes);
+        size_t spread = s->o.size_bytes > 4 * SAMPLE_END_BYTES ? SAMPLE_SPREAD_UNITS : 0;
+        size_t middle = spread || far.offset_bytes == near.length_bytes
+                ? 0
+                : blocks_of(s, far.offset_bytes - near.length_bytes); /* small: simply all of it */
+        if (i < near_blocks) {
+                *ret = block_of(s, near, i);
+                return true;
+        }
+        i -= near_blocks;
+        if (i < middle) {
+                *ret = block_of(s, (struct extent){ near.length_bytes, far.offset_bytes - near.length_bytes }, i);
+                return true;
+        }
+        i -= middle;
+        if (i < far_blocks) {
+                *ret = block_of(s, far, i);
+                return true;
+        }
+        i -= far_blocks;
+        if (i < spread) {
+                *ret = spread_unit(s, i);
+                return true;
+        }
+        i -= spread;
+        for (size_t k = 0; k < s->o.suspect_count; k++) {
+                size_t blocks = blocks_of(s, s->o.suspects[k].place.length_bytes);
+                if (i < blocks) {
+                        *ret = block_of(s, s->o.suspects[k].place, i);
+                        return true;
+                }
+                i -= blocks;
+        }
+        return false;
+}
+
+/* A stamp that is whole, of this place and of this target. Notes a target id where none is known, and newer
+ * generations. */
+static bool stamp_is_ours(struct sweep *s, const struct stamp *stamp) {
+        struct sampling *p = &s->sample;
+        uint64_t known = s->o.target->target_id;
+        if (known == 0) {
+                if (p->adopt_id == 0)
+                        p->adopt_id = stamp->target_id;
+                known = p->adopt_id;
+        }
+        if (stamp->target_id != known)
+                return false;
+        p->newest_generation = MAX(p->newest_generation, stamp->generation);
+        p->newer |= stamp->generation > s->o.target->last_generation;
+        return true;
+}
+
+enum unit_answer { UNIT_OURS, UNIT_DAMAGED, UNIT_UNKNOWN, UNIT_FOREIGN };
+
+static enum unit_answer judge_unit(struct sweep *s, const uint8_t *bytes, struct extent unit) {
+        struct diagnosis_ground ground;
+        struct expectation e;
+        const struct span *span = sweep_span(s, unit.offset_bytes);
+        bool expected = span->count > 0 && sweep_span_expect(s, &e, span);
+        enum unit_answer answer = UNIT_FOREIGN;
+        struct stamp stamp;
+        uint64_t bad[2];
+        sweep_ground(s, &ground, unit.offset_bytes);
+        if (expected && expectation_check(&e, bytes, unit.offset_bytes, unit.length_bytes, bad) == 0) {
+                answer = UNIT_OURS;
+        } else if (diagnose_is_self_consistent(&stamp, &ground, bytes, unit.offset_bytes, unit.length_bytes) &&
+                stamp_is_ours(s, &stamp)) {
+                answer = UNIT_OURS;
+        } else if (content_is_zero(bytes, unit.length_bytes)) {
+                answer = UNIT_DAMAGED;
+        } else if (expected) {
+                struct diagnosis d;
+                diagnose_unit(&d, &ground, &e, bytes, unit.offset_bytes, unit.length_bytes);
+                answer = d.ours ? UNIT_DAMAGED : UNIT_FOREIGN;
+        } else if (s->o.target->range_count > 0) {
+                answer = UNIT_UNKNOWN; /* a part of a stamped target that no sweep has reached */
+        }
+        if (expected)
+                sweep_expectation_release(&e);
+        return answer;
+}
+
+static void count_foreign(struct sampling *p, struct extent unit) {
+        if (p->foreign_count < ELEMENTS(p->foreign))
+                p->foreign[p->foreign_count++] = unit.offset_bytes;
+}
+
+static int by_offset(const void *a, const void *b) {
+        uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+        return x < y ? -1 : x > y;
+}
+
+/* Completions come in any order, so rows are found when all is there. True: too much to be damage. */
+static bool is_too_foreign(struct sampling *p, size_t *ret_places) {
+        qsort(p->foreign, p->foreign_count, sizeof p->foreign[0], by_offset);
+        size_t places = 0, row = 0, longest = 0;
+        for (size_t i = 0; i < p->foreign_count; i++) {
+                uint64_t after = i > 0 ? p->foreign[i] - p->foreign[i - 1] : UINT64_MAX;
+                if (after == 0) /* a suspect is read twice */
+                        continue;
+                places += after != UNIT_BYTES;
+                row = after == UNIT_BYTES ? row + 1 : 1;
+                longest = MAX(longest, row);
+        }
+        *ret_places = places;
+        return longest * UNIT_BYTES >= FOREIGN_ROW_BYTES || places >= FOREIGN_PLACES;
+}
+
+void sweep_sample_judge(struct sweep *s, const uint8_t *bytes, struct extent place) {
+        for (uint64_t at = 0; at < place.length_bytes;) {
+                struct extent unit = { place.offset_bytes + at, 0 };
+                unit.length_bytes = MIN(UNIT_BYTES - unit.offset_bytes % UNIT_BYTES, place.length_bytes - at);
+                enum unit_answer answer = judge_unit(s, bytes + at, unit);
+                if (answer == UNIT_FOREIGN)
+                        count_foreign(&s->sample, unit);
+                for (size_t i = 0; i < s->o.suspect_count && answer != UNIT_OURS; i++)
+                        if (extent_overlaps(s->o.suspects[i].place, unit))
+                                s->sample.not_ours = &s->o.suspects[i];
+                at += unit.length_bytes;
+        }
+}
+
+static void refuse(struct sweep *s, const char *rule, const char *remedy, const char *found) {
+        s->refused = true;
+        sweep_fail(s, END_FAILED, rule, remedy, "%s", found);
+}
+
+static void refuse_signature(struct sweep *s) {
+        char found[REASON_TEXT_BYTES];
+        text_format(found, sizeof found, "it bears a signature of type %s at offset %" PRIu64, s->sample.not_ours->type,
+                s->sample.not_ours->place.offset_bytes);
+        refuse(s, "signature",
+                "If nothing on it is needed any more, erase the signature (wipefs -a DEVICE) and start again.", found);
+}
+
+static void refuse_foreign(struct sweep *s, size_t places) {
+        char found[REASON_TEXT_BYTES];
+        text_format(found, sizeof found,
+                "it was swept before, but holds data that sweepd did not write: %zu stretches of the sample, first at offset %" PRIu64,
+                places, s->sample.foreign[0]);
+        refuse(s, "foreign_data",
+                "If this data may be destroyed: sweepctl start NAME --overwrite IDENTITY (the value of destroys_data).",
+                found);
+}
+
+/* The ledger's ranges do not hold any more: they are forgotten, and the generation goes on from what the disk says. */
+static void adopt(struct sweep *s) {
+        struct target_record *t = s->o.target;
+        if (t->target_id == 0)
+                t->target_id = s->sample.adopt_id;
+        t->last_generation = MAX(t->last_generation, s->sample.newest_generation);
+        t->range_count = 0;
+        s->span = (struct span){ 0 };
+        struct news_mark mark = { .target_id = t->target_id, .generation = t->last_generation };
+        sweep_post(s, NEWS_ADOPTED, true, &mark);
+        sweep_enter(s, STEP_ADOPT);
+}
+
+void sweep_sample_conclude(struct sweep *s) {
+        struct sampling *p = &s->sample;
+        const struct target_record *t = s->o.target;
+        size_t places;
+        bool stamped = t->target_id != 0 || p->adopt_id != 0;
+        bool foreign = is_too_foreign(p, &places);
+        if (p->not_ours)
+                refuse_signature(s);
+        else if (stamped && foreign && !s->o.overwrite)
+                refuse_foreign(s, places);
+        else if (p->newer || p->adopt_id || (s->o.overwrite && t->range_count > 0))
+                adopt(s);
+        else
+                sweep_enter(s, t->range_count > 0 ? STEP_CHECK : STEP_STAMP);
+}

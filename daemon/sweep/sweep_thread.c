@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Everything that a device can make wait happens here: a disk that hangs, in open or in the middle, costs this thread
+ * and nothing else. The order of the steps is the safety of the whole: open and claim, identify, let main compare with
+ * what else runs and with the ledger, ask the interlock on the open descriptor, look for signatures, and only then
+ * build a sweep that could write.
+ */
+#include "sweep/sweep_thread.h"
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/queue.h"
+#include "base/text.h"
+#include "media/engine_libaio.h"
+#include "media/target.h"
+#include "sweep/interlock.h"
+#include "sweep/layout.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/random.h>
+
+enum { ANSWERS_MAX = 16, NR_REQUESTS_DEFAULT = 128, POST_AGAIN_MS = 50 };
+
+#define NARROW_BUDGET_US (60 * USEC_PER_SEC)
+
+struct sweep_thread {
+        struct sweep_thread_options o;
+        char *overwrite;
+        char *state_dir;
+        pthread_t thread;
+        int wake_fd; /* signalled by completions, verified blocks, answers and orders alike */
+        struct queue *answers;
+        struct sweep_gauge gauge;
+        atomic_int order; /* written by main, read by the thread */
+        struct news_port port;
+        /* the thread's own from here on */
+        struct target *target;
+        struct engine *engine;
+        struct verifier *verifier;
+        struct sweep *sweep;
+        struct target_record *record;
+        struct sweep_record ended; /* what is told when there was no sweep */
+        struct sweep_suspect suspects[TARGET_SIGNATURES_MAX];
+        size_t suspect_count;
+        struct reason suspect_reason;
+};
+
+struct news *news_free(struct news *news) {
+        if (news) {
+                free(news->identified);
+                free(news);
+        }
+        return NULL;
+}
+
+struct answer *answer_free(struct answer *answer) {
+        if (answer) {
+                free(answer->target);
+                free(answer);
+        }
+        return NULL;
+}
+
+static bool port_post(struct news_port *port, const struct news *news) {
+        struct sweep_thread *t = (struct sweep_thread *)((char *)port - offsetof(struct sweep_thread, port));
+        struct news *copy = malloc(sizeof *copy);
+        if (!copy)
+                return false;
+        *copy = *news;
+        if (queue_push_one(t->o.news, copy))
+                return true;
+        free(copy);
+        return false;
+}
+
+/* Waits for main to have room: outside of a sweep there is nothing else to do meanwhile. */
+static void post_patiently(struct sweep_thread *t, const struct news *news) {
+        while (!port_post(&t->port, news))
+                poll(NULL, 0, POST_AGAIN_MS);
+}
+
+static void await_wake_up(struct sweep_thread *t, uint64_t patience_us) {
+        struct pollfd p = { .fd = t->wake_fd, .events = POLLIN };
+        if (poll(&p, 1, (int)(patience_us / USEC_PER_MSEC)) > 0) {
+                eventfd_t unused;
+                (void)eventfd_read(t->wake_fd, &unused);
+        }
+}
+
+static void refuse(struct sweep_thread *t, const struct reason *reason) {
+        t->ended.reason = *reason;
+        t->ended.end = END_FAILED;
+        struct news news = { .kind = NEWS_REFUSED, .sweep_id = t->o.id, .reason = *reason, .record = t->ended };
+        post_patiently(t, &news);
+}
+
+static void fail(struct sweep_thread *t, const char *what, int error) {
+        struct reason reason;
+        reason_set(&reason, "failed", "See the daemon's log and dmesg; the sweep is tried again later.", "%s: %s", what,
+                strerror(-error));
+        refuse(t, &reason);
+}
+
+static bool open_target(struct sweep_thread *t) {
+        struct reason reason;
+        struct target_options options = {
+                .path = t->o.config->path,
+                .writable = sweep_mode_writes(t->o.mode),
+                .state_dir = t->state_dir,
+        };
+        int r = target_open(&t->target, &reason, &options);
+        if (r == TARGET_OK)
+                return true;
+        if (r < 0)
+                fail(t, "opening the device", r);
+        else
+                refuse(t, &reason);
+        return false;
+}
+
+/* Tells main what was opened, and waits for what the ledger knows of it. */
+static bool identify(struct sweep_thread *t) {
+        const struct target_facts *facts = target_facts(t->target);
+        struct news_identified *identified = calloc(1, sizeof *identified);
+        if (!identified) {
+                fail(t, "identifying the device", -ENOMEM);
+                return false;
+        }
+        *identified = (struct news_identified){
+                .identity = facts->identity,
+                .size_bytes = facts->size_bytes,
+                .disk = facts->disk,
+                .write_cache = facts->write_cache_known ? facts->write_cache : -1,
+        };
+        struct news news = { .kind = NEWS_IDENTIFIED, .sweep_id = t->o.id, .sequence = 1, .identified = identified };
+        post_patiently(t, &news);
+        for (;;) {
+                void *item;
+                if (atomic_load(&t->order) != SWEEP_RUN)
+                        return false;
+                if (queue_try_pop(t->answers, &item, 1) == 0) {
+                        await_wake_up(t, SWEEP_PATIENCE_US);
+                        continue;
+                }
+                struct answer *answer = item;
+                bool known = answer->kind == ANSWER_TARGET;
+                if (known)
+                        t->record = STEAL(answer->target);
+                else
+                        refuse(t, &answer->reason);
+                answer_free(answer);
+                return known;
+        }
+}
+
+static void suspect(struct sweep_thread *t, const struct signature *signature, uint64_t size_bytes) {
+        uint64_t from = signature->offset_bytes - signature->offset_bytes % UNIT_BYTES;
+        uint64_t to = signature->offset_bytes + MAX(signature->length_bytes, 1);
+        to = MIN((to + UNIT_BYTES - 1) / UNIT_BYTES * UNIT_BYTES, size_bytes);
+        struct sweep_suspect *s = &t->suspects[t->suspect_count++];
+        s->place = (struct extent){ from, to - from };
+        text_copy(s->type, sizeof s->type, signature->type);
+}
+
+/* Signatures that may be our own bytes by chance are left to the sweep to compare. */
+static bool examine_signatures(struct sweep_thread *t) {
+        const struct target_facts *facts = target_facts(t->target);
+        struct signature signatures[TARGET_SIGNATURES_MAX];
+        int found = target_signatures(t->target, signatures, TARGET_SIGNATURES_MAX);
+        switch (interlock_signatures_permit(&t->suspect_reason, facts, signatures, found)) {
+        case SIGNATURES_NONE:
+                return true;
+        case SIGNATURES_COMPARE:
+                for (int i = 0; i < found; i++)
+                        suspect(t, &signatures[i], facts->size_bytes);
+                return true;
+        case SIGNATURES_FORBIDDEN:
+                break;
+        }
+        refuse(t, &t->suspect_reason);
+        return false;
+}
+
+static bool permitted(struct sweep_thread *t) {
+        struct reason reason;
+        struct device_config config = *t->o.config;
+        config.mode = t->o.mode;
+        if (!interlock_permits(&reason, target_facts(t->target), &config, t->overwrite)) {
+                refuse(t, &reason);
+                return false;
+        }
+        return !sweep_mode_writes(t->o.mode) || examine_signatures(t);
+}
+
+/* In flight at most half of the device's own queue, counted after the kernel splits a block, or io_submit() blocks. */
+static unsigned depth_for(const struct target_facts *facts, const struct device_config *config) {
+        uint32_t max_io = facts->max_io_bytes ? facts->max_io_bytes : config->block_size_bytes;
+        unsigned splits = (config->block_size_bytes + max_io - 1) / max_io;
+        unsigned requests = facts->nr_requests ? facts->nr_requests : NR_REQUESTS_DEFAULT;
+        unsigned most = requests / 2 / splits;
+        return MAX(1, MIN(config->queue_depth, most));
+}
+
+static int build_sweep(struct sweep_thread *t) {
+        const struct target_facts *facts = target_facts(t->target);
+        unsigned depth = depth_for(facts, t->o.config);
+        int r = engine_libaio_new(&t->engine, t->target, depth, t->wake_fd);
+        if (r < 0)
+                return r;
+        r = verify_pool_verifier(&t->verifier, t->o.pool, 2 * depth + 64, t->wake_fd);
+        if (r < 0)
+                return r;
+        struct sweep_options options = {
+                .id = t->o.id,
+                .device = t->o.config->name,
+                .mode = t->o.mode,
+                .overwrite = t->overwrite != NULL,
+                .started_us = t->ended.started_us,
+                .block_bytes = t->o.config->block_size_bytes,
+                .segment_bytes = t->o.config->segment_bytes,
+                .depth = depth,
+                .size_bytes = facts->size_bytes,
+                .logical_block_bytes = facts->logical_block_bytes,
+                .diskseq = facts->diskseq,
+                .narrow_budget_us = NARROW_BUDGET_US,
+                .suspects = t->suspects,
+                .suspect_count = t->suspect_count,
+                .target = t->record,
+                .engine = t->engine,
+                .verifier = t->verifier,
+                .news = &t->port,
+                .gauge = &t->gauge,
+        };
+        if (getrandom(options.random, sizeof options.random, 0) != sizeof options.random)
+                return -EIO;
+        r = sweep_new(&t->sweep, &options);
+        if (r < 0)
+                return r;
+        t->record = NULL; /* the sweep's now */
+        return 0;
+}
+
+static void run_sweep(struct sweep_thread *t) {
+        for (;;) {
+                void *item;
+                while (queue_try_pop(t->answers, &item, 1) == 1) {
+                        sweep_answer(t->sweep, item);
+                        answer_free(item);
+                }
+                enum sweep_order order = (enum sweep_order)atomic_load(&t->order);
+                switch (sweep_pump(t->sweep, order, clock_monotonic_us(), clock_wall_us())) {
+                case SWEEP_BUSY:
+                        break;
+                case SWEEP_WAITING:
+                        await_wake_up(t, SWEEP_PATIENCE_US);
+                        break;
+                case SWEEP_ENDED:
+                        return;
+                }
+        }
+}
+
+static void sweep(struct sweep_thread *t) {
+        if (!open_target(t) || !identify(t) || !permitted(t))
+                return;
+        t->ended.target_row = t->record->row;
+        int r = build_sweep(t);
+        if (r < 0) {
+                fail(t,
+                        r == -EAGAIN ? "setting up asynchronous I/O (see /proc/sys/fs/aio-max-nr)"
+                                     : "setting up the sweep",
+                        r);
+                return;
+        }
+        run_sweep(t);
+        t->ended = *sweep_record(t->sweep);
+        if (sweep_was_refused(t->sweep)) {
+                struct reason reason = t->ended.reason;
+                refuse(t, &reason);
+        }
+}
+
+/* Closing may block as well, so main hears of the end when it is over. */
+static void *thread_run(void *userdata) {
+        struct sweep_thread *t = userdata;
+        char name[16];
+        snprintf(name, sizeof name, "sweep-%.9s", t->o.config->name);
+        pthread_setname_np(pthread_self(), name);
+        sweep(t);
+        struct news news = { .kind = NEWS_ENDED, .sweep_id = t->o.id };
+        if (t->sweep)
+                news.reached = sweep_reached(t->sweep);
+        t->sweep = sweep_free(t->sweep);
+        t->verifier = verifier_free(t->verifier);
+        t->engine = engine_free(t->engine);
+        t->target = target_close(t->target);
+        if (!t->ended.ended_us)
+                t->ended.ended_us = clock_wall_us();
+        news.record = t->ended;
+        post_patiently(t, &news);
+        return NULL;
+}
+
+static struct sweep_thread *sweep_thread_free(struct sweep_thread *t) {
+        if (!t)
+                return NULL;
+        void *item;
+        while (t->answers && queue_try_pop(t->answers, &item, 1) == 1)
+                answer_free(item);
+        queue_free(t->answers);
+        close_fd(t->wake_fd);
+        free(t->record);
+        free(t->overwrite);
+        free(t->state_dir);
+        free(t);
+        return NULL;
+}
+
+DEFINE_FREEP(struct sweep_thread, sweep_thread_free, sweep_thread_freep)
+
+int sweep_thread_start(struct sweep_thread **ret, const struct sweep_thread_options *options) {
+        CLEANUP(sweep_thread_freep)
+        struct sweep_thread *t = calloc(1, sizeof *t);
+        if (!t)
+                return -ENOMEM;
+        t->o = *options;
+        t->port.post = port_post;
+        t->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        if (t->wake_fd < 0)
+                return -errno;
+        t->state_dir = strdup(options->state_dir);
+        t->overwrite = options->overwrite ? strdup(options->overwrite) : NULL;
+        if (!t->state_dir || (options->overwrite && !t->overwrite))
+                return -ENOMEM;
+        t->ended = (struct sweep_record){ .id = options->id, .mode = options->mode, .started_us = clock_wall_us() };
+        text_copy(t->ended.device, sizeof t->ended.device, options->config->name);
+        int r = queue_new(&t->answers, ANSWERS_MAX, t->wake_fd);
+        if (r < 0)
+                return r;
+        r = pthread_create(&t->thread, NULL, thread_run, t);
+        if (r > 0)
+                return -r;
+        *ret = STEAL(t);
+        return 0;
+}
+
+void sweep_thread_order(struct sweep_thread *t, enum sweep_order order) {
+        atomic_store(&t->order, (int)order);
+        eventfd_write(t->wake_fd, 1);
+}
+
+bool sweep_thread_answer(struct sweep_thread *t, struct answer *answer) {
+        return queue_push_one(t->answers, answer);
+}
+
+const struct sweep_gauge *sweep_thread_gauge(const struct sweep_thread *t) {
+        return &t->gauge;
+}
+
+struct sweep_thread *sweep_thread_join(struct sweep_thread *t) {
+        if (!t)
+                return NULL;
+        pthread_join(t->thread, NULL);
+        return sweep_thread_free(t);
+}

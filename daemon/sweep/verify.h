@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * verify: hands blocks that were read to whoever compares them, and takes them back. A seam: the real one is a pool of
+ * pinned worker threads that all sweeps share; the tests' one verifies in a seeded order on one thread.
+ */
+#pragma once
+
+#include "model/device_record.h"
+#include "sweep/content.h"
+
+#include <sched.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Belongs to the verifier from verifier_hand_over() until verifier_take_back() returns it. */
+struct verify_job {
+        const struct expectation *expectation;
+        const uint8_t *bytes;
+        uint64_t offset_bytes;
+        uint32_t length_bytes;
+        void *owner; /* the submitter's own, untouched */
+
+        size_t bad_count;
+        uint64_t bad_units[(BLOCK_UNITS_MAX + 2 + 63) / 64]; /* as of expectation_check() */
+        struct verifier *verifier;                           /* where it goes back to: the verifier's own */
+};
+
+/* Verifies on the calling thread. */
+static inline void verify_job_run(struct verify_job *job) {
+        job->bad_count = expectation_check(
+                job->expectation, job->bytes, job->offset_bytes, job->length_bytes, job->bad_units);
+}
+
+struct verifier;
+
+struct verifier_ops {
+        size_t (*hand_over)(struct verifier *v, struct verify_job *const *jobs, size_t count);
+        size_t (*take_back)(struct verifier *v, struct verify_job **jobs, size_t max);
+        struct verifier *(*free)(struct verifier *v);
+};
+
+struct verifier {
+        const struct verifier_ops *ops;
+};
+
+/* Takes as many as it is worth to take, in order, and returns how many; the caller verifies the others by itself. */
+static inline size_t verifier_hand_over(struct verifier *v, struct verify_job *const *jobs, size_t count) {
+        return v->ops->hand_over(v, jobs, count);
+}
+
+/* Up to max verified jobs, in any order, without waiting. */
+static inline size_t verifier_take_back(struct verifier *v, struct verify_job **jobs, size_t max) {
+        return v->ops->take_back(v, jobs, max);
+}
+
+/* Every job must have been taken back. Accepts NULL; returns NULL. */
+static inline struct verifier *verifier_free(struct verifier *v) {
+        return v ? v->ops->free(v) : NULL;
+}
+
+struct verify_pool;
+
+/*
+ * Starts the workers: worker i pins itself to the CPU i mod n of cpus. With 0 workers every hand-over is declined.
+ * -EINVAL: a CPU that this process may not run on; -EAGAIN, -ENOMEM.
+ */
+int verify_pool_new(struct verify_pool **ret, unsigned workers, const cpu_set_t *cpus);
+
+/* No verifier may be left. Accepts NULL; returns NULL. */
+struct verify_pool *verify_pool_free(struct verify_pool *pool);
+
+unsigned verify_pool_workers(const struct verify_pool *pool);
+
+/* Worker i as status shows it. */
+void verify_pool_record(const struct verify_pool *pool, unsigned i, struct worker_record *ret);
+
+/*
+ * A sweep's own door to the pool. capacity: jobs that may be handed over at one time; wake_fd: an eventfd (borrowed)
+ * that is signalled when jobs come back. -ENOMEM.
+ */
+int verify_pool_verifier(struct verifier **ret, struct verify_pool *pool, size_t capacity, int wake_fd);
