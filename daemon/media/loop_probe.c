@@ -8,6 +8,7 @@
 
 #include "base/cleanup.h"
 #include "base/text.h"
+#include "media/mounts.h"
 #include "media/sysfs.h"
 #include "media/target.h"
 
@@ -100,6 +101,9 @@ static void find_twin(struct target_facts *facts, const struct loop_info64 *info
                 if (other < 0 || !sysfs_path(other, "loop/backing_file", path, sizeof path) ||
                         !sysfs_device(other, &device) || device == facts->disk)
                         continue;
+                dev_t file_system;
+                if (info && mounts_may_hang(path, &file_system) && file_system != info->lo_device)
+                        continue; /* another file system, and one whose server may be dead: it must not stop us */
                 if (same_file(facts, info, other, path)) {
                         text_copy(facts->twin, sizeof facts->twin, name);
                         return;

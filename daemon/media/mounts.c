@@ -111,3 +111,38 @@ void mounts_close(struct mounts *mounts) {
         free(mounts->line);
         *mounts = (struct mounts){ 0 };
 }
+
+static bool is_below(const char *path, const char *point) {
+        size_t n = strlen(point);
+        if (n == 1) /* the root */
+                return path[0] == '/';
+        return strncmp(path, point, n) == 0 && (path[n] == '/' || path[n] == '\0');
+}
+
+static bool type_may_hang(const char *type) {
+        static const char *const local[] = { "ext2", "ext3", "ext4", "xfs", "btrfs", "tmpfs", "ramfs", "devtmpfs",
+                "f2fs", "vfat", "exfat", "zfs", "overlay", "squashfs", "erofs", "bcachefs", "jfs", "reiserfs",
+                "hugetlbfs" };
+        for (size_t i = 0; i < ELEMENTS(local); i++)
+                if (strcmp(type, local[i]) == 0)
+                        return false;
+        return true;
+}
+
+bool mounts_may_hang(const char *path, dev_t *ret_device) {
+        CLEANUP(mounts_close)
+        struct mounts mounts;
+        size_t longest = 0;
+        bool may_hang = false;
+        if (mounts_open(&mounts) < 0)
+                return false;
+        while (mounts_next(&mounts)) {
+                size_t n = strlen(mounts.entry.point);
+                if (n < longest || !is_below(path, mounts.entry.point))
+                        continue;
+                longest = n; /* of several on one point the last one is on top */
+                may_hang = type_may_hang(mounts.entry.type);
+                *ret_device = mounts.entry.device;
+        }
+        return may_hang;
+}

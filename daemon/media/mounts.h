@@ -34,6 +34,12 @@ bool mounts_next(struct mounts *mounts);
 /* The block device that a file system was mounted from, where its source is one. */
 bool mounts_source_device(const struct mount_entry *entry, dev_t *ret);
 
+/*
+ * Whether asking the file system that a path leads to may wait for a server that never answers (FUSE, network), told
+ * without asking it. *ret_device is that file system's device. False where no mount is found.
+ */
+bool mounts_may_hang(const char *path, dev_t *ret_device);
+
 /* Whether two devices, by the kernel's names, belong to one mounted btrfs. */
 bool mounts_share_btrfs(const char *a, const char *b);
 

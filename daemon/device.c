@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * State that is stored goes stale; so a device's state is computed from its parts each time somebody asks. What could
+ * go wrong is a reload in mid-sweep: the sweep must go on with the configuration that it began with, and status must
+ * not mix the two.
+ */
+#include "device.h"
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/text.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+/* The largest write caches of disks hold 512 MiB; a smaller segment could be answered from one. */
+#define CACHE_BYTES_MAX (UINT64_C(512) << 20)
+
+int device_new(struct device **ret, struct device_config *config) {
+        struct device *d = calloc(1, sizeof *d);
+        if (!d)
+                return -ENOMEM;
+        d->config = device_config_ref(config);
+        d->write_cache = -1;
+        *ret = d;
+        return 0;
+}
+
+void device_drop_wish(struct device *d) {
+        free(d->wish.overwrite);
+        d->wish = (struct device_wish){ 0 };
+}
+
+struct device *device_free(struct device *d) {
+        if (!d)
+                return NULL;
+        assert(!d->thread);
+        device_drop_wish(d);
+        device_config_unref(d->running_config);
+        device_config_unref(d->config);
+        free(d);
+        return NULL;
+}
+
+static void forget_refusal(struct device *d) {
+        d->refusal = (struct reason){ 0 };
+        d->look_again_us = 0;
+}
+
+void device_reconfigure(struct device *d, struct device_config *config) {
+        if (strcmp(d->config->path, config->path) != 0)
+                d->identified = false;
+        device_config_ref(config);
+        device_config_unref(d->config);
+        d->config = config;
+        forget_refusal(d);
+}
+
+void device_remember(struct device *d, const struct ledger_device *past) {
+        d->history = (struct device_history){
+                .schedule = {
+                        .last_started_us = past->last.started_us,
+                        .last_ended_us = past->last.ended_us,
+                        .last_end = past->last.end,
+                        .failures_in_a_row = past->failures_in_a_row,
+                        .last_finished_us =
+                                past->last.end == END_FINISHED ? past->last.started_us : past->last_checked_us,
+                },
+                .swept = true,
+                .verdict = past->last.verdict,
+                .assurance = past->last.assurance,
+                .last_verified_us = past->last_verified_us,
+                .last_checked_us = past->last_checked_us,
+                .findings_resolved = past->findings_resolved,
+                .bytes_written = past->bytes_written,
+        };
+        d->target_row = past->last.target_row;
+}
+
+void device_record_end(struct device *d, const struct sweep_record *r) {
+        struct device_history *h = &d->history;
+        h->swept = true;
+        h->schedule.last_started_us = r->started_us;
+        h->schedule.last_ended_us = r->ended_us;
+        h->schedule.last_end = r->end;
+        if (r->end == END_FAILED)
+                h->schedule.failures_in_a_row++;
+        else if (r->end != END_KILLED)
+                h->schedule.failures_in_a_row = 0;
+        h->verdict = r->verdict;
+        h->assurance = r->assurance;
+        h->bytes_written += r->bytes.written;
+        if (r->end == END_FINISHED)
+                h->schedule.last_finished_us = r->started_us;
+        if (r->end == END_FINISHED && r->assurance != ASSURANCE_NONE)
+                h->last_checked_us = r->started_us;
+        if (r->end == END_FINISHED && r->assurance == ASSURANCE_VERIFIED)
+                h->last_verified_us = r->started_us;
+}
+
+static bool is_due(const struct device *d, uint64_t wall_us) {
+        return schedule_next_start(&d->history.schedule, d->config->every_us, wall_us) <= wall_us;
+}
+
+enum device_state device_state(const struct device *d, uint64_t wall_us) {
+        if (d->thread)
+                return DEVICE_SWEEPING;
+        if (d->absent)
+                return DEVICE_MISSING;
+        if (d->wish.wanted)
+                return DEVICE_QUEUED;
+        if (d->refusal.rule[0])
+                return DEVICE_REFUSED;
+        return is_due(d, wall_us) ? DEVICE_QUEUED : DEVICE_IDLE;
+}
+
+uint64_t device_next_start_us(const struct device *d, uint64_t wall_us) {
+        uint64_t planned = schedule_next_start(&d->history.schedule, d->config->every_us, wall_us);
+        if (planned == SCHEDULE_NEVER || !d->refusal.rule[0])
+                return planned;
+        return MAX(planned, d->look_again_us);
+}
+
+void device_sample_rate(struct device *d, uint64_t monotonic_us) {
+        struct progress p;
+        struct device_rate *r = &d->rate;
+        if (!d->thread)
+                return;
+        unsigned last = (r->next + DEVICE_RATE_SAMPLES - 1) % DEVICE_RATE_SAMPLES;
+        if (r->count > 0 && monotonic_us - r->at_us[last] < USEC_PER_SEC / 2)
+                return;
+        sweep_gauge_read(sweep_thread_gauge(d->thread), &p);
+        r->at_us[r->next] = monotonic_us;
+        r->done_bytes[r->next] = p.bytes_done;
+        r->next = (r->next + 1) % DEVICE_RATE_SAMPLES;
+        r->count = MIN(r->count + 1, DEVICE_RATE_SAMPLES);
+}
+
+/* Bytes a second between the oldest sample and the newest. */
+static uint64_t rate_of(const struct device_rate *r) {
+        if (r->count < 2)
+                return 0;
+        unsigned newest = (r->next + DEVICE_RATE_SAMPLES - 1) % DEVICE_RATE_SAMPLES;
+        unsigned oldest = (r->next + DEVICE_RATE_SAMPLES - r->count) % DEVICE_RATE_SAMPLES;
+        uint64_t span_us = r->at_us[newest] - r->at_us[oldest];
+        uint64_t bytes = r->done_bytes[newest] - r->done_bytes[oldest];
+        return span_us ? (uint64_t)((double)bytes * 1e6 / (double)span_us) : 0;
+}
+
+static void fill_progress(const struct device *d, struct device_record *ret, uint64_t wall_us) {
+        if (!d->thread)
+                return;
+        ret->has_progress = true;
+        sweep_gauge_read(sweep_thread_gauge(d->thread), &ret->progress);
+        ret->progress.sweep_id = d->sweep_id;
+        ret->progress.started_us = d->started_us;
+        ret->rate_bytes = rate_of(&d->rate);
+        uint64_t left = ret->progress.bytes.total - ret->progress.bytes_done;
+        if (ret->rate_bytes > 0)
+                ret->eta_us = wall_us + (uint64_t)((double)left / (double)ret->rate_bytes * 1e6);
+}
+
+static void fill_reason(const struct device *d, struct device_record *ret) {
+        if (ret->state == DEVICE_REFUSED)
+                ret->reason = d->refusal;
+        else if (ret->state == DEVICE_MISSING)
+                reason_set(&ret->reason, "missing",
+                        "Check the path, the cabling and dmesg; sweepd looks again by itself.",
+                        "there is no device at %s", d->config->path);
+        else if (ret->state == DEVICE_QUEUED)
+                reason_set(&ret->reason, "admission", "It starts by itself when another sweep has ended.",
+                        "as many sweeps as allowed are running, or another one is using its disk");
+}
+
+static bool within_period(const struct device *d, uint64_t when_us, uint64_t wall_us) {
+        return when_us > 0 && (d->config->every_us == EVERY_NEVER || when_us + d->config->every_us >= wall_us);
+}
+
+static void fill_ages(const struct device *d, struct device_record *ret, uint64_t wall_us) {
+        const struct device_history *h = &d->history;
+        ret->last_sweep_ended_us = h->schedule.last_ended_us;
+        ret->oldest_checked_us = h->last_checked_us;
+        ret->oldest_verified_us = h->last_verified_us;
+        uint64_t covered_us = d->config->mode == MODE_READ ? h->last_checked_us : h->last_verified_us;
+        ret->coverage = within_period(d, covered_us, wall_us) ? 1 : 0;
+        uint64_t start_us = device_next_start_us(d, wall_us);
+        if (start_us != SCHEDULE_NEVER && !d->thread)
+                ret->next_start_us = MAX(start_us, wall_us);
+        uint64_t due_us = schedule_next_due(&h->schedule, d->config->every_us, wall_us);
+        if (due_us == SCHEDULE_NEVER || due_us == 0)
+                return;
+        ret->next_due_us = due_us;
+        uint64_t allowance_us = d->thread ? d->config->every_us : 0;
+        ret->overdue = wall_us > ret->next_due_us + allowance_us;
+}
+
+void device_fill_record(
+        const struct device *d, struct device_record *ret, const struct finding_counts *counts, uint64_t wall_us) {
+        *ret = (struct device_record){
+                .path = d->config->path,
+                .mode = d->thread ? d->running_mode : d->config->mode,
+                .identity = d->identified ? &d->identity : NULL,
+                .size_bytes = d->identified ? d->size_bytes : 0,
+                .extent_length_bytes = d->identified ? d->size_bytes : 0,
+                .state = device_state(d, wall_us),
+                .verdict = d->history.verdict,
+                .write_cache = d->write_cache,
+                .cache_defeated = -1,
+                .bytes_written = d->history.bytes_written,
+                .findings_open = counts->open,
+                .findings_acknowledged = counts->acknowledged,
+                .findings_resolved = d->history.findings_resolved,
+        };
+        text_copy(ret->name, sizeof ret->name, d->config->name);
+        fill_progress(d, ret, wall_us);
+        fill_reason(d, ret);
+        fill_ages(d, ret, wall_us);
+        if (counts->open_faults > 0)
+                ret->verdict = VERDICT_FAULTY;
+        if (ret->verdict == VERDICT_CLEAN)
+                ret->assurance = d->history.assurance;
+        if (d->write_cache >= 0 && sweep_mode_writes(ret->mode))
+                ret->cache_defeated = !d->write_cache || d->config->segment_bytes >= CACHE_BYTES_MAX;
+        ret->needs_attention = counts->open_faults > 0 || ret->state == DEVICE_REFUSED ||
+                ret->state == DEVICE_MISSING || ret->overdue ||
+                (!d->thread && d->history.schedule.last_end == END_FAILED);
+}

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * device: the one place where a configured device's parts meet: its configuration, its history (changed by what the
+ * ledger acknowledged alone), and the handle of its sweep. Its state is derived, never stored. Main's alone.
+ */
+#pragma once
+
+#include "model/device_config.h"
+#include "model/device_record.h"
+#include "model/identity.h"
+#include "plan/schedule.h"
+#include "report/finding_book.h"
+#include "report/ledger.h"
+#include "sweep/sweep_thread.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct call;
+
+struct device_history {
+        struct schedule_history schedule;
+        bool swept;
+        enum verdict verdict; /* of the last sweep */
+        enum assurance assurance;
+        uint64_t last_verified_us, last_checked_us;
+        uint64_t findings_resolved;
+        uint64_t bytes_written;
+};
+
+/* A start that was asked for by hand and has not begun. */
+struct device_wish {
+        bool wanted;
+        uint64_t sweep_id;
+        enum sweep_mode mode;
+        char *overwrite;   /* NULL: none */
+        struct call *call; /* to be answered when the start succeeds or is refused; NULL: answered */
+};
+
+/* Seen at the last seconds of a running sweep, for its rate. */
+enum { DEVICE_RATE_SAMPLES = 8 };
+struct device_rate {
+        uint64_t at_us[DEVICE_RATE_SAMPLES]; /* monotonic */
+        uint64_t done_bytes[DEVICE_RATE_SAMPLES];
+        unsigned count, next;
+};
+
+struct device {
+        struct device_config *config;
+        struct device_history history;
+        struct device_wish wish;
+
+        bool identified;
+        struct identity identity;
+        uint64_t size_bytes;
+        uint64_t disk;
+        int write_cache; /* 1, 0; -1: unknown */
+        uint64_t target_row;
+
+        bool absent; /* nothing is behind its path */
+        bool announced_absent;
+        struct reason refusal;  /* rule "": not refused */
+        uint64_t look_again_us; /* wall time; of a refusal */
+
+        struct sweep_thread *thread;          /* NULL: no sweep */
+        struct device_config *running_config; /* what the sweep began with */
+        enum sweep_mode running_mode;
+        uint64_t sweep_id;
+        uint64_t started_us;
+        bool under_way; /* it passed the checks: it has a row in the ledger */
+        enum sweep_order order;
+        struct device_rate rate;
+};
+
+/* Takes a reference to the configuration. -ENOMEM. */
+int device_new(struct device **ret, struct device_config *config);
+
+/* Its sweep must have ended. Accepts NULL; returns NULL. */
+struct device *device_free(struct device *d);
+
+/* A reload: a running sweep keeps its own configuration; a changed path or identity is looked at anew. */
+void device_reconfigure(struct device *d, struct device_config *config);
+
+/* What the ledger remembers. */
+void device_remember(struct device *d, const struct ledger_device *past);
+
+/* What the ledger has acknowledged of a sweep that ended. */
+void device_record_end(struct device *d, const struct sweep_record *record);
+
+enum device_state device_state(const struct device *d, uint64_t wall_us);
+
+/* When its next sweep should start by the plan, 0: now; SCHEDULE_NEVER. Refused and absent ones: when they are looked
+ * at again. */
+uint64_t device_next_start_us(const struct device *d, uint64_t wall_us);
+
+/* Notes the progress for the rate; at most once a second is enough. */
+void device_sample_rate(struct device *d, uint64_t monotonic_us);
+
+/* Takes the wish away: the caller answers or drops its call. */
+void device_drop_wish(struct device *d);
+
+void device_fill_record(
+        const struct device *d, struct device_record *ret, const struct finding_counts *counts, uint64_t wall_us);

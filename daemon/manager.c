@@ -1,0 +1,532 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Builds the parts, starts what is due, and takes everything down again. What could go wrong: a sweep that is started
+ * twice, a reload that pulls the configuration away from under a running one, and an end that waits for a disk that
+ * never answers. So a device has at most one thread, devices that leave stay until their sweep has ended, and the end
+ * has a limit.
+ */
+#include "manager_private.h"
+
+#include "control/interface_text.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/stat.h>
+#include <syslog.h>
+#include <systemd/sd-daemon.h>
+
+#define STOP_LIMIT_US     (4 * USEC_PER_SEC)
+#define CLOSE_LIMIT_US    (500 * USEC_PER_MSEC)
+#define BUSY_TICK_US      USEC_PER_SEC        /* while something runs: for rates */
+#define IDLE_TICK_US      (10 * USEC_PER_SEC) /* devices that came or went */
+#define CLOCK_ACCURACY_US (100 * USEC_PER_MSEC)
+
+struct device *manager_device(struct manager *m, const char *name) {
+        for (size_t i = 0; i < m->settings->device_count; i++)
+                if (strcmp(m->devices[i]->config->name, name) == 0)
+                        return m->devices[i];
+        return NULL;
+}
+
+struct device *manager_device_of_sweep(struct manager *m, uint64_t sweep_id) {
+        for (size_t i = 0; i < m->settings->device_count; i++)
+                if (m->devices[i]->thread && m->devices[i]->sweep_id == sweep_id)
+                        return m->devices[i];
+        for (size_t i = 0; i < m->leaving_count; i++)
+                if (m->leaving[i]->sweep_id == sweep_id)
+                        return m->leaving[i];
+        return NULL;
+}
+
+size_t manager_running(const struct manager *m) {
+        size_t running = m->leaving_count;
+        for (size_t i = 0; i < m->settings->device_count; i++)
+                running += m->devices[i]->thread != NULL;
+        return running;
+}
+
+static size_t count_attention(struct manager *m, uint64_t wall_us) {
+        size_t n = 0;
+        for (size_t i = 0; i < m->settings->device_count; i++) {
+                struct device_record record;
+                struct finding_counts counts = finding_book_counts(m->book, m->devices[i]->config->name);
+                device_fill_record(m->devices[i], &record, &counts, wall_us);
+                n += record.needs_attention;
+        }
+        return n;
+}
+
+void manager_notify_status(struct manager *m) {
+        if (!m->ready || m->stopping)
+                return;
+        if (m->settings->device_count == 0) {
+                sd_notify(0, "STATUS=Idle: no devices are configured. See sweepd.conf(5), then: sweepctl reload");
+                return;
+        }
+        sd_notifyf(0, "STATUS=%zu devices, %zu sweeping, %zu need attention", m->settings->device_count,
+                manager_running(m), count_attention(m, clock_wall_us()));
+}
+
+static int start(struct manager *m, struct device *d) {
+        struct sweep_thread_options options = {
+                .id = d->wish.wanted ? d->wish.sweep_id : m->next_sweep_id++,
+                .config = d->config,
+                .mode = d->wish.wanted ? d->wish.mode : d->config->mode,
+                .overwrite = d->wish.overwrite,
+                .state_dir = m->settings->state_dir,
+                .pool = m->pool,
+                .news = m->news,
+        };
+        int r = sweep_thread_start(&d->thread, &options);
+        if (r < 0)
+                return r;
+        d->sweep_id = options.id;
+        d->running_config = device_config_ref(d->config);
+        d->running_mode = options.mode;
+        d->started_us = clock_wall_us();
+        d->under_way = false;
+        d->order = SWEEP_RUN;
+        d->rate = (struct device_rate){ 0 };
+        return 0;
+}
+
+static bool may_start(const struct device *d) {
+        return !d->thread && !d->absent;
+}
+
+/* Starts as many as may start now. */
+void manager_admit(struct manager *m) {
+        size_t count = m->settings->device_count;
+        if (!m->ready || m->stopping || count == 0)
+                return;
+        CLEANUP_FREE struct schedule_candidate *candidates = calloc(count, sizeof *candidates);
+        CLEANUP_FREE uint64_t *busy = calloc(count + m->leaving_count, sizeof *busy);
+        CLEANUP_FREE size_t *index = calloc(count, sizeof *index);
+        if (!candidates || !busy || !index)
+                return; /* the clock tries again */
+        for (;;) {
+                size_t n = 0, busy_count = 0;
+                uint64_t now_us = clock_wall_us();
+                for (size_t i = 0; i < count; i++) {
+                        struct device *d = m->devices[i];
+                        if (d->thread && d->identified)
+                                busy[busy_count++] = d->disk;
+                        if (!may_start(d))
+                                continue;
+                        index[n] = i;
+                        candidates[n++] = (struct schedule_candidate){
+                                .name = d->config->name,
+                                .next_start_us = d->wish.wanted ? 0 : device_next_start_us(d, now_us),
+                                .by_hand = d->wish.wanted,
+                                .disk = d->identified ? d->disk : 0,
+                        };
+                }
+                for (size_t i = 0; i < m->leaving_count; i++)
+                        busy[busy_count++] = m->leaving[i]->disk;
+                int chosen = schedule_admit(candidates, n, busy, busy_count, (unsigned)manager_running(m),
+                        m->settings->concurrent_sweeps, now_us);
+                if (chosen < 0)
+                        return;
+                int r = start(m, m->devices[index[chosen]]);
+                if (r < 0) {
+                        routes_tell(m, EVENT_DAEMON, LOG_ERR, m->devices[index[chosen]], NULL,
+                                "a sweep could not be started: %s", strerror(-r));
+                        return;
+                }
+        }
+}
+
+static void forget_leaving(struct manager *m, struct device *d) {
+        for (size_t i = 0; i < m->leaving_count; i++)
+                if (m->leaving[i] == d) {
+                        m->leaving[i] = m->leaving[--m->leaving_count];
+                        device_free(d);
+                        return;
+                }
+}
+
+void manager_sweep_ended(struct manager *m, struct device *d) {
+        d->thread = sweep_thread_join(d->thread);
+        d->running_config = device_config_unref(d->running_config);
+        d->under_way = false;
+        if (d->wish.call) /* it never got as far as being refused */
+                call_fail_not_running(STEAL(d->wish.call), d->config->name);
+        if (d->order != SWEEP_RUN)
+                device_drop_wish(d);
+        forget_leaving(m, d);
+        if (m->stopping) {
+                if (manager_running(m) == 0)
+                        sd_event_exit(m->event, 0);
+                return;
+        }
+        manager_admit(m);
+}
+
+/* Only what lies in /dev is looked at from here: its file system is memory, and so can't make main wait. */
+static void look_for_absent(struct manager *m) {
+        for (size_t i = 0; i < m->settings->device_count; i++) {
+                struct device *d = m->devices[i];
+                struct stat st;
+                if (d->thread || strncmp(d->config->path, "/dev/", 5) != 0)
+                        continue;
+                d->absent = stat(d->config->path, &st) < 0;
+                if (d->absent == d->announced_absent)
+                        continue;
+                d->announced_absent = d->absent;
+                if (d->absent)
+                        routes_tell(m, EVENT_DEVICE_MISSING, LOG_WARNING, d, NULL, "there is no device at %s",
+                                d->config->path);
+                else
+                        routes_tell(
+                                m, EVENT_DEVICE_BACK, LOG_NOTICE, d, NULL, "the device at %s is back", d->config->path);
+        }
+}
+
+static int on_clock(sd_event_source *source, uint64_t usec, void *userdata) {
+        struct manager *m = userdata;
+        uint64_t monotonic_us = clock_monotonic_us();
+        if (m->stopping) {
+                sd_event_exit(m->event, 0);
+                return 0;
+        }
+        look_for_absent(m);
+        for (size_t i = 0; i < m->settings->device_count; i++)
+                device_sample_rate(m->devices[i], monotonic_us);
+        routes_retry(m, clock_wall_us());
+        manager_admit(m);
+        manager_notify_status(m);
+        manager_set_clock(m);
+        return 0;
+}
+
+/* Not later than the next device is due, and often enough for rates and for devices that come and go. */
+void manager_set_clock(struct manager *m) {
+        uint64_t now_us = clock_wall_us(), wait_us = manager_running(m) > 0 ? BUSY_TICK_US : IDLE_TICK_US;
+        for (size_t i = 0; i < m->settings->device_count; i++) {
+                uint64_t start_us = device_next_start_us(m->devices[i], now_us);
+                if (may_start(m->devices[i]) && start_us > now_us)
+                        wait_us = MIN(wait_us, start_us - now_us);
+        }
+        sd_event_source_set_time(m->clock, clock_monotonic_us() + wait_us);
+        sd_event_source_set_enabled(m->clock, SD_EVENT_ONESHOT);
+}
+
+static void drain(int fd) {
+        eventfd_t unused;
+        (void)eventfd_read(fd, &unused);
+}
+
+static int on_news(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+        struct manager *m = userdata;
+        drain(fd);
+        routes_handle_news(m);
+        manager_set_clock(m);
+        return 0;
+}
+
+static int on_ledger(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+        drain(fd);
+        routes_handle_ledger(userdata);
+        return 0;
+}
+
+static int on_alerts(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+        drain(fd);
+        routes_handle_alerts(userdata);
+        return 0;
+}
+
+static struct device *take_device(struct device **devices, size_t count, const char *name) {
+        for (size_t i = 0; i < count; i++)
+                if (devices[i] && strcmp(devices[i]->config->name, name) == 0)
+                        return STEAL(devices[i]);
+        return NULL;
+}
+
+static void let_go(struct manager *m, struct device *d) {
+        if (d->wish.call && !d->thread)
+                call_fail_not_running(STEAL(d->wish.call), d->config->name);
+        if (!d->thread) {
+                device_free(d);
+                return;
+        }
+        sweep_thread_order(d->thread, SWEEP_CANCEL);
+        d->order = SWEEP_CANCEL;
+        m->leaving[m->leaving_count++] = d;
+}
+
+/* Devices are matched by name; what state_dir, socket and workers say counts from the next start on. */
+static int adopt_settings(struct manager *m, struct settings *settings) {
+        size_t old_count = m->settings->device_count, count = settings->device_count;
+        CLEANUP_FREE struct device **devices = calloc(count + 1, sizeof *devices);
+        struct device **leaving = reallocarray(m->leaving, m->leaving_count + old_count + 1, sizeof *leaving);
+        if (leaving)
+                m->leaving = leaving;
+        if (!devices || !leaving)
+                return -ENOMEM;
+        for (size_t i = 0; i < count; i++) {
+                devices[i] = take_device(m->devices, old_count, settings->devices[i]->name);
+                if (devices[i])
+                        device_reconfigure(devices[i], settings->devices[i]);
+                else if (device_new(&devices[i], settings->devices[i]) < 0)
+                        return -ENOMEM;
+        }
+        for (size_t i = 0; i < old_count; i++)
+                if (m->devices[i])
+                        let_go(m, m->devices[i]);
+        free(m->devices);
+        m->devices = STEAL(devices);
+        text_copy(settings->state_dir, sizeof settings->state_dir, m->settings->state_dir);
+        settings_free(m->settings);
+        m->settings = settings;
+        return 0;
+}
+
+static int on_reload(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+        struct manager *m = userdata;
+        struct reload_result result;
+        drain(fd);
+        if (!m->reload)
+                return 0;
+        m->reload = reload_finish(m->reload, &result);
+        if (result.status == SETTINGS_OK)
+                result.status = adopt_settings(m, result.settings);
+        if (result.status < 0)
+                text_format(result.error.text, sizeof result.error.text, "%s", strerror(-result.status));
+        if (result.status == SETTINGS_OK)
+                routes_tell(m, EVENT_DAEMON, LOG_NOTICE, NULL, NULL, "configuration read: %zu devices",
+                        m->settings->device_count);
+        else
+                routes_tell(m, EVENT_DAEMON, LOG_ERR, NULL, NULL, "%s:%d: %s. What was running goes on as it was",
+                        result.error.file, result.error.line, result.error.text);
+        sd_notify(0, "READY=1");
+        look_for_absent(m);
+        requests_reloaded(m, &result);
+        manager_admit(m);
+        manager_notify_status(m);
+        manager_set_clock(m);
+        if (m->reload_again) {
+                m->reload_again = false;
+                manager_reload(m);
+        }
+        return 0;
+}
+
+void manager_reload(struct manager *m) {
+        if (m->reload) { /* what is being read may be older than what was asked for */
+                m->reload_again = true;
+                return;
+        }
+        sd_notify(0, "RELOADING=1");
+        int r = reload_start(&m->reload, m->config_file, &m->surroundings, m->reload_fd);
+        if (r < 0) {
+                struct reload_result failed = { .status = r };
+                text_copy(failed.error.file, sizeof failed.error.file, m->config_file);
+                text_copy(failed.error.text, sizeof failed.error.text, strerror(-r));
+                requests_reloaded(m, &failed);
+        }
+}
+
+void manager_stop(struct manager *m) {
+        if (m->stopping)
+                return;
+        m->stopping = true;
+        sd_notify(0, "STOPPING=1\nSTATUS=Stopping the sweeps");
+        for (size_t i = 0; i < m->settings->device_count; i++)
+                if (m->devices[i]->thread) {
+                        m->devices[i]->order = SWEEP_STOP;
+                        sweep_thread_order(m->devices[i]->thread, SWEEP_STOP);
+                }
+        if (manager_running(m) == 0) {
+                sd_event_exit(m->event, 0);
+                return;
+        }
+        sd_event_source_set_time(m->clock, clock_monotonic_us() + STOP_LIMIT_US);
+        sd_event_source_set_enabled(m->clock, SD_EVENT_ONESHOT);
+}
+
+/* The ledger has been read: now the control socket opens, and what is due begins. */
+void manager_ready(struct manager *m) {
+        int r = control_new(&m->control, &m->control_options);
+        if (r != CONTROL_OK) {
+                routes_tell(m, EVENT_DAEMON, LOG_CRIT, NULL, NULL, "the control socket %s can't be opened: %s",
+                        m->control_options.socket_path,
+                        r == CONTROL_E_IN_USE ? "another daemon answers on it" : strerror(-r));
+                sd_event_exit(m->event, 1);
+                return;
+        }
+        m->ready = true;
+        routes_tell(m, EVENT_DAEMON, LOG_INFO, NULL, NULL, "sweepd %s started: %zu devices, %u verify workers",
+                SWEEPD_VERSION, m->settings->device_count, verify_pool_workers(m->pool));
+        sd_notify(0, "READY=1");
+        look_for_absent(m);
+        manager_admit(m);
+        manager_notify_status(m);
+        manager_set_clock(m);
+}
+
+static int add_io(struct manager *m, int fd, sd_event_io_handler_t handler) {
+        assert(m->source_count < ELEMENTS(m->sources));
+        int r = sd_event_add_io(m->event, &m->sources[m->source_count], fd, EPOLLIN, handler, m);
+        if (r >= 0)
+                m->source_count++;
+        return r;
+}
+
+static int open_fds(struct manager *m) {
+        int *const fds[] = { &m->news_fd, &m->ledger_fd, &m->alerts_fd, &m->reload_fd };
+        for (size_t i = 0; i < ELEMENTS(fds); i++) {
+                *fds[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+                if (*fds[i] < 0)
+                        return -errno;
+        }
+        return 0;
+}
+
+static int listen_to_all(struct manager *m) {
+        int r = add_io(m, m->news_fd, on_news);
+        if (r >= 0)
+                r = add_io(m, m->ledger_fd, on_ledger);
+        if (r >= 0)
+                r = add_io(m, m->alerts_fd, on_alerts);
+        if (r >= 0)
+                r = add_io(m, m->reload_fd, on_reload);
+        if (r >= 0)
+                r = sd_event_add_time(m->event, &m->clock, CLOCK_BOOTTIME, UINT64_MAX, CLOCK_ACCURACY_US, on_clock, m);
+        return MIN(r, 0);
+}
+
+static int build(struct manager *m, struct settings *settings, const struct manager_options *options) {
+        m->devices = calloc(settings->device_count + 1, sizeof *m->devices);
+        m->config_file = strdup(options->config_file);
+        if (!m->devices || !m->config_file)
+                return -ENOMEM;
+        if (options->surroundings->state_directory) {
+                m->state_directory = strdup(options->surroundings->state_directory);
+                if (!m->state_directory)
+                        return -ENOMEM;
+                m->surroundings.state_directory = m->state_directory;
+        }
+        int r = open_fds(m);
+        if (r < 0)
+                return r;
+        r = listen_to_all(m);
+        if (r < 0)
+                return r;
+        r = verify_pool_new(&m->pool, settings->workers, &settings->cpus);
+        if (r < 0)
+                return r;
+        m->settings = settings; /* ours from here on */
+        for (size_t i = 0; i < settings->device_count; i++) {
+                r = device_new(&m->devices[i], settings->devices[i]);
+                if (r < 0)
+                        return r;
+        }
+        return routes_open(m, options->lines_on_stderr);
+}
+
+static void manager_freep(struct manager **m) {
+        manager_free(*m);
+}
+
+int manager_new(struct manager **ret, struct settings *settings, const struct manager_options *options) {
+        CLEANUP(manager_freep)
+        struct manager *m = calloc(1, sizeof *m);
+        if (!m)
+                return -ENOMEM;
+        m->news_fd = m->ledger_fd = m->alerts_fd = m->reload_fd = -1;
+        m->event = sd_event_ref(options->event);
+        m->surroundings = *options->surroundings;
+        m->started_us = clock_wall_us();
+        m->next_sweep_id = m->next_event_id = 1;
+        m->control_options = (struct control_options){
+                .event = options->event,
+                .socket_path = settings->control_socket,
+                .listen_fd = options->listen_fd,
+                .interface_text = interface_text_sweepd,
+                .version = SWEEPD_VERSION,
+                .url = "https://sweepd.io",
+                .handlers = { requests_handle, requests_drained, requests_gone, m },
+        };
+        int r = build(m, settings, options);
+        if (r < 0) {
+                m->settings = NULL; /* still the caller's */
+                return r;
+        }
+        *ret = STEAL(m);
+        return 0;
+}
+
+/* Sweeps that did not end are stuck with their disk; their threads, and what those use, are left alone. */
+static bool free_devices(struct manager *m) {
+        bool all = true;
+        for (size_t i = 0; m->settings && i < m->settings->device_count; i++) {
+                if (m->devices[i] && m->devices[i]->thread)
+                        all = false;
+                else
+                        device_free(m->devices[i]);
+        }
+        all &= m->leaving_count == 0;
+        return all;
+}
+
+static void free_queue(struct queue *q, void (*free_item)(void *)) {
+        void *item;
+        while (q && queue_try_pop(q, &item, 1) == 1)
+                free_item(item);
+        queue_free(q);
+}
+
+static void free_news_item(void *item) {
+        news_free(item);
+}
+
+static void free_request_item(void *item) {
+        ledger_request_free(item);
+}
+
+static void free_backlog(struct backlog *b) {
+        for (; b->count > 0; b->count--, b->first = (b->first + 1) % BACKLOG_MAX)
+                ledger_request_free(b->items[b->first]);
+}
+
+bool manager_free(struct manager *m) {
+        if (!m)
+                return true;
+        m->control = control_free(m->control);
+        bool all = free_devices(m);
+        if (m->ledger)
+                routes_drain(m, CLOSE_LIMIT_US);
+        all &= ledger_free(m->ledger, CLOSE_LIMIT_US) == 0;
+        if (m->alerts && m->alerts_done)
+                routes_handle_alerts(m);
+        all &= alerts_free(m->alerts, CLOSE_LIMIT_US) == 0;
+        if (m->reload)
+                all = false;
+        if (!all)
+                return false;
+        for (size_t i = 0; i < m->source_count; i++)
+                sd_event_source_unref(m->sources[i]);
+        sd_event_source_unref(m->clock);
+        verify_pool_free(m->pool);
+        finding_book_free(m->book);
+        free_queue(m->news, free_news_item);
+        free_queue(m->ledger_answers, free_request_item);
+        free_queue(m->alerts_done, free);
+        free_backlog(&m->backlog);
+        free_backlog(&m->retries);
+        int fds[] = { m->news_fd, m->ledger_fd, m->alerts_fd, m->reload_fd };
+        for (size_t i = 0; i < ELEMENTS(fds); i++)
+                close_fd(fds[i]);
+        settings_free(m->settings);
+        free(m->devices);
+        free(m->leaving);
+        free(m->state_directory);
+        free(m->config_file);
+        sd_event_unref(m->event);
+        free(m);
+        return true;
+}

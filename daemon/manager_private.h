@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * manager_private: what the files of the manager share. manager.c builds and ends it and starts sweeps, routes.c moves
+ * news, acknowledgements and events, requests.c answers the control socket.
+ */
+#pragma once
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/queue.h"
+#include "base/text.h"
+#include "control/control.h"
+#include "device.h"
+#include "manager.h"
+#include "reload.h"
+#include "report/alerts.h"
+#include "report/finding_book.h"
+#include "report/ledger.h"
+#include "sweep/verify.h"
+
+#include <stddef.h>
+
+enum { NEWS_QUEUE_MAX = 1024, LEDGER_QUEUE_MAX = 256, ALERTS_QUEUE_MAX = 1024, BACKLOG_MAX = 4096 };
+
+/* Ledger requests that wait: for room in its queue, or for the state disk to come back. */
+struct backlog {
+        struct ledger_request *items[BACKLOG_MAX];
+        size_t first, count;
+};
+
+struct manager {
+        sd_event *event;
+        char *config_file;
+        struct settings_surroundings surroundings;
+        char *state_directory;
+        struct settings *settings;
+        struct device **devices; /* as many as settings->device_count, in the same order */
+        struct device **leaving; /* dropped by a reload while their sweep runs */
+        size_t leaving_count;
+
+        struct verify_pool *pool;
+        struct finding_book *book;
+        struct queue *news;
+        int news_fd;
+        struct ledger *ledger;
+        struct queue *ledger_answers;
+        int ledger_fd;
+        struct backlog backlog; /* not yet sent */
+        struct backlog retries; /* refused by the ledger; sent again by the clock */
+        enum ledger_state ledger_state;
+        char ledger_text[512];
+        bool ledger_was_read; /* false: it could not be read yet; what it remembers is missing */
+        struct alerts *alerts;
+        struct queue *alerts_done;
+        int alerts_fd;
+        uint64_t events_folded; /* that found no room since the last that did */
+        struct control *control;
+        struct reload *reload;
+        int reload_fd;
+        struct call *reload_call;
+        bool reload_again;
+        struct control_options control_options;
+
+        sd_event_source *sources[8];
+        size_t source_count;
+        sd_event_source *clock;
+        bool ready;
+        bool stopping;
+        uint64_t started_us;
+        uint64_t next_sweep_id, next_event_id;
+        uint64_t retried_us;
+};
+
+/* manager.c */
+struct device *manager_device(struct manager *m, const char *name);
+struct device *manager_device_of_sweep(struct manager *m, uint64_t sweep_id);
+size_t manager_running(const struct manager *m);
+void manager_admit(struct manager *m);
+void manager_set_clock(struct manager *m);
+void manager_notify_status(struct manager *m);
+void manager_ready(struct manager *m);
+void manager_sweep_ended(struct manager *m, struct device *d);
+
+/* routes.c */
+int routes_open(struct manager *m, bool lines_on_stderr);
+/* Before the end: hands what still waits to the ledger, for as long as that takes it. */
+void routes_drain(struct manager *m, uint64_t limit_us);
+void routes_handle_news(struct manager *m);
+void routes_handle_ledger(struct manager *m);
+void routes_handle_alerts(struct manager *m);
+bool routes_send(struct manager *m, struct ledger_request *request);
+void routes_store_unbegun(struct manager *m, const struct device *d, enum sweep_end end, const struct reason *reason);
+void routes_retry(struct manager *m, uint64_t wall_us);
+void routes_tell(struct manager *m, enum event_kind kind, int priority, const struct device *d,
+        const struct finding *finding, const char *format, ...) __attribute__((format(printf, 6, 7)));
+
+/* requests.c */
+void requests_handle(void *userdata, struct call *call, const struct control_request *request);
+void requests_drained(void *userdata, struct call *call);
+void requests_gone(void *userdata, struct call *call);
+/* A page that was asked for has come; takes the request over. */
+void requests_page(struct manager *m, struct ledger_request *answer);
+/* A configuration was read. */
+void requests_reloaded(struct manager *m, const struct reload_result *result);

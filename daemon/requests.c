@@ -1,0 +1,467 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What clients ask, answered from memory where it is there, and by pages of the ledger where it isn't. A client must
+ * not make main wait or grow: lists are produced only as fast as they are taken.
+ */
+#include "manager_private.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <syslog.h>
+#include <unistd.h>
+
+/* A list that is being sent. */
+struct listing {
+        enum control_method method;
+        bool all;
+        char device[DEVICE_NAME_BYTES];
+        uint64_t after; /* the id of the last item sent */
+        size_t index;   /* of devices */
+        bool asked;     /* a page is on its way */
+        bool gone;      /* the client left meanwhile; the page frees the listing */
+        struct call *call;
+};
+
+static struct manager *manager_of(void *userdata) {
+        return userdata;
+}
+
+static const char *nearest_device(struct manager *m, const char *name) {
+        return settings_nearest_device(m->settings, name);
+}
+
+static struct device *device_or_fail(struct manager *m, struct call *call, const char *name) {
+        struct device *d = manager_device(m, name);
+        if (!d)
+                call_fail_no_such_device(call, name, nearest_device(m, name));
+        return d;
+}
+
+static void fill_device(struct manager *m, const struct device *d, struct device_record *ret) {
+        struct finding_counts counts = finding_book_counts(m->book, d->config->name);
+        device_fill_record(d, ret, &counts, clock_wall_us());
+}
+
+static void get_daemon(struct manager *m, struct call *call) {
+        unsigned workers = verify_pool_workers(m->pool);
+        CLEANUP_FREE struct worker_record *records = calloc(workers + 1, sizeof *records);
+        if (!records) {
+                call_fail_ledger_unavailable(call, "out of memory");
+                return;
+        }
+        for (unsigned i = 0; i < workers; i++)
+                verify_pool_record(m->pool, i, &records[i]);
+        struct daemon_record daemon = {
+                .version = SWEEPD_VERSION,
+                .pid = getpid(),
+                .started_us = m->started_us,
+                .ledger = ledger_state_name(m->ledger_state),
+                .ledger_text = m->ledger_text[0] ? m->ledger_text : NULL,
+                .worker_count = workers,
+                .workers = records,
+                .devices = m->settings->device_count,
+        };
+        for (size_t i = 0; i < m->settings->device_count; i++) {
+                struct device_record record;
+                fill_device(m, m->devices[i], &record);
+                daemon.devices_needing_attention += record.needs_attention;
+        }
+        call_reply_daemon(call, &daemon);
+}
+
+/* The call is about to be answered for the last time. */
+static void finish_listing(struct listing *l) {
+        call_set_data(l->call, NULL);
+        free(l);
+}
+
+static void send_devices(struct manager *m, struct listing *l) {
+        while (l->index < m->settings->device_count) {
+                if (call_is_full(l->call))
+                        return;
+                struct device_record record;
+                fill_device(m, m->devices[l->index++], &record);
+                bool last = l->index == m->settings->device_count;
+                struct call *call = l->call;
+                if (last)
+                        finish_listing(l);
+                call_reply_device(call, &record, !last);
+                if (last)
+                        return;
+        }
+        struct call *call = l->call; /* a reload left fewer than there were */
+        finish_listing(l);
+        call_reply_end(call);
+}
+
+static void send_open_findings(struct manager *m, struct listing *l) {
+        const struct finding *f = finding_book_after(m->book, l->device, l->after), *next;
+        for (; f; f = next) {
+                if (call_is_full(l->call))
+                        return;
+                next = finding_book_after(m->book, l->device, f->id);
+                l->after = f->id;
+                if (!next)
+                        break;
+                call_reply_finding(l->call, f, true);
+        }
+        struct call *call = l->call;
+        finish_listing(l);
+        if (f)
+                call_reply_finding(call, f, false);
+        else
+                call_reply_end(call);
+}
+
+/* NULL: no memory; the call was answered. */
+static struct ledger_request *page_request(struct listing *l, enum ledger_op op) {
+        struct ledger_request *request;
+        struct call *call = l->call;
+        if (ledger_request_new(&request, op) < 0) {
+                finish_listing(l);
+                call_fail_ledger_unavailable(call, "out of memory");
+                return NULL;
+        }
+        request->tag = l;
+        text_copy(request->page_device, sizeof request->page_device, l->device);
+        return request;
+}
+
+static void ask(struct manager *m, struct listing *l, struct ledger_request *request) {
+        struct call *call = l->call;
+        l->asked = true;
+        if (routes_send(m, request))
+                return;
+        finish_listing(l);
+        call_fail_ledger_unavailable(call, "too much is waiting for the state disk");
+}
+
+/* The next items, the oldest first. */
+static void ask_page(struct manager *m, struct listing *l) {
+        bool findings = l->method == METHOD_LIST_FINDINGS;
+        struct ledger_request *request = l->asked
+                ? NULL
+                : page_request(l, findings ? LEDGER_LIST_FINDINGS : LEDGER_LIST_SWEEPS);
+        if (!request)
+                return;
+        request->page_after = l->after;
+        request->page_all = true;
+        request->page_max = LEDGER_PAGE;
+        ask(m, l, request);
+}
+
+static void go_on(struct manager *m, struct listing *l) {
+        if (l->method == METHOD_LIST_DEVICES)
+                send_devices(m, l);
+        else if (l->method == METHOD_LIST_FINDINGS && !l->all)
+                send_open_findings(m, l);
+        else
+                ask_page(m, l);
+}
+
+/* The newest state of a finding or a running sweep is in memory. */
+static void reply_stored_finding(struct manager *m, struct call *call, const struct finding *stored, bool continues) {
+        const struct finding *now = finding_book_get(m->book, stored->id);
+        call_reply_finding(call, now ? now : stored, continues);
+}
+
+static void reply_stored_sweep(struct manager *m, struct call *call, struct sweep_record *stored, bool continues) {
+        struct device *d = manager_device_of_sweep(m, stored->id);
+        if (d) {
+                struct progress p;
+                sweep_gauge_read(sweep_thread_gauge(d->thread), &p);
+                stored->bytes = p.bytes;
+                stored->generation = p.generation;
+                stored->running_us = clock_wall_us() - d->started_us;
+        }
+        call_reply_sweep(call, stored, continues);
+}
+
+static size_t page_count(const struct ledger_request *page) {
+        return page->status < 0 ? 0 : page->page_count;
+}
+
+static void send_page(struct manager *m, struct listing *l, struct ledger_request *page) {
+        size_t n = page_count(page);
+        bool last_page = n < LEDGER_PAGE;
+        struct call *call = l->call;
+        if (n > 0)
+                l->after = page->op == LEDGER_LIST_FINDINGS ? page->findings[n - 1].id : page->sweeps[n - 1].id;
+        if (last_page)
+                finish_listing(l);
+        for (size_t i = 0; i < n; i++) {
+                bool continues = !(last_page && i + 1 == n);
+                if (page->op == LEDGER_LIST_FINDINGS)
+                        reply_stored_finding(m, call, &page->findings[i], continues);
+                else
+                        reply_stored_sweep(m, call, &page->sweeps[i], continues);
+        }
+        if (n == 0)
+                call_reply_end(call);
+        else if (!last_page && !call_is_full(call))
+                ask_page(m, l);
+}
+
+static void list_page(struct manager *m, struct listing *l, struct ledger_request *page) {
+        l->asked = false;
+        if (l->gone) {
+                free(l);
+                return;
+        }
+        struct call *call = l->call;
+        if (page->status < 0) {
+                finish_listing(l);
+                call_fail_ledger_unavailable(call, page->text);
+        } else if (page->page_count > 1 && !call_takes_more(call)) {
+                finish_listing(l);
+                call_fail_expected_more(call);
+        } else {
+                send_page(m, l, page);
+        }
+}
+
+static void get_page(struct manager *m, struct call *call, struct ledger_request *page) {
+        call_set_data(call, NULL);
+        if (page->status < 0)
+                call_fail_ledger_unavailable(call, page->text);
+        else if (page->page_count == 0)
+                call_fail_no_such_id(call, page->page_after);
+        else if (page->op == LEDGER_GET_FINDING)
+                call_reply_finding_with_sample(call, &page->findings[0]);
+        else
+                reply_stored_sweep(m, call, &page->sweeps[0], false);
+}
+
+void requests_page(struct manager *m, struct ledger_request *page) {
+        struct listing *l = page->tag;
+        if (page->op == LEDGER_LIST_FINDINGS || page->op == LEDGER_LIST_SWEEPS) {
+                list_page(m, l, page);
+        } else if (l->gone) {
+                free(l);
+        } else {
+                struct call *call = l->call;
+                free(l);
+                get_page(m, call, page);
+        }
+        ledger_request_free(page);
+}
+
+static struct listing *listing_new(struct call *call, const struct control_request *r) {
+        struct listing *l = calloc(1, sizeof *l);
+        if (!l) {
+                call_fail_ledger_unavailable(call, "out of memory");
+                return NULL;
+        }
+        l->call = call;
+        l->method = r->method;
+        l->all = r->all;
+        l->after = r->after;
+        text_copy(l->device, sizeof l->device, r->device);
+        call_set_data(call, l);
+        return l;
+}
+
+static bool is_known_or_fail(struct manager *m, struct call *call, const char *device) {
+        return !device[0] || device_or_fail(m, call, device);
+}
+
+static void list_devices(struct manager *m, struct call *call, const struct control_request *r) {
+        if (r->device[0]) {
+                struct device_record record;
+                struct device *d = device_or_fail(m, call, r->device);
+                if (!d)
+                        return;
+                fill_device(m, d, &record);
+                call_reply_device(call, &record, false);
+                return;
+        }
+        if (m->settings->device_count > 1 && !call_takes_more(call)) {
+                call_fail_expected_more(call);
+                return;
+        }
+        struct listing *l = listing_new(call, r);
+        if (l)
+                send_devices(m, l);
+}
+
+static void list_findings(struct manager *m, struct call *call, const struct control_request *r) {
+        if (!is_known_or_fail(m, call, r->device))
+                return;
+        if (!r->all && !call_takes_more(call)) {
+                const struct finding *first = finding_book_after(m->book, r->device, r->after);
+                if (first && finding_book_after(m->book, r->device, first->id)) {
+                        call_fail_expected_more(call);
+                        return;
+                }
+        }
+        struct listing *l = listing_new(call, r);
+        if (l)
+                go_on(m, l);
+}
+
+/* With a limit, the newest so many: at most what a page of the ledger has room for. */
+static void list_sweeps(struct manager *m, struct call *call, const struct control_request *r) {
+        if (!is_known_or_fail(m, call, r->device))
+                return;
+        if (r->limit > LEDGER_PAGE) {
+                call_fail_too_many(call, LEDGER_PAGE);
+                return;
+        }
+        struct listing *l = listing_new(call, r);
+        if (!l)
+                return;
+        if (r->limit == 0) {
+                go_on(m, l);
+                return;
+        }
+        struct ledger_request *request = page_request(l, LEDGER_LIST_SWEEPS);
+        if (!request)
+                return;
+        request->page_newest = true;
+        request->page_max = r->limit;
+        ask(m, l, request);
+}
+
+/* One finding or sweep, which only the ledger may still know. */
+static void get_from_ledger(struct manager *m, struct call *call, const struct control_request *r, enum ledger_op op) {
+        struct listing *l = listing_new(call, r);
+        struct ledger_request *request = l ? page_request(l, op) : NULL;
+        if (!request)
+                return;
+        request->page_after = r->id;
+        request->page_max = 1;
+        ask(m, l, request);
+}
+
+static void get_finding(struct manager *m, struct call *call, const struct control_request *r) {
+        const struct finding *f = finding_book_get(m->book, r->id);
+        if (f)
+                call_reply_finding_with_sample(call, f);
+        else
+                get_from_ledger(m, call, r, LEDGER_GET_FINDING);
+}
+
+static void start_sweep(struct manager *m, struct call *call, const struct control_request *r) {
+        struct device *d = device_or_fail(m, call, r->device);
+        if (!d)
+                return;
+        if (r->pattern_count > 0) {
+                call_fail_invalid_parameter(call, "patterns");
+                return;
+        }
+        enum sweep_mode mode = r->mode == MODE_COUNT ? d->config->mode : r->mode;
+        if (mode != MODE_READ && mode != MODE_PATTERN) {
+                call_fail_invalid_parameter(call, "mode");
+                return;
+        }
+        if (d->thread || d->wish.wanted || m->stopping) {
+                call_fail_busy(call, d->config->name, device_state_name(device_state(d, clock_wall_us())));
+                return;
+        }
+        d->wish = (struct device_wish){ .wanted = true, .mode = mode, .sweep_id = m->next_sweep_id++, .call = call };
+        if (r->overwrite[0])
+                d->wish.overwrite = strdup(r->overwrite);
+        d->absent = false; /* somebody thinks that it is there: look */
+        manager_admit(m);
+        if (!d->thread && d->wish.call) /* queued */
+                call_reply_sweep_id(STEAL(d->wish.call), d->wish.sweep_id);
+}
+
+static void cancel_sweep(struct manager *m, struct call *call, const struct control_request *r) {
+        struct device *d = device_or_fail(m, call, r->device);
+        if (!d)
+                return;
+        if (!d->thread && !d->wish.wanted) {
+                call_fail_not_running(call, d->config->name);
+                return;
+        }
+        if (d->thread) {
+                d->order = SWEEP_CANCEL;
+                sweep_thread_order(d->thread, SWEEP_CANCEL);
+        } else {
+                routes_store_unbegun(m, d, END_CANCELLED, NULL);
+                device_drop_wish(d);
+        }
+        call_reply_empty(call);
+}
+
+static void reload(struct manager *m, struct call *call) {
+        if (m->reload_call) {
+                call_fail_busy(call, "", "reloading");
+                return;
+        }
+        m->reload_call = call;
+        manager_reload(m);
+}
+
+void requests_reloaded(struct manager *m, const struct reload_result *result) {
+        struct call *call = STEAL(m->reload_call);
+        if (!call)
+                return;
+        if (result->status == SETTINGS_OK)
+                call_reply_empty(call);
+        else
+                call_fail_invalid_config(call, result->error.file, result->error.line, result->error.text);
+}
+
+void requests_handle(void *userdata, struct call *call, const struct control_request *r) {
+        struct manager *m = manager_of(userdata);
+        switch (r->method) {
+        case METHOD_GET_DAEMON:
+                get_daemon(m, call);
+                break;
+        case METHOD_LIST_DEVICES:
+                list_devices(m, call, r);
+                break;
+        case METHOD_LIST_FINDINGS:
+                list_findings(m, call, r);
+                break;
+        case METHOD_GET_FINDING:
+                get_finding(m, call, r);
+                break;
+        case METHOD_LIST_SWEEPS:
+                list_sweeps(m, call, r);
+                break;
+        case METHOD_GET_SWEEP:
+                get_from_ledger(m, call, r, LEDGER_GET_SWEEP);
+                break;
+        case METHOD_START_SWEEP:
+                start_sweep(m, call, r);
+                break;
+        case METHOD_CANCEL_SWEEP:
+                cancel_sweep(m, call, r);
+                break;
+        case METHOD_RELOAD:
+                reload(m, call);
+                break;
+        case METHOD_COUNT:
+                break;
+        }
+}
+
+void requests_drained(void *userdata, struct call *call) {
+        struct listing *l = call_data(call);
+        if (l)
+                go_on(manager_of(userdata), l);
+}
+
+void requests_gone(void *userdata, struct call *call) {
+        struct manager *m = manager_of(userdata);
+        struct listing *l = call_data(call);
+        if (m->reload_call == call)
+                m->reload_call = NULL;
+        for (size_t i = 0; i < m->settings->device_count; i++)
+                if (m->devices[i]->wish.call == call)
+                        m->devices[i]->wish.call = NULL;
+        for (size_t i = 0; i < m->leaving_count; i++)
+                if (m->leaving[i]->wish.call == call)
+                        m->leaving[i]->wish.call = NULL;
+        if (!l)
+                return;
+        if (l->asked)
+                l->gone = true;
+        else
+                free(l);
+}

@@ -1,0 +1,567 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * News comes in, and goes to all who must have it: that is all this file does, and a fault must not get lost in it. So
+ * news is taken only while there is room for what follows from it, findings stay in the book until they are over, and
+ * what the ledger could not store is sent again. Events that find no room are counted and said.
+ */
+#include "manager_private.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#define RETRY_US      (30 * USEC_PER_SEC)
+#define LOOK_AGAIN_US USEC_PER_HOUR
+
+static bool backlog_push(struct backlog *b, struct ledger_request *request) {
+        if (b->count == BACKLOG_MAX)
+                return false;
+        b->items[(b->first + b->count++) % BACKLOG_MAX] = request;
+        return true;
+}
+
+static struct ledger_request *backlog_pop(struct backlog *b) {
+        if (b->count == 0)
+                return NULL;
+        struct ledger_request *request = b->items[b->first];
+        b->first = (b->first + 1) % BACKLOG_MAX;
+        b->count--;
+        return request;
+}
+
+static void flush_backlog(struct manager *m) {
+        while (m->backlog.count > 0 && ledger_send(m->ledger, m->backlog.items[m->backlog.first]))
+                backlog_pop(&m->backlog);
+}
+
+/* In order, always. False: the backlog is full; the request is freed. */
+bool routes_send(struct manager *m, struct ledger_request *request) {
+        flush_backlog(m);
+        if (m->backlog.count == 0 && ledger_send(m->ledger, request))
+                return true;
+        if (backlog_push(&m->backlog, request))
+                return true;
+        ledger_request_free(request);
+        return false;
+}
+
+static struct ledger_request *request_for(enum ledger_op op, uint64_t sweep_id, uint64_t sequence) {
+        struct ledger_request *request;
+        if (ledger_request_new(&request, op) < 0)
+                return NULL;
+        request->number = sweep_id;
+        request->tag = (void *)(uintptr_t)sequence;
+        request->at_us = clock_wall_us();
+        return request;
+}
+
+static void send_event(struct manager *m, const struct event *event) {
+        struct event *copy = malloc(sizeof *copy);
+        if (!copy) {
+                m->events_folded++;
+                return;
+        }
+        *copy = *event;
+        if (!alerts_send(m->alerts, copy)) {
+                free(copy);
+                m->events_folded++;
+        }
+        struct ledger_request *request = request_for(LEDGER_EVENT, event->sweep_id, 0);
+        if (request) {
+                request->event = *event;
+                routes_send(m, request);
+        }
+}
+
+static void fill_identity(struct event *event, const struct device *d) {
+        text_copy(event->device, sizeof event->device, d->config->name);
+        event->sweep_id = d->thread ? d->sweep_id : 0;
+        if (d->identified) {
+                text_copy(event->serial, sizeof event->serial, d->identity.serial);
+                text_copy(event->slot, sizeof event->slot, d->identity.slot);
+        }
+}
+
+void routes_tell(struct manager *m, enum event_kind kind, int priority, const struct device *d,
+        const struct finding *finding, const char *format, ...) {
+        struct event event = { .kind = kind, .priority = priority, .at_us = clock_wall_us() };
+        event.id = m->next_event_id++;
+        va_list arguments;
+        va_start(arguments, format);
+        vsnprintf(event.text, sizeof event.text, format, arguments);
+        va_end(arguments);
+        if (d)
+                fill_identity(&event, d);
+        if (finding) {
+                event.has_finding = true;
+                event.finding = *finding;
+                event.sweep_id = finding->sweep_id;
+        }
+        send_event(m, &event);
+}
+
+void routes_handle_alerts(struct manager *m) {
+        void *items[32];
+        size_t n;
+        while ((n = queue_try_pop(m->alerts_done, items, ELEMENTS(items))) > 0)
+                for (size_t i = 0; i < n; i++)
+                        free(items[i]);
+        if (m->events_folded == 0)
+                return;
+        uint64_t folded = m->events_folded;
+        m->events_folded = 0;
+        routes_tell(m, EVENT_DAEMON, LOG_WARNING, NULL, NULL,
+                "%" PRIu64 " more messages came faster than they could be delivered. See: sweepctl errors", folded);
+}
+
+static void answer(struct manager *m, uint64_t sweep_id, struct answer *a) {
+        struct device *d = manager_device_of_sweep(m, sweep_id);
+        if (!d || !sweep_thread_answer(d->thread, a))
+                answer_free(a);
+}
+
+static struct answer *answer_new(enum answer_kind kind, uint64_t sequence) {
+        struct answer *a = calloc(1, sizeof *a);
+        if (a) {
+                a->kind = kind;
+                a->sequence = sequence;
+        }
+        return a;
+}
+
+static void deny(struct manager *m, uint64_t sweep_id, const char *rule, const char *remedy, const char *found) {
+        struct answer *a = answer_new(ANSWER_DENIED, 1);
+        if (!a)
+                return;
+        reason_set(&a->reason, rule, remedy, "%s", found);
+        answer(m, sweep_id, a);
+}
+
+static bool disk_is_busy(const struct manager *m, const struct device *d) {
+        for (size_t i = 0; i < m->settings->device_count; i++) {
+                const struct device *other = m->devices[i];
+                if (other != d && other->thread && other->identified && other->disk == d->disk)
+                        return true;
+        }
+        for (size_t i = 0; i < m->leaving_count; i++)
+                if (m->leaving[i] != d && m->leaving[i]->disk == d->disk)
+                        return true;
+        return false;
+}
+
+static void on_identified(struct manager *m, struct device *d, const struct news *news) {
+        const struct news_identified *found = news->identified;
+        d->identified = true;
+        d->identity = found->identity;
+        d->size_bytes = found->size_bytes;
+        d->disk = found->disk;
+        d->write_cache = found->write_cache;
+        if (disk_is_busy(m, d)) {
+                deny(m, d->sweep_id, "disk_busy", "It starts by itself when the other sweep has ended.",
+                        "another sweep is using the same disk");
+                return;
+        }
+        struct ledger_request *request = request_for(LEDGER_IDENTIFY, d->sweep_id, 1);
+        if (!request) {
+                deny(m, d->sweep_id, "resources", "Free memory.", "out of memory");
+                return;
+        }
+        identity_key(request->key, &d->identity, d->running_config->path);
+        request->size_bytes = d->size_bytes;
+        routes_send(m, request);
+}
+
+static void store_finding(struct manager *m, const struct finding *finding) {
+        struct ledger_request *request = request_for(LEDGER_FINDING, 0, 0);
+        if (!request)
+                return;
+        request->finding = *finding;
+        routes_send(m, request);
+}
+
+struct over_context {
+        struct manager *m;
+        struct device *d;
+};
+
+static void on_over(void *userdata, const struct finding *f) {
+        struct over_context *c = userdata;
+        c->d->history.findings_resolved++;
+        store_finding(c->m, f);
+        routes_tell(c->m, EVENT_FINDING_OVER, LOG_NOTICE, c->d, f,
+                "%s at offset %" PRIu64 ", length %" PRIu64 " is over: %s", fault_name(f->fault), f->place.offset_bytes,
+                f->place.length_bytes,
+                f->state == FINDING_RETIRED ? "the disk was replaced"
+                                            : "a later pass reached the place and did not see it");
+}
+
+/* Another disk under this name: what was wrong with the old one is not wrong with this one. */
+static void note_target(struct manager *m, struct device *d, uint64_t target_row) {
+        if (target_row == 0 || target_row == d->target_row)
+                return;
+        struct over_context c = { m, d };
+        d->target_row = target_row;
+        finding_book_retire(m->book, d->config->name, target_row, clock_wall_us(), on_over, &c);
+}
+
+/* Without its past a target must not be written; reading it needs none. */
+static void on_target(struct manager *m, struct device *d, struct ledger_request *request) {
+        if (request->status < 0 && sweep_mode_writes(d->running_mode)) {
+                deny(m, d->sweep_id, "ledger_unavailable", "See status for what is wrong with the state directory.",
+                        request->text);
+                return;
+        }
+        struct answer *a = answer_new(ANSWER_TARGET, 1);
+        if (!a)
+                return;
+        a->target = request->status < 0 ? calloc(1, sizeof *a->target) : STEAL(request->target);
+        if (a->target) {
+                note_target(m, d, a->target->row);
+                answer(m, d->sweep_id, a);
+        } else {
+                answer_free(a);
+                deny(m, d->sweep_id, "resources", "Free memory.", "out of memory");
+        }
+}
+
+static void on_started(struct manager *m, struct device *d, const struct news *news) {
+        d->under_way = true;
+        d->refusal = (struct reason){ 0 };
+        struct ledger_request *request = request_for(LEDGER_SWEEP_STARTED, d->sweep_id, 0);
+        if (request) {
+                request->sweep = news->record;
+                routes_send(m, request);
+        }
+        routes_tell(m, EVENT_SWEEP_STARTED, LOG_INFO, d, NULL, "sweep %" PRIu64 " started, mode %s", d->sweep_id,
+                sweep_mode_name(d->running_mode));
+        if (d->wish.call)
+                call_reply_sweep_id(STEAL(d->wish.call), d->sweep_id);
+        device_drop_wish(d);
+}
+
+/* A sweep whose number was given out, but which never began, is told of in the history: somebody may wait for it. */
+void routes_store_unbegun(struct manager *m, const struct device *d, enum sweep_end end, const struct reason *reason) {
+        static const enum ledger_op ops[] = { LEDGER_SWEEP_STARTED, LEDGER_SWEEP_ENDED };
+        struct sweep_record record = {
+                .id = d->wish.sweep_id,
+                .mode = d->wish.mode,
+                .started_us = clock_wall_us(),
+                .ended_us = clock_wall_us(),
+                .verdict = VERDICT_INCOMPLETE,
+                .end = end,
+        };
+        text_copy(record.device, sizeof record.device, d->config->name);
+        if (reason)
+                record.reason = *reason;
+        for (size_t i = 0; i < ELEMENTS(ops); i++) {
+                struct ledger_request *request = request_for(ops[i], record.id, 0);
+                if (!request)
+                        return;
+                request->sweep = record;
+                routes_send(m, request);
+        }
+}
+
+static void answer_refused(struct manager *m, struct device *d) {
+        if (d->wish.call)
+                call_fail_refused(STEAL(d->wish.call), d->config->name, &d->refusal);
+        else if (d->wish.wanted)
+                routes_store_unbegun(m, d, END_FAILED, &d->refusal);
+        device_drop_wish(d);
+}
+
+static void on_refused(struct manager *m, struct device *d, const struct news *news) {
+        if (strcmp(news->reason.rule, "disk_busy") == 0) /* stays queued; only a caller must not wait for it */
+                return;
+        bool changed = strcmp(d->refusal.rule, news->reason.rule) != 0 ||
+                strcmp(d->refusal.found, news->reason.found) != 0;
+        bool missing = strcmp(news->reason.rule, "missing") == 0;
+        d->refusal = news->reason;
+        d->look_again_us = clock_wall_us() + LOOK_AGAIN_US;
+        answer_refused(m, d);
+        if (missing) {
+                d->absent = true;
+                d->refusal = (struct reason){ 0 };
+                return; /* told by the look for absent devices */
+        }
+        if (changed)
+                routes_tell(m, EVENT_REFUSED, LOG_WARNING, d, NULL, "not swept (%s): %s. %s", d->refusal.rule,
+                        d->refusal.found, d->refusal.remedy);
+}
+
+static struct ledger_mark ledger_mark_of(const struct news_mark *mark) {
+        return (struct ledger_mark){
+                .target_id = mark->target_id,
+                .generation = mark->generation,
+                .nonce = mark->nonce,
+                .started_us = mark->started_us,
+                .settled = mark->settled,
+                .ahead = mark->ahead,
+        };
+}
+
+static void send_mark(struct manager *m, struct device *d, enum ledger_op op, const struct news *news) {
+        struct ledger_request *request = request_for(op, d->sweep_id, news->sequence);
+        if (!request)
+                return;
+        request->target_row = news->record.target_row;
+        request->mark = ledger_mark_of(&news->mark);
+        request->sweep = news->record;
+        routes_send(m, request);
+}
+
+static void on_adopted(struct manager *m, struct device *d, const struct news *news) {
+        struct ledger_request *forget = request_for(LEDGER_FORGET, 0, 0);
+        if (!forget)
+                return;
+        forget->target_row = news->record.target_row;
+        routes_send(m, forget);
+        send_mark(m, d, LEDGER_STAMP, news);
+        routes_tell(m, EVENT_TARGET_ADOPTED, LOG_NOTICE, d, NULL,
+                "it bears stamps up to generation %" PRIu64
+                " that the ledger does not account for; they are adopted. What was left there can't be verified this time",
+                news->mark.generation);
+}
+
+static void on_fault(struct manager *m, struct device *d, const struct news *news) {
+        bool is_new;
+        const struct finding *f = finding_book_report(m->book, &news->fault, news->fault_serial, &is_new);
+        if (!f)
+                return;
+        store_finding(m, f);
+        if (is_new)
+                routes_tell(m, EVENT_FINDING, f->fault == FAULT_SLOW ? LOG_WARNING : LOG_ERR, d, f,
+                        "%s at offset %" PRIu64 ", length %" PRIu64 ": %s", fault_name(f->fault), f->place.offset_bytes,
+                        f->place.length_bytes, f->text);
+}
+
+static void tell_end(struct manager *m, struct device *d, const struct sweep_record *r) {
+        char verified[32], written[32], verdict[64];
+        text_format_size(verified, sizeof verified, r->bytes.verified);
+        text_format_size(written, sizeof written, r->bytes.written);
+        const char *assurance = assurance_name(r->assurance);
+        text_format(verdict, sizeof verdict, assurance ? "%s (%s)" : "%s", verdict_name(r->verdict), assurance);
+        const char *end = sweep_end_name(r->end);
+        routes_tell(m, EVENT_SWEEP_ENDED, r->verdict == VERDICT_CLEAN ? LOG_INFO : LOG_WARNING, d, NULL,
+                "sweep %" PRIu64 " %s: %s, %" PRIu64 " findings; %" PRIu64 " bytes read, %" PRIu64 " written, %" PRIu64
+                " verified in %.1f s%s%s",
+                r->id, end ? end : "ended", verdict, r->findings, r->bytes.read, r->bytes.written, r->bytes.verified,
+                (double)r->running_us / 1e6, r->reason.rule[0] ? "; " : "", r->reason.found);
+}
+
+static void on_ended(struct manager *m, struct device *d, const struct news *news) {
+        const struct sweep_record *r = &news->record;
+        if (d->under_way) {
+                struct over_context c = { m, d };
+                if (news->reached.length_bytes > 0)
+                        finding_book_resolve(m->book, d->config->name, r->target_row, r->id, &news->reached, 1,
+                                clock_wall_us(), on_over, &c);
+                struct ledger_request *request = request_for(LEDGER_SWEEP_ENDED, r->id, 0);
+                if (request) {
+                        request->sweep = *r;
+                        routes_send(m, request);
+                }
+                device_record_end(d, r);
+                tell_end(m, d, r);
+                if (strcmp(r->reason.rule, "foreign_data") == 0) {
+                        d->refusal = r->reason;
+                        d->look_again_us = clock_wall_us() + LOOK_AGAIN_US;
+                }
+                if (strcmp(r->reason.rule, "missing") == 0)
+                        d->absent = true;
+        }
+        manager_sweep_ended(m, d);
+}
+
+static void handle(struct manager *m, struct device *d, const struct news *news) {
+        switch (news->kind) {
+        case NEWS_IDENTIFIED:
+                on_identified(m, d, news);
+                break;
+        case NEWS_STARTED:
+                on_started(m, d, news);
+                break;
+        case NEWS_REFUSED:
+                on_refused(m, d, news);
+                break;
+        case NEWS_ADOPTED:
+                on_adopted(m, d, news);
+                break;
+        case NEWS_STAMP:
+                send_mark(m, d, LEDGER_STAMP, news);
+                break;
+        case NEWS_MARK:
+                send_mark(m, d, LEDGER_MARK, news);
+                break;
+        case NEWS_PROGRESS:
+                send_mark(m, d, LEDGER_MARK, news);
+                break;
+        case NEWS_FAULT:
+                on_fault(m, d, news);
+                break;
+        case NEWS_ENDED:
+                on_ended(m, d, news);
+                break;
+        }
+}
+
+void routes_handle_news(struct manager *m) {
+        void *item;
+        while (m->backlog.count < BACKLOG_MAX / 2 && queue_try_pop(m->news, &item, 1) == 1) {
+                struct news *news = item;
+                struct device *d = manager_device_of_sweep(m, news->sweep_id);
+                assert(d); /* a sweep's thread is there until its last news */
+                handle(m, d, news);
+                news_free(news);
+        }
+        manager_notify_status(m);
+}
+
+static bool is_worth_a_retry(enum ledger_op op) {
+        return op == LEDGER_FINDING || op == LEDGER_SWEEP_STARTED || op == LEDGER_SWEEP_ENDED || op == LEDGER_EVENT;
+}
+
+/* Every answer tells how the ledger is now. One that could not be read when the daemon started is read as soon as it
+ * can. */
+static void note_state(struct manager *m, const struct ledger_load *load) {
+        if (load->state == m->ledger_state)
+                return;
+        m->ledger_state = load->state;
+        text_copy(m->ledger_text, sizeof m->ledger_text, load->text);
+        if (load->state == LEDGER_UNAVAILABLE)
+                routes_tell(m, EVENT_LEDGER, LOG_CRIT, NULL, NULL,
+                        "the ledger can't be used: %s. Write sweeps stop, read sweeps go on", load->text);
+        else if (load->state == LEDGER_REPLACED)
+                routes_tell(m, EVENT_LEDGER, LOG_CRIT, NULL, NULL, "the ledger was replaced: %s", load->text);
+        else
+                routes_tell(m, EVENT_LEDGER, LOG_NOTICE, NULL, NULL, "the ledger can be used again");
+        struct ledger_request *request = m->ledger_was_read ? NULL : request_for(LEDGER_LOAD, 0, 0);
+        if (request)
+                routes_send(m, request);
+}
+
+static void on_durable(struct manager *m, struct ledger_request *request) {
+        uint64_t sequence = (uint64_t)(uintptr_t)request->tag;
+        if (sequence == 0)
+                return;
+        struct answer *a = answer_new(request->status < 0 ? ANSWER_FAILED : ANSWER_DURABLE, sequence);
+        if (!a)
+                return;
+        if (request->status < 0)
+                reason_set(&a->reason, "ledger_unavailable", "Make room on, or mend, the disk of the state directory.",
+                        "the ledger could not be written: %s", request->text);
+        answer(m, request->number, a);
+}
+
+static void on_load(struct manager *m, struct ledger_request *request) {
+        const struct ledger_load *load = &request->load;
+        m->next_sweep_id = MAX(m->next_sweep_id, load->next_sweep_id);
+        m->next_event_id = MAX(m->next_event_id, load->next_event_id);
+        m->ledger_was_read = request->status == 0;
+        if (!m->book && finding_book_new(&m->book, MAX(load->next_finding_id, 1)) < 0) {
+                sd_event_exit(m->event, EXIT_FAILURE);
+                return;
+        }
+        for (size_t i = 0; i < load->finding_count; i++)
+                if (!finding_book_get(m->book, load->findings[i].id))
+                        (void)finding_book_load(m->book, &load->findings[i]);
+        for (size_t i = 0; i < load->device_count; i++) {
+                struct device *d = manager_device(m, load->devices[i].device);
+                if (d && !d->history.swept)
+                        device_remember(d, &load->devices[i]);
+        }
+        if (!m->ready)
+                manager_ready(m);
+        note_state(m, load);
+}
+
+static void acknowledged(struct manager *m, struct ledger_request *request) {
+        switch (request->op) {
+        case LEDGER_LOAD:
+                on_load(m, request);
+                return;
+        case LEDGER_IDENTIFY: {
+                struct device *d = manager_device_of_sweep(m, request->number);
+                if (d)
+                        on_target(m, d, request);
+                break;
+        }
+        case LEDGER_STAMP:
+        case LEDGER_MARK:
+                on_durable(m, request);
+                break;
+        default:
+                break;
+        }
+        note_state(m, &request->load);
+}
+
+void routes_handle_ledger(struct manager *m) {
+        void *item;
+        while (queue_try_pop(m->ledger_answers, &item, 1) == 1) {
+                struct ledger_request *request = item;
+                if (request->op >= LEDGER_LIST_FINDINGS) {
+                        requests_page(m, request);
+                        continue;
+                }
+                acknowledged(m, request);
+                if (request->status < 0 && is_worth_a_retry(request->op) && backlog_push(&m->retries, request))
+                        continue;
+                ledger_request_free(request);
+        }
+        flush_backlog(m);
+        routes_handle_news(m); /* there may be room again */
+}
+
+void routes_retry(struct manager *m, uint64_t wall_us) {
+        if (m->retries.count == 0 || wall_us - m->retried_us < RETRY_US)
+                return;
+        m->retried_us = wall_us;
+        for (size_t n = m->retries.count; n > 0; n--) {
+                struct ledger_request *request = backlog_pop(&m->retries);
+                request->status = 0;
+                routes_send(m, request);
+        }
+}
+
+void routes_drain(struct manager *m, uint64_t limit_us) {
+        uint64_t end_us = clock_monotonic_us() + limit_us;
+        struct ledger_request *request;
+        while ((request = backlog_pop(&m->retries)))
+                routes_send(m, request);
+        for (flush_backlog(m); m->backlog.count > 0 && clock_monotonic_us() < end_us; flush_backlog(m)) {
+                void *item;
+                while (queue_try_pop(m->ledger_answers, &item, 1) == 1)
+                        ledger_request_free(item);
+                usleep(1000);
+        }
+}
+
+int routes_open(struct manager *m, bool lines_on_stderr) {
+        int r = queue_new(&m->news, NEWS_QUEUE_MAX, m->news_fd);
+        if (r < 0)
+                return r;
+        r = queue_new(&m->ledger_answers, LEDGER_QUEUE_MAX + 1, m->ledger_fd);
+        if (r < 0)
+                return r;
+        r = queue_new(&m->alerts_done, ALERTS_QUEUE_MAX + 1, m->alerts_fd);
+        if (r < 0)
+                return r;
+        struct alerts_options options = {
+                .journal_socket = ALERTS_JOURNAL_SOCKET,
+                .lines_on_stderr = lines_on_stderr,
+                .capacity = ALERTS_QUEUE_MAX,
+                .done = m->alerts_done,
+        };
+        r = alerts_new(&m->alerts, &options);
+        if (r < 0)
+                return r;
+        return ledger_new(&m->ledger, m->settings->state_dir, LEDGER_QUEUE_MAX, m->ledger_answers);
+}
