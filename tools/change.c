@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Commands that change something. The daemon alone decides whether they are allowed; what could go wrong here is to
+ * report as done what was only asked for, so each says exactly what was accepted.
+ */
+#include "commands.h"
+
+#include "base/cleanup.h"
+#include "field.h"
+#include "must.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+int command_start(struct ctl *ctl, const struct arguments *arguments) {
+        CLEANUP_JSON json_t *answer = NULL;
+        json_t *parameters = ctl_for_device(arguments->device);
+        ctl_set(parameters, "mode", arguments->mode);
+        ctl_set(parameters, "overwrite", arguments->overwrite);
+        if (!ctl_ask(ctl, "StartSweep", parameters, &answer))
+                return STATUS_FAILED;
+        uint64_t id;
+        if (!field_number(answer, "sweep_id", &id))
+                return ctl_complain("sweepd took the order, but named no sweep: sweepctl status %s", arguments->device);
+        if (ctl->json)
+                ctl_print_document(json_pack("{s:I}", "sweep_id", (json_int_t)id));
+        else
+                printf("Sweep %" PRIu64 " of %s runs, or is queued. Follow it: sweepctl wait %s\n", id,
+                        arguments->device, arguments->device);
+        return STATUS_FINE;
+}
+
+/* A call whose answer is empty. False: stderr says why. */
+static bool order(struct ctl *ctl, const char *method, const char *device) {
+        CLEANUP_JSON json_t *answer = NULL;
+        if (!ctl_ask(ctl, method, ctl_for_device(device), &answer))
+                return false;
+        if (ctl->json)
+                ctl_print_document(json_object());
+        return true;
+}
+
+int command_cancel(struct ctl *ctl, const struct arguments *arguments) {
+        if (!order(ctl, "CancelSweep", arguments->device))
+                return STATUS_FAILED;
+        if (!ctl->json)
+                printf("The sweep of %s is being ended.\n", arguments->device);
+        return STATUS_FINE;
+}
+
+int command_reload(struct ctl *ctl, const struct arguments *arguments) {
+        (void)arguments;
+        if (!order(ctl, "Reload", NULL))
+                return STATUS_FAILED;
+        if (!ctl->json)
+                puts("The configuration was read again.");
+        return STATUS_FINE;
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* commands: what sweepctl can be told to do. Each returns an exit status. */
+#pragma once
+
+#include "ctl.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* What was typed; NULL, 0 or false where it was not. */
+struct arguments {
+        const char *device;
+        uint64_t id;
+        bool all;
+        const char *mode;
+        const char *overwrite;
+};
+
+int command_status(struct ctl *ctl, const struct arguments *arguments);
+int command_errors(struct ctl *ctl, const struct arguments *arguments);
+int command_finding(struct ctl *ctl, const struct arguments *arguments);
+int command_start(struct ctl *ctl, const struct arguments *arguments);
+int command_cancel(struct ctl *ctl, const struct arguments *arguments);
+int command_wait(struct ctl *ctl, const struct arguments *arguments);
+int command_history(struct ctl *ctl, const struct arguments *arguments);
+int command_reload(struct ctl *ctl, const struct arguments *arguments);

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A slip of the finger must not start something else than was meant: options are taken in full only, each command has
+ * its own, nothing is guessed, and what comes close is suggested instead.
+ */
+#include "options.h"
+
+#include "base/cleanup.h"
+#include "base/text.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct option {
+        const char *name;
+        const char *value; /* NULL: takes none */
+} options[] = {
+        [OPTION_ALL] = { "--all", NULL },
+        [OPTION_MODE] = { "--mode", "a mode" },
+        [OPTION_OVERWRITE] = { "--overwrite", "an identity" },
+        [OPTION_JSON] = { "--json", NULL },
+        [OPTION_SOCKET] = { "--socket", "a path" },
+        [OPTION_VERSION] = { "--version", NULL },
+        [OPTION_HELP] = { "--help", NULL },
+};
+
+enum { OPTION_COUNT = ELEMENTS(options), COMMANDS_MAX = 32, WORDS_MAX = 2, OPTION_TEXT_BYTES = 64 };
+
+/* Options of every command, and of none. */
+static const unsigned common_options = BIT(OPTION_JSON) | BIT(OPTION_SOCKET) | BIT(OPTION_VERSION) | BIT(OPTION_HELP);
+
+/* The command line in the order in which it is understood. */
+struct parse {
+        struct options *to;
+        unsigned seen; /* BIT()s of enum option_id */
+        const char *words[WORDS_MAX];
+        size_t word_count;
+};
+
+static void complain_unknown(const char *what, const char *given, const char *const *known, const char *ask) {
+        const char *nearest = text_nearest(given, known);
+        if (nearest)
+                ctl_complain("there is no %s \"%s\"; did you mean %s?", what, given, nearest);
+        else
+                ctl_complain("there is no %s \"%s\"; all of them: %s", what, given, ask);
+}
+
+static bool unknown_option(const char *given) {
+        const char *known[OPTION_COUNT + 1] = { 0 };
+        for (size_t i = 0; i < OPTION_COUNT; i++)
+                known[i] = options[i].name;
+        complain_unknown("option", given, known, "sweepctl --help");
+        return false;
+}
+
+static void set_option(struct options *to, enum option_id id, const char *value) {
+        switch (id) {
+        case OPTION_ALL:
+                to->arguments.all = true;
+                break;
+        case OPTION_MODE:
+                to->arguments.mode = value;
+                break;
+        case OPTION_OVERWRITE:
+                to->arguments.overwrite = value;
+                break;
+        case OPTION_JSON:
+                to->json = true;
+                break;
+        case OPTION_SOCKET:
+                to->socket_path = value;
+                break;
+        case OPTION_VERSION:
+                to->version = true;
+                break;
+        case OPTION_HELP:
+                to->help = true;
+                break;
+        }
+}
+
+/* Finds the value of an option behind '=' or in the next word, to which *at moves then. */
+static bool take_value(const struct option *option, const char *behind_equals, char ***at, const char **ret) {
+        if (!option->value && behind_equals) {
+                ctl_complain("%s takes no value", option->name);
+                return false;
+        }
+        if (!option->value || behind_equals) {
+                *ret = behind_equals;
+                return true;
+        }
+        const char *next = (*at)[1];
+        if (!next) {
+                ctl_complain("%s needs %s behind it", option->name, option->value);
+                return false;
+        }
+        (*at)++;
+        *ret = next;
+        return true;
+}
+
+static bool take_option(struct parse *p, char ***at) {
+        const char *word = **at, *equals = strchr(word, '=');
+        size_t length = equals ? (size_t)(equals - word) : strlen(word);
+        char name[OPTION_TEXT_BYTES];
+        text_copy(name, MIN(sizeof name, length + 1), word);
+        for (size_t i = 0; i < OPTION_COUNT; i++) {
+                const char *value;
+                if (strcmp(name, options[i].name) != 0)
+                        continue;
+                if (!take_value(&options[i], equals ? equals + 1 : NULL, at, &value))
+                        return false;
+                p->seen |= (unsigned)BIT(i);
+                set_option(p->to, (enum option_id)i, value);
+                return true;
+        }
+        return unknown_option(name);
+}
+
+static bool take_word(struct parse *p, const char *word) {
+        if (p->word_count == WORDS_MAX) {
+                ctl_complain("\"%s\" is one word too many: sweepctl --help", word);
+                return false;
+        }
+        p->words[p->word_count++] = word;
+        return true;
+}
+
+static bool take_all(struct parse *p, char **argv) {
+        bool only_words = false;
+        for (char **at = argv + 1; *at; at++) {
+                bool is_option = !only_words && (*at)[0] == '-' && (*at)[1] != '\0';
+                if (is_option && strcmp(*at, "--") == 0)
+                        only_words = true;
+                else if (is_option ? !take_option(p, &at) : !take_word(p, *at))
+                        return false;
+        }
+        return true;
+}
+
+static const struct command *find_command(const struct command *commands, const char *name) {
+        const char *known[COMMANDS_MAX + 1] = { 0 };
+        for (size_t i = 0; commands[i].name; i++) {
+                assert(i < COMMANDS_MAX);
+                known[i] = commands[i].name;
+                if (strcmp(commands[i].name, name) == 0)
+                        return &commands[i];
+        }
+        complain_unknown("command", name, known, "sweepctl --help");
+        return NULL;
+}
+
+static bool check_options(const struct command *command, unsigned seen) {
+        for (size_t i = 0; i < OPTION_COUNT; i++)
+                if (seen & BIT(i) & ~(command->options | common_options)) {
+                        ctl_complain("%s has no option %s: sweepctl %s --help", command->name, options[i].name,
+                                command->name);
+                        return false;
+                }
+        return true;
+}
+
+static bool take_id(const struct command *command, const char *word, uint64_t *ret) {
+        char *end;
+        errno = 0;
+        long long id = strtoll(word, &end, 10);
+        if (word[0] < '0' || word[0] > '9' || *end || errno || id <= 0) {
+                ctl_complain("\"%s\" is no number of a finding; %s wants one that sweepctl errors shows", word,
+                        command->name);
+                return false;
+        }
+        *ret = (uint64_t)id;
+        return true;
+}
+
+static bool take_operand(const struct command *command, const struct parse *p) {
+        const char *word = p->word_count > 1 ? p->words[1] : NULL;
+        if (!word) {
+                if (command->operand == OPERAND_NONE || command->operand == OPERAND_DEVICE_OPTIONAL)
+                        return true;
+                ctl_complain("%s needs to know which: sweepctl %s %s", command->name, command->name, command->usage);
+                return false;
+        }
+        if (command->operand == OPERAND_NONE) {
+                ctl_complain("%s takes nothing behind it, but there is \"%s\"", command->name, word);
+                return false;
+        }
+        if (command->operand == OPERAND_ID)
+                return take_id(command, word, &p->to->arguments.id);
+        if (!*word) {
+                ctl_complain("the name of the device is empty: sweepctl status shows the names");
+                return false;
+        }
+        p->to->arguments.device = word;
+        return true;
+}
+
+static bool check_mode(const struct options *o) {
+        static const char *const modes[] = { "read", "pattern", NULL };
+        if (!o->arguments.mode)
+                return true;
+        for (size_t i = 0; modes[i]; i++)
+                if (strcmp(o->arguments.mode, modes[i]) == 0)
+                        return true;
+        complain_unknown("mode", o->arguments.mode, modes, "sweepctl start --help");
+        return false;
+}
+
+bool options_parse(struct options *ret, const struct command *commands, int argc, char **argv) {
+        struct options o = { .socket_path = OPTIONS_SOCKET_DEFAULT };
+        struct parse p = { .to = &o };
+        if (argc < 1 || !take_all(&p, argv))
+                return false;
+        if (p.word_count > 0) {
+                o.command = find_command(commands, p.words[0]);
+                if (!o.command || !check_options(o.command, p.seen))
+                        return false;
+                if (!o.help && !o.version && (!take_operand(o.command, &p) || !check_mode(&o)))
+                        return false;
+        }
+        *ret = o;
+        return true;
+}

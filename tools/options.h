@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* options: what was typed, taken apart and checked. */
+#pragma once
+
+#include "commands.h"
+
+#include <stdbool.h>
+
+enum operand { OPERAND_NONE, OPERAND_DEVICE_OPTIONAL, OPERAND_DEVICE, OPERAND_ID };
+
+struct command {
+        const char *name;
+        const char *usage;   /* what follows the name */
+        const char *summary; /* a line */
+        const char *help;    /* a paragraph */
+        enum operand operand;
+        unsigned options; /* BIT()s of enum option_id that only some commands have */
+        int (*run)(struct ctl *ctl, const struct arguments *arguments);
+};
+
+enum option_id { OPTION_ALL, OPTION_MODE, OPTION_OVERWRITE, OPTION_JSON, OPTION_SOCKET, OPTION_VERSION, OPTION_HELP };
+
+struct options {
+        const struct command *command; /* NULL: none was named */
+        struct arguments arguments;
+        bool json, version, help;
+        const char *socket_path;
+};
+
+#define OPTIONS_SOCKET_DEFAULT "/run/sweepd/control"
+
+/* commands ends with an entry without a name. False: it makes no sense, and stderr says why. */
+bool options_parse(struct options *ret, const struct command *commands, int argc, char **argv);

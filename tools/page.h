@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* page: running text and labelled facts that fit a width; how times and places are written for people. */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+enum { TIME_TEXT_BYTES = 64, PLACE_TEXT_BYTES = 64 };
+
+/* The columns of the terminal that stdout is, else 80. */
+size_t page_width(void);
+
+/* Text in lines that break between words, never within one: paths and commands stay whole. */
+void page_text(FILE *to, size_t width, size_t first_indent, size_t indent, const char *text);
+
+/* "label:", then the text in a column of its own. An empty label goes on with the fact before. */
+void page_fact(FILE *to, size_t width, const char *label, const char *format, ...)
+        __attribute__((format(printf, 4, 5)));
+
+/* Local time: "Jan 02 13:00", with the year in place of the hour where it is far from now. */
+void page_time_short(char to[static TIME_TEXT_BYTES], uint64_t at_us, uint64_t now_us);
+
+/* Local time: "2025-01-02 13:00:05 CET". */
+void page_time(char to[static TIME_TEXT_BYTES], uint64_t at_us);
+
+/* "1.5 GiB (1610612736)"; just the bytes where that is all. */
+void page_place(char to[static PLACE_TEXT_BYTES], uint64_t bytes);

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A finding is worth what it says about the place: the exact byte, how lasting it is, how often it was seen. Rounded
+ * sizes alone can't be fed to another tool, so the exact number always stands beside them.
+ */
+#include "commands.h"
+
+#include "base/cleanup.h"
+#include "base/text.h"
+#include "field.h"
+#include "must.h"
+#include "page.h"
+#include "table.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { HEX_ROW_BYTES = 8, NUMBER_BYTES = 24 };
+
+DEFINE_FREEP(struct table, table_free, table_freep)
+
+/* A slow answer is a warning: by itself it needs nobody's attention. */
+static bool needs_attention(const json_t *finding) {
+        return field_is(finding, "state", "open") && !field_is(finding, "fault", "slow");
+}
+
+static void add_finding_row(struct table *table, const json_t *finding) {
+        char id[NUMBER_BYTES], offset[PLACE_TEXT_BYTES], length[PLACE_TEXT_BYTES], seen[TIME_TEXT_BYTES];
+        uint64_t count = field_count(finding, "count");
+        text_format(id, sizeof id, "%" PRIu64, field_count(finding, "id"));
+        page_place(offset, field_count(finding, "offset"));
+        field_size(length, finding, "length", "?");
+        field_time_short(seen, finding, "last_seen_at", "?");
+        table_add(table,
+                (const char *const[]){ id, field_text_or(finding, "device", "?"), offset, length,
+                        field_text_or(finding, "fault", "?"), field_text_or(finding, "persistence", "?") });
+        char note[1024];
+        const char *state = field_text_or(finding, "state", "?");
+        bool open = strcmp(state, "open") == 0;
+        text_format(note, sizeof note, "%s%slast seen %s, seen %" PRIu64 " time%s. %s", open ? "" : state,
+                open ? "" : ", ", seen, count, count == 1 ? "" : "s", field_text_or(finding, "text", ""));
+        table_note(table, note);
+}
+
+static void show_findings(const json_t *findings) {
+        static const struct column columns[] = { { "ID", COLUMN_PLAIN }, { "DEVICE", COLUMN_KEY },
+                { "OFFSET", COLUMN_KEY }, { "LENGTH", COLUMN_PLAIN }, { "FAULT", COLUMN_PLAIN },
+                { "PERSISTENCE", COLUMN_PLAIN } };
+        CLEANUP(table_freep)
+        struct table *table = table_new(columns, ELEMENTS(columns));
+        for (size_t i = 0; i < json_array_size(findings); i++)
+                add_finding_row(table, json_array_get(findings, i));
+        table_print(table, stdout, page_width());
+        puts("\nOne in full: sweepctl finding ID");
+}
+
+static int errors_status(const json_t *findings) {
+        for (size_t i = 0; i < json_array_size(findings); i++)
+                if (needs_attention(json_array_get(findings, i)))
+                        return STATUS_ATTENTION;
+        return STATUS_FINE;
+}
+
+int command_errors(struct ctl *ctl, const struct arguments *arguments) {
+        CLEANUP_JSON json_t *findings = NULL;
+        json_t *parameters = ctl_for_device(arguments->device);
+        if (arguments->all)
+                must_succeed(json_object_set_new(parameters, "all", json_true()));
+        if (!ctl_list(ctl, "ListFindings", parameters, "finding", &findings))
+                return STATUS_FAILED;
+        if (ctl->json)
+                ctl_print_document(json_pack("{s:O}", "findings", findings));
+        else if (json_array_size(findings) > 0)
+                show_findings(findings);
+        else
+                printf("No %sfindings%s%s.\n", arguments->all ? "" : "open ", arguments->device ? " of " : "",
+                        arguments->device ? arguments->device : "");
+        return errors_status(findings);
+}
+
+static int hex_digit(char c) {
+        static const char digits[] = "0123456789abcdef";
+        const char *at = c ? strchr(digits, c | 0x20) : NULL;
+        return at ? (int)(at - digits) : -1;
+}
+
+/* False: the text is not pairs of hexadecimal digits. */
+static bool is_hex(const char *text) {
+        for (; *text; text += 2)
+                if (hex_digit(text[0]) < 0 || hex_digit(text[1]) < 0)
+                        return false;
+        return true;
+}
+
+/* A row of bytes, from `at` on, as " 00 11 22"; shorter where there are no more. */
+static void format_hex(char *to, size_t to_bytes, const char *text, size_t length, size_t at) {
+        to[0] = '\0';
+        for (size_t i = at; i < at + HEX_ROW_BYTES && 2 * i < length; i++)
+                text_append(to, to_bytes, " %.2s", text + 2 * i);
+}
+
+static void show_sample(const char *expected, const char *found) {
+        size_t expected_length = strlen(expected), found_length = strlen(found);
+        size_t bytes = MAX(expected_length, found_length) / 2;
+        printf("\n%5s %-*s   %s\n", "", 3 * HEX_ROW_BYTES, " expected", " found");
+        for (size_t at = 0; at < bytes; at += HEX_ROW_BYTES) {
+                char left[3 * HEX_ROW_BYTES + 1], right[3 * HEX_ROW_BYTES + 1];
+                format_hex(left, sizeof left, expected, expected_length, at);
+                format_hex(right, sizeof right, found, found_length, at);
+                printf("%5zu %-*s   %s%s\n", at, 3 * HEX_ROW_BYTES, left, right,
+                        strcasecmp(left, right) == 0 ? "" : "  <");
+        }
+}
+
+static void show_details(const json_t *finding, size_t width) {
+        json_t *details = json_object_get(finding, "detail");
+        const char *key;
+        json_t *value;
+        json_object_foreach(details, key, value) {
+                page_fact(stdout, width, key, "%s", json_is_string(value) ? json_string_value(value) : "?");
+        }
+}
+
+static void show_place(const json_t *finding, size_t width) {
+        char offset[PLACE_TEXT_BYTES], length[PLACE_TEXT_BYTES];
+        page_place(offset, field_count(finding, "offset"));
+        page_place(length, field_count(finding, "length"));
+        page_fact(stdout, width, "offset", "%s", offset);
+        page_fact(stdout, width, "length", "%s", length);
+}
+
+static void show_finding(const json_t *answer, const json_t *finding) {
+        size_t width = page_width();
+        char first[TIME_TEXT_BYTES], last[TIME_TEXT_BYTES];
+        field_time(first, finding, "first_seen_at", "unknown");
+        field_time(last, finding, "last_seen_at", "unknown");
+        page_fact(stdout, width, "finding", "%" PRIu64, field_count(finding, "id"));
+        page_fact(stdout, width, "device", "%s", field_text_or(finding, "device", "?"));
+        page_fact(stdout, width, "fault", "%s", field_text_or(finding, "fault", "?"));
+        page_fact(stdout, width, "what", "%s", field_text_or(finding, "text", "-"));
+        show_place(finding, width);
+        page_fact(stdout, width, "persistence", "%s", field_text_or(finding, "persistence", "?"));
+        page_fact(stdout, width, "state", "%s", field_text_or(finding, "state", "?"));
+        page_fact(stdout, width, "seen", "%" PRIu64 " time%s, last by sweep %" PRIu64, field_count(finding, "count"),
+                field_count(finding, "count") == 1 ? "" : "s", field_count(finding, "sweep_id"));
+        page_fact(stdout, width, "first seen", "%s", first);
+        page_fact(stdout, width, "last seen", "%s", last);
+        if (field_text(finding, "comment"))
+                page_fact(stdout, width, "comment", "%s", field_text(finding, "comment"));
+        show_details(finding, width);
+        const char *expected = field_text(answer, "expected"), *found = field_text(answer, "found");
+        if (expected && found && is_hex(expected) && is_hex(found))
+                show_sample(expected, found);
+}
+
+int command_finding(struct ctl *ctl, const struct arguments *arguments) {
+        CLEANUP_JSON json_t *answer = NULL;
+        if (!ctl_ask(ctl, "GetFinding", json_pack("{s:I}", "id", (json_int_t)arguments->id), &answer))
+                return STATUS_FAILED;
+        json_t *finding = ctl_object(ctl, answer, "finding");
+        if (!finding)
+                return STATUS_FAILED;
+        if (ctl->json)
+                ctl_print_document(json_pack("{s:O, s:O?, s:O?}", "finding", finding, "expected",
+                        json_object_get(answer, "expected"), "found", json_object_get(answer, "found")));
+        else
+                show_finding(answer, finding);
+        return STATUS_FINE;
+}

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * sweepctl asks sweepd for status and errors, and tells it what to do. It is run by people and by scripts: people get
+ * sentences and tables, scripts get documents and exit statuses, and an answer that could not be written in full
+ * (a full disk, a closed pipe) must not count as given.
+ */
+#include "commands.h"
+#include "options.h"
+
+#include "base/cleanup.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+static const struct command commands[] = {
+        { .name = "status",
+                .usage = "[DEVICE]",
+                .summary = "how all devices are, or one of them in full",
+                .help = "Shows the daemon and all devices, and for each that needs attention what was found and what\n"
+                        "to do. With DEVICE: all that is known of that one.\nExits with 2 if something needs attention.",
+                .operand = OPERAND_DEVICE_OPTIONAL,
+                .run = command_status },
+        { .name = "errors",
+                .usage = "[DEVICE] [--all]",
+                .summary = "the faults that were found",
+                .help = "Shows findings that are not over yet, the newest last. --all: also those that are over.\n"
+                        "Exits with 2 if there are unacknowledged ones; findings that are only slow do not count.",
+                .operand = OPERAND_DEVICE_OPTIONAL,
+                .options = BIT(OPTION_ALL),
+                .run = command_errors },
+        { .name = "finding",
+                .usage = "ID",
+                .summary = "one finding in full",
+                .help = "Shows all that is known of a finding, with the bytes that were expected and found, where\n"
+                        "known. ID is the number that sweepctl errors shows.",
+                .operand = OPERAND_ID,
+                .run = command_finding },
+        { .name = "start",
+                .usage = "DEVICE [--mode MODE] [--overwrite IDENTITY]",
+                .summary = "begin a sweep now",
+                .help = "Starts a sweep of DEVICE, or queues it. --mode: another mode than the configured one: read or\n"
+                        "pattern. --overwrite: where the rule foreign_data refused, the identity of the device (what\n"
+                        "destroys_data says), typed once more: what others wrote there is then lost. Only for root.",
+                .operand = OPERAND_DEVICE,
+                .options = BIT(OPTION_MODE) | BIT(OPTION_OVERWRITE),
+                .run = command_start },
+        { .name = "cancel",
+                .usage = "DEVICE",
+                .summary = "end the sweep that is queued or running",
+                .help = "Ends the sweep of DEVICE that is queued or running. Its verdict will be incomplete, or "
+                        "faulty.\nOnly for root.",
+                .operand = OPERAND_DEVICE,
+                .run = command_cancel },
+        { .name = "wait",
+                .usage = "DEVICE",
+                .summary = "wait for the end of a sweep, and answer by its result",
+                .help = "Waits for the sweep of DEVICE that is queued or running; if there is none, answers by the "
+                        "last one.\nExits with 0 if it was clean, 2 if it found faults, 3 if it is incomplete or was "
+                        "cancelled.",
+                .operand = OPERAND_DEVICE,
+                .run = command_wait },
+        { .name = "history",
+                .usage = "[DEVICE]",
+                .summary = "the sweeps that have been run",
+                .help = "Shows sweeps, of all devices or of one, the newest last.",
+                .operand = OPERAND_DEVICE_OPTIONAL,
+                .run = command_history },
+        { .name = "reload",
+                .usage = "",
+                .summary = "read the configuration again",
+                .help = "Has sweepd read its configuration again. Where it is not valid, sweepd keeps what it has, "
+                        "and\nsweepctl says which line is wrong. Only for root.",
+                .operand = OPERAND_NONE,
+                .run = command_reload },
+        { 0 },
+};
+
+static const char options_text[] = "Options:\n"
+                                   "  --json         one JSON document instead of text (io.sweepd.varlink)\n"
+                                   "  --socket PATH  where sweepd listens (default " OPTIONS_SOCKET_DEFAULT ")\n"
+                                   "  --version      the version of sweepctl\n"
+                                   "  --help         this text; behind a command: more about that command\n";
+
+static void show_help(const struct command *command, FILE *to) {
+        if (command) {
+                fprintf(to, "Usage: sweepctl %s%s%s [OPTION]...\n\n%s\n\n%s", command->name, *command->usage ? " " : "",
+                        command->usage, command->help, options_text);
+                return;
+        }
+        fputs("Usage: sweepctl COMMAND [OPTION]...\n\nAsks sweepd, which sweeps storage for faults.\n\nCommands:\n",
+                to);
+        static const char *const operands[] = { [OPERAND_NONE] = "",
+                [OPERAND_DEVICE_OPTIONAL] = "[DEVICE]",
+                [OPERAND_DEVICE] = "DEVICE",
+                [OPERAND_ID] = "ID" };
+        for (const struct command *c = commands; c->name; c++)
+                fprintf(to, "  %-8s %-9s %s\n", c->name, operands[c->operand], c->summary);
+        fprintf(to,
+                "\n%s\nExit status: 0 fine, 1 it did not work, 2 something needs attention, 3 the sweep is "
+                "incomplete.\nMore: sweepctl(1)\n",
+                options_text);
+}
+
+static int run(const struct options *o) {
+        struct ctl ctl;
+        if (!ctl_open(&ctl, o->socket_path, o->json))
+                return STATUS_FAILED;
+        int status = o->command->run(&ctl, &o->arguments);
+        ctl_close(&ctl);
+        return status;
+}
+
+/* What stdout did not take was not said. */
+static int finish(int status) {
+        if (fflush(stdout) == 0 && !ferror(stdout))
+                return status;
+        return ctl_complain("cannot write the answer: %s", strerror(errno));
+}
+
+int main(int argc, char **argv) {
+        struct options o;
+        if (!options_parse(&o, commands, argc, argv))
+                return STATUS_FAILED;
+        if (o.version) {
+                puts("sweepctl " SWEEPD_VERSION);
+                return finish(STATUS_FINE);
+        }
+        if (o.help) {
+                show_help(o.command, stdout);
+                return finish(STATUS_FINE);
+        }
+        if (!o.command) {
+                show_help(NULL, stderr);
+                return ctl_complain("what to do? A command is missing");
+        }
+        return finish(run(&o));
+}

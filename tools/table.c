@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A table that wraps is unreadable, and one that cuts off a device's name can't be acted on. So optional columns go
+ * first, then plain cells are shortened, and long keys get a line of their own.
+ */
+#include "table.h"
+
+#include "base/cleanup.h"
+#include "must.h"
+#include "page.h"
+#include "printable.h"
+
+#include <assert.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+enum { GAP = 2, WIDTH_MIN = 8, NOTE_INDENT = 4 };
+
+struct row {
+        char *cells[TABLE_COLUMNS_MAX];
+        char *note;
+};
+
+struct table {
+        const struct column *columns;
+        size_t column_count;
+        struct row *rows;
+        size_t row_count, row_room;
+};
+
+/* How a table is laid out: a width of 0 leaves the column out. */
+struct layout {
+        size_t widths[TABLE_COLUMNS_MAX];
+        size_t last; /* the last column that is shown */
+};
+
+struct table *table_new(const struct column *columns, size_t count) {
+        assert(count > 0);
+        assert(count <= TABLE_COLUMNS_MAX);
+        struct table *t = must(calloc(1, sizeof *t));
+        t->columns = columns;
+        t->column_count = count;
+        return t;
+}
+
+struct table *table_free(struct table *t) {
+        if (!t)
+                return NULL;
+        for (size_t i = 0; i < t->row_count; i++) {
+                for (size_t j = 0; j < t->column_count; j++)
+                        free(t->rows[i].cells[j]);
+                free(t->rows[i].note);
+        }
+        free(t->rows);
+        free(t);
+        return NULL;
+}
+
+void table_add(struct table *t, const char *const *cells) {
+        if (t->row_count == t->row_room) {
+                t->row_room = t->row_room ? 2 * t->row_room : 64;
+                t->rows = must(reallocarray(t->rows, t->row_room, sizeof *t->rows));
+        }
+        struct row *row = &t->rows[t->row_count++];
+        *row = (struct row){ 0 };
+        for (size_t i = 0; i < t->column_count; i++)
+                row->cells[i] = must(strdup(cells[i]));
+}
+
+void table_note(struct table *t, const char *note) {
+        assert(t->row_count > 0);
+        struct row *row = &t->rows[t->row_count - 1];
+        assert(!row->note);
+        row->note = must(strdup(note));
+}
+
+static size_t total_width(const struct table *t, const struct layout *l) {
+        size_t total = 0, shown = 0;
+        for (size_t i = 0; i < t->column_count; i++) {
+                total += l->widths[i];
+                shown += l->widths[i] > 0;
+        }
+        return total + GAP * (shown - 1);
+}
+
+/* Takes from the columns of one kind what is too much, down to a least width. */
+static void shrink(const struct table *t, struct layout *l, enum column_kind kind, size_t width) {
+        for (size_t i = 0; i < t->column_count; i++) {
+                size_t total = total_width(t, l);
+                if (total <= width || t->columns[i].kind != kind || l->widths[i] <= WIDTH_MIN)
+                        continue;
+                l->widths[i] -= MIN(total - width, l->widths[i] - WIDTH_MIN);
+        }
+}
+
+static struct layout lay_out(const struct table *t, size_t width) {
+        struct layout l = { 0 };
+        for (size_t i = 0; i < t->column_count; i++) {
+                l.widths[i] = printable_columns(t->columns[i].title);
+                for (size_t j = 0; j < t->row_count; j++)
+                        l.widths[i] = MAX(l.widths[i], printable_columns(t->rows[j].cells[i]));
+        }
+        for (size_t i = t->column_count; i-- > 0;)
+                if (t->columns[i].kind == COLUMN_OPTIONAL && total_width(t, &l) > width)
+                        l.widths[i] = 0;
+        shrink(t, &l, COLUMN_KEY, width);
+        shrink(t, &l, COLUMN_PLAIN, width);
+        for (size_t i = 0; i < t->column_count; i++)
+                if (l.widths[i] > 0)
+                        l.last = i;
+        return l;
+}
+
+static void print_cut(FILE *to, const char *text, size_t width) {
+        assert(width > 3);
+        fprintf(to, "%.*s...", (int)printable_bytes(text, width - 3), text);
+}
+
+static void print_row(const struct table *t, const struct layout *l, char *const *cells, FILE *to) {
+        size_t at = 0;
+        for (size_t i = 0; i <= l->last; i++) {
+                size_t width = l->widths[i], columns = printable_columns(cells[i]);
+                if (width == 0)
+                        continue;
+                if (columns <= width) {
+                        fputs(cells[i], to);
+                } else if (t->columns[i].kind == COLUMN_KEY) {
+                        fprintf(to, "%s\n%*s", cells[i], (int)at, "");
+                        columns = 0;
+                } else {
+                        print_cut(to, cells[i], width);
+                        columns = width;
+                }
+                if (i < l->last)
+                        fprintf(to, "%*s", (int)(width - columns + GAP), "");
+                at += width + GAP;
+        }
+        fputc('\n', to);
+}
+
+void table_print(const struct table *t, FILE *to, size_t width) {
+        struct layout l = lay_out(t, width);
+        char *titles[TABLE_COLUMNS_MAX];
+        for (size_t i = 0; i < t->column_count; i++)
+                titles[i] = (char *)t->columns[i].title;
+        print_row(t, &l, titles, to);
+        for (size_t i = 0; i < t->row_count; i++) {
+                print_row(t, &l, t->rows[i].cells, to);
+                if (t->rows[i].note)
+                        page_text(to, width, NOTE_INDENT, NOTE_INDENT, t->rows[i].note);
+        }
+}

@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Scripts trust the answer of `wait`, so it must be about the right sweep: not about an older one while the sweep that
+ * was asked for is still queued, nor about the next one when that begins at once. A sweep may also begin and end
+ * between two looks. Hence: remember the last sweep first, then look at the device, and follow one id.
+ */
+#include "commands.h"
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/text.h"
+#include "field.h"
+#include "must.h"
+#include "page.h"
+#include "printable.h"
+#include "show_sweeps.h"
+
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+
+enum { POLL_SHORT_MS = 200, POLL_LONG_MS = 1000, POLL_SHORT_COUNT = 25 };
+
+/* How long a sweep that is no longer running may take to be recorded as ended. */
+enum { SETTLE_LOOKS_MAX = 30 };
+
+struct waiting {
+        struct ctl *ctl;
+        const char *device;
+        uint64_t id;       /* the sweep that is followed; 0: not known yet */
+        uint64_t id_least; /* what is followed is no older than this */
+        unsigned looks, idle_looks;
+        size_t line_columns; /* of the progress line on the terminal; 0: none is shown */
+};
+
+/* A new reference to the device's last sweep, or NULL where there is none. False: stderr says why. */
+static bool last_sweep(const struct waiting *w, json_t **ret) {
+        CLEANUP_JSON json_t *sweeps = NULL;
+        json_t *parameters = ctl_for_device(w->device);
+        must_succeed(json_object_set_new(parameters, "limit", json_integer(1)));
+        if (!ctl_list(w->ctl, "ListSweeps", parameters, "sweep", &sweeps))
+                return false;
+        size_t count = json_array_size(sweeps);
+        *ret = count ? json_incref(json_array_get(sweeps, count - 1)) : NULL;
+        return true;
+}
+
+/* A new reference to the sweep that is followed, or NULL where it is not recorded yet. */
+static bool followed_sweep(const struct waiting *w, json_t **ret) {
+        if (w->id == 0)
+                return last_sweep(w, ret);
+        CLEANUP_JSON json_t *answer = NULL;
+        if (!ctl_ask_unless(
+                    w->ctl, "GetSweep", json_pack("{s:I}", "id", (json_int_t)w->id), "io.sweepd.NoSuchId", &answer))
+                return false;
+        *ret = answer ? json_incref(json_object_get(answer, "sweep")) : NULL;
+        return true;
+}
+
+static bool look_at_device(const struct waiting *w, json_t **ret) {
+        CLEANUP_JSON json_t *answer = NULL;
+        if (!ctl_ask(w->ctl, "ListDevices", ctl_for_device(w->device), &answer))
+                return false;
+        json_t *device = ctl_object(w->ctl, answer, "device");
+        *ret = json_incref(device);
+        return device;
+}
+
+static bool has_ended(const json_t *sweep) {
+        uint64_t ended_us;
+        return field_number(sweep, "ended_at", &ended_us);
+}
+
+/* States in which a sweep is under way, or will be. A stalled device may never come back: only its progress counts. */
+static bool is_active(const json_t *device) {
+        static const char *const states[] = { "queued", "sweeping", "yielding", "paused", "waiting", "recovering" };
+        for (size_t i = 0; i < ELEMENTS(states); i++)
+                if (field_is(device, "state", states[i]))
+                        return true;
+        return field_object(device, "progress");
+}
+
+static void clear_line(struct waiting *w) {
+        if (w->line_columns > 0)
+                fprintf(stderr, "\r%*s\r", (int)w->line_columns, "");
+        w->line_columns = 0;
+}
+
+static size_t terminal_columns(void) {
+        struct winsize size;
+        return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1 ? size.ws_col - 1U : 79;
+}
+
+/* What is known of the way ahead: percent, rate, time left. */
+static void describe_progress(char *to, size_t to_bytes, const json_t *device, uint64_t now_us) {
+        const json_t *progress = field_object(device, "progress");
+        int percent = field_percent(progress);
+        uint64_t eta_us;
+        char rate[PLACE_TEXT_BYTES], left[64];
+        text_format(to, to_bytes, "%s: %s", field_text_or(device, "name", "?"), field_text_or(device, "state", "?"));
+        if (!progress)
+                return;
+        field_size(rate, progress, "rate", "?");
+        text_append(to, to_bytes, ", %s", field_text_or(progress, "phase", "?"));
+        if (percent >= 0)
+                text_append(to, to_bytes, ", %d %%", percent);
+        text_append(to, to_bytes, ", %s/s", rate);
+        if (!field_number(progress, "eta_at", &eta_us))
+                return;
+        text_format_span(left, sizeof left, eta_us > now_us ? eta_us - now_us : 0);
+        text_append(to, to_bytes, ", %s left", left);
+}
+
+/* Without a terminal there is nothing to redraw, and a log wants no progress. */
+static void show_progress(struct waiting *w, const json_t *device) {
+        if (!isatty(STDERR_FILENO))
+                return;
+        char line[256];
+        describe_progress(line, sizeof line, device, clock_wall_us());
+        CLEANUP_FREE char *safe = printable_text(line);
+        size_t bytes = printable_bytes(safe, terminal_columns());
+        safe[bytes] = '\0';
+        fputs(safe, stderr);
+        w->line_columns = printable_columns(safe);
+}
+
+static void pause_a_little(struct waiting *w) {
+        unsigned ms = w->looks++ < POLL_SHORT_COUNT ? POLL_SHORT_MS : POLL_LONG_MS;
+        struct timespec span = { ms / 1000, (long)(ms % 1000) * 1000000 };
+        nanosleep(&span, NULL);
+}
+
+static int never_ended(const struct waiting *w, const json_t *device) {
+        const char *found = field_text(field_object(device, "reason"), "found");
+        ctl_complain("the sweep of %s that was to be waited for did not run to an end; it is %s%s%s: sweepctl status "
+                     "%s",
+                w->device, field_text_or(device, "state", "?"), found ? ": " : "", found ? found : "", w->device);
+        return STATUS_INCOMPLETE;
+}
+
+static int answer_by(const struct waiting *w, json_t *sweep, bool followed) {
+        char result[RESULT_TEXT_BYTES], took[64];
+        int status = sweep_status(sweep);
+        if (w->ctl->json) {
+                ctl_print_document(json_pack("{s:[O]}", "sweeps", sweep));
+                return status;
+        }
+        sweep_result(result, sweep);
+        text_format_span(took, sizeof took, field_count(sweep, "running_us"));
+        if (!followed)
+                printf("No sweep of %s is queued or running. The last one:\n", w->device);
+        uint64_t findings = field_count(sweep, "findings");
+        printf("Sweep %" PRIu64 " of %s: %s, in %s, %" PRIu64 " finding%s\n", field_count(sweep, "id"), w->device,
+                result, took, findings, findings == 1 ? "" : "s");
+        const char *found = field_text(field_object(sweep, "reason"), "found");
+        if (found)
+                page_text(stdout, page_width(), 2, 2, found);
+        if (findings > 0)
+                printf("  What was found: sweepctl errors %s\n", w->device);
+        return status;
+}
+
+/*
+ * One look while a sweep is followed. *sweep: a new reference once it has ended, and then *over is true; *over alone:
+ * it will not end any more. False: stderr says why.
+ */
+static bool look(struct waiting *w, json_t *device, json_t **sweep, bool *over) {
+        const json_t *progress = field_object(device, "progress");
+        uint64_t running_id = field_count(progress, "sweep_id");
+        if (running_id > 0 && w->id == 0)
+                w->id = running_id;
+        if (running_id > 0 && w->id == running_id) {
+                w->idle_looks = 0;
+                return true;
+        }
+        CLEANUP_JSON json_t *candidate = NULL;
+        if (!followed_sweep(w, &candidate))
+                return false;
+        bool right_one = w->id > 0 || field_count(candidate, "id") >= w->id_least;
+        if (candidate && right_one && has_ended(candidate)) {
+                *sweep = STEAL(candidate);
+                *over = true;
+                return true;
+        }
+        w->idle_looks = is_active(device) ? 0 : w->idle_looks + 1;
+        *over = w->idle_looks > SETTLE_LOOKS_MAX;
+        return true;
+}
+
+/* Until the sweep that is queued or running has ended. first: the device as it was seen first. */
+static int follow(struct waiting *w, json_t *first) {
+        CLEANUP_JSON json_t *device = json_incref(first), *sweep = NULL;
+        for (;;) {
+                bool over = false;
+                if (!look(w, device, &sweep, &over))
+                        return STATUS_FAILED;
+                if (over)
+                        break;
+                show_progress(w, device);
+                pause_a_little(w);
+                clear_line(w);
+                json_t *next = NULL;
+                if (!look_at_device(w, &next))
+                        return STATUS_FAILED;
+                json_decref(device);
+                device = next;
+        }
+        return sweep ? answer_by(w, sweep, true) : never_ended(w, device);
+}
+
+int command_wait(struct ctl *ctl, const struct arguments *arguments) {
+        struct waiting w = { .ctl = ctl, .device = arguments->device };
+        CLEANUP_JSON json_t *last = NULL, *device = NULL;
+        if (!last_sweep(&w, &last) || !look_at_device(&w, &device))
+                return STATUS_FAILED;
+        bool unended = last && !has_ended(last);
+        if (is_active(device) || unended) {
+                w.id_least = field_count(last, "id") + (unended ? 0 : 1);
+                return follow(&w, device);
+        }
+        /* One that was queued may have run between the two looks. */
+        json_decref(last);
+        last = NULL;
+        if (!last_sweep(&w, &last))
+                return STATUS_FAILED;
+        if (!last)
+                return ctl_complain("no sweep of %s is queued or running, and none has ended: sweepctl start %s",
+                        w.device, w.device);
+        return answer_by(&w, last, false);
+}
