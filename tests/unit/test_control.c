@@ -319,6 +319,7 @@ static void expect_text(struct peer *p, const char *call, const char *expected) 
 
 static void expect_invalid(struct peer *p, const char *parameter) {
         json_t *reply = peer_next(p);
+        ck_assert_msg(reply, "the connection ended");
         ck_assert_str_eq(error_of(reply), SERVICE_ERROR "InvalidParameter");
         ck_assert_str_eq(string_in(reply, "parameter"), parameter);
         json_decref(reply);
@@ -326,6 +327,7 @@ static void expect_invalid(struct peer *p, const char *parameter) {
 
 static void expect_error(struct peer *p, const char *error) {
         json_t *reply = peer_next(p);
+        ck_assert_msg(reply, "the connection ended");
         ck_assert_str_eq(error_of(reply), error);
         json_decref(reply);
 }
@@ -688,6 +690,7 @@ START_TEST(oneway_gets_no_reply) {
         peer_call(&p, "{\"method\":\"io.sweepd.Nonsense\",\"oneway\":true}");
         bench_now->devices = 3;
         peer_call(&p, "{\"method\":\"io.sweepd.ListDevices\",\"oneway\":true,\"more\":true}");
+        ck_assert(!bench_now->last.more); /* who takes no reply takes no more of them */
         peer_call(&p, "{\"method\":\"io.sweepd.GetSweep\",\"parameters\":{\"id\":7}}");
         expect_error(&p, "io.sweepd.NoSuchId");
         ck_assert_uint_eq(bench_now->requests, 3);

@@ -1,0 +1,268 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""
+Damage that is done behind a device's back between two sweeps: each is found by the next one, at its exact place, as
+what it is, and nothing else is.
+"""
+
+from harness import KIB, MIB, SECTOR, UNIT, device_entry, expect_clean, expect_places, main, test
+
+BLOCK_SIZES = ['4K', '8K', '16K', '32K', '64K', '128K', '256K', '512K', '1M']
+RUNS = 20
+
+
+def name_of(block_size):
+    return 'b' + block_size.lower()
+
+
+class Damager:
+    """Damages a swept disk at random places that don't touch each other, and knows what must be found."""
+
+    def __init__(self, disk, rng, old):
+        self.disk = disk
+        self.rng = rng
+        self.old = old  # the whole device as the sweep before the last one left it, or None
+        self.taken = set()
+        self.expected = []
+
+    def place(self, units, first=None):
+        """Takes a free stretch of units, with a sound unit on each side. The last unit may be a short one: left out."""
+        while True:
+            start = first if first is not None else self.rng.randrange(self.disk.units() - 1 - units)
+            around = set(range(start - 1, start + units + 1))
+            if not around & self.taken:
+                self.taken |= set(range(start, start + units))
+                return start
+            assert first is None, 'the place is taken'
+
+    def note(self, unit, count, fault):
+        end = min((unit + count) * UNIT, self.disk.size)
+        self.expected.append((unit * UNIT, end - unit * UNIT, fault))
+
+    def flip(self, unit):
+        """At an edge of the disk, too: the place may be given."""
+        unit = self.place(1, unit)
+        self.disk.flip_bits(unit * UNIT, self.rng.randint(1, 3), self.rng, self.disk.unit_length(unit))
+        self.note(unit, 1, 'bit_flip')
+
+    def zero(self):
+        count = self.rng.randint(1, 12)
+        unit = self.place(count)
+        self.disk.zero(unit * UNIT, count * UNIT)
+        self.note(unit, count, 'zeroed')
+
+    def swap_units(self):
+        one, other = self.place(1), self.place(1)
+        self.disk.swap(one * UNIT, other * UNIT)
+        self.note(one, 1, 'misdirected')
+        self.note(other, 1, 'misdirected')
+
+    def swap_sectors(self):
+        one, other = self.place(1), self.place(1)
+        sectors = [unit * UNIT + self.rng.randrange(UNIT // SECTOR) * SECTOR for unit in (one, other)]
+        self.disk.swap(*sectors, SECTOR)
+        self.note(one, 1, 'misdirected')
+        self.note(other, 1, 'misdirected')
+
+    def put_back_old(self):
+        count = self.rng.randint(1, 3)
+        unit = self.place(count)
+        self.disk.write(unit * UNIT, self.old[unit * UNIT:(unit + count) * UNIT])
+        self.note(unit, count, 'stale')
+
+    def garbage(self):
+        unit = self.place(1)
+        self.disk.write(unit * UNIT, self.rng.randbytes(UNIT))
+        self.note(unit, 1, 'garbage')
+
+    def everywhere(self):
+        self.flip(0)
+        self.flip(self.disk.units() - 1)
+        for damage in self.rng.sample([self.zero, self.swap_units, self.swap_sectors, self.garbage], 3):
+            damage()
+        self.flip(self.place_in_last_blocks())
+        self.flip(None)
+        if self.old:
+            self.put_back_old()
+
+    def place_in_last_blocks(self):
+        """A unit among the last that are in flight at the end of a pass."""
+        tail = min(self.disk.units() // 2, 256)
+        while True:
+            unit = self.disk.units() - 3 - self.rng.randrange(tail)
+            if not {unit - 1, unit, unit + 1} & self.taken:
+                return unit
+
+
+def damage_is_found_exactly(case, workers):
+    disks = {name_of(size): case.loop(8 * MIB + SECTOR) for size in BLOCK_SIZES}
+    daemon = case.daemon(
+        [device_entry(name_of(size), disks[name_of(size)], block_size=size, segment='4M',
+                      queue_depth=case.rng.choice([1, 2, 16])) for size in BLOCK_SIZES], workers=workers)
+    old = dict.fromkeys(disks)
+    for sweep in daemon.sweep_all(disks).values():
+        expect_clean(sweep)
+    for run in range(RUNS):
+        damagers = {}
+        for name, disk in disks.items():
+            now = disk.read(0, disk.size)
+            damagers[name] = Damager(disk, case.rng, old[name])
+            damagers[name].everywhere()
+            old[name] = now
+        for name, sweep in daemon.sweep_all(disks).items():
+            try:
+                assert (sweep['end'], sweep['verdict']) == ('finished', 'faulty'), sweep
+                found = [f for f in daemon.findings(name) if f['sweep_id'] == sweep['id']]
+                expect_places(found, damagers[name].expected)
+                assert sweep['findings'] == len(found), sweep
+            except AssertionError as error:
+                raise AssertionError(f'run {run}, {name}: {error}') from error
+
+
+@test(timeout_s=240)
+def damage_is_found_exactly_without_workers(case):
+    damage_is_found_exactly(case, 0)
+
+
+@test(timeout_s=240)
+def damage_is_found_exactly_with_one_worker(case):
+    damage_is_found_exactly(case, 1)
+
+
+@test(timeout_s=240)
+def damage_is_found_exactly_with_two_workers(case):
+    damage_is_found_exactly(case, 2)
+
+
+@test
+def every_bit_of_a_unit_counts(case):
+    """One bit in each region of a unit: stamp, sector heads, table, last byte."""
+    disk = case.loop(4 * MIB)
+    daemon = case.daemon([device_entry('d0', disk)])
+    expect_clean(daemon.sweep('d0'))
+    offsets = [0, 7, 8, 63, 64, 511, 512, 519, 520, 3584, 3591, 4095]
+    expected = []
+    for i, within in enumerate(offsets):
+        at = (i * 7 + 3) * UNIT + within
+        disk.write(at, bytes([disk.read(at, 1)[0] ^ 1 << case.rng.randrange(8)]))
+        expected.append((at // UNIT * UNIT, UNIT, 'bit_flip'))
+    daemon.sweep('d0')
+    expect_places(daemon.findings('d0'), expected)
+
+
+@test
+def a_finding_tells_what_was_expected_and_what_was_found(case):
+    disk = case.loop(4 * MIB)
+    daemon = case.daemon([device_entry('d0', disk)])
+    expect_clean(daemon.sweep('d0'))
+    at = 5 * UNIT + 1000
+    before = disk.read(at, 1)[0]
+    disk.write(at, bytes([before ^ 0x10]))
+    sweep = daemon.sweep('d0')
+    finding = daemon.findings('d0')[0]
+    assert finding['sweep_id'] == sweep['id'] and sweep['findings'] == 1
+    assert finding['state'] == 'open' and finding['count'] == 1 and finding['text'] and finding['detail'], finding
+    answer = daemon.call('GetFinding', id=finding['id'])
+    expected, found = bytes.fromhex(answer['expected']), bytes.fromhex(answer['found'])
+    differences = [(a, b) for a, b in zip(expected, found) if a != b]
+    assert differences == [(before, before ^ 0x10)], answer
+
+
+@test
+def a_repaired_fault_is_over_after_the_next_clean_sweep(case):
+    disk = case.loop(4 * MIB)
+    daemon = case.daemon([device_entry('d0', disk)])
+    expect_clean(daemon.sweep('d0'))
+    disk.flip_bits(17 * UNIT, 2, case.rng)
+    daemon.sweep('d0')
+    device = daemon.device('d0')
+    assert device['verdict'] == 'faulty' and device['needs_attention'] and device['findings_open'] == 1, device
+    third = daemon.sweep('d0')
+    expect_clean(third)
+    device = daemon.device('d0')
+    assert device['verdict'] == 'clean' and device['findings_open'] == 0 and device['findings_resolved'] == 1, device
+    over = daemon.findings('d0', every=True)
+    assert [f['state'] for f in over] == ['resolved'], over
+
+
+@test
+def the_same_damage_again_raises_the_count(case):
+    disk = case.loop(4 * MIB)
+    daemon = case.daemon([device_entry('d0', disk)])
+    expect_clean(daemon.sweep('d0'))
+    for times in (1, 2, 3):
+        disk.flip_bits(17 * UNIT, 2, case.rng)
+        daemon.sweep('d0')
+        findings = daemon.findings('d0')
+        assert len(findings) == 1 and findings[0]['count'] == times, findings
+
+
+@test
+def findings_survive_a_restart(case):
+    disk = case.loop(4 * MIB)
+    daemon = case.daemon([device_entry('d0', disk)])
+    expect_clean(daemon.sweep('d0'))
+    disk.zero(3 * UNIT, 5 * UNIT)
+    daemon.sweep('d0')
+    before = daemon.findings('d0')
+    expect_places(before, [(3 * UNIT, 5 * UNIT, 'zeroed')])
+    daemon.stop()
+    daemon.start()
+    assert daemon.findings('d0') == before
+    assert daemon.device('d0')['verdict'] == 'faulty'
+
+
+@test
+def damage_done_while_the_daemon_is_down_is_found(case):
+    disk = case.loop(4 * MIB)
+    daemon = case.daemon([device_entry('d0', disk)])
+    expect_clean(daemon.sweep('d0'))
+    daemon.stop()
+    disk.swap(2 * UNIT, 100 * UNIT)
+    daemon.start()
+    daemon.sweep('d0')
+    findings = daemon.findings('d0')
+    expect_places(findings, [(2 * UNIT, UNIT, 'misdirected'), (100 * UNIT, UNIT, 'misdirected')])
+    # Each names the place that its bytes were meant for.
+    details = [' '.join(f['detail'].values()) + f['text'] for f in findings]
+    assert str(100 * UNIT) in details[0] and str(2 * UNIT) in details[1], details
+
+
+@test
+def a_stretch_over_blocks_and_segments_is_one_finding(case):
+    disk = case.loop(16 * MIB)
+    daemon = case.daemon([device_entry('d0', disk, block_size='16K', segment='1M', queue_depth=8)])
+    expect_clean(daemon.sweep('d0'))
+    disk.zero(4 * MIB - 64 * KIB, 128 * KIB)
+    daemon.sweep('d0')
+    expect_places(daemon.findings('d0'), [(4 * MIB - 64 * KIB, 128 * KIB, 'zeroed')])
+
+
+@test
+def neighbours_of_different_kinds_stay_apart(case):
+    disk = case.loop(4 * MIB)
+    daemon = case.daemon([device_entry('d0', disk)])
+    expect_clean(daemon.sweep('d0'))
+    disk.zero(10 * UNIT, 2 * UNIT)
+    disk.flip_bits(12 * UNIT, 1, case.rng)
+    disk.swap(13 * UNIT, 50 * UNIT)
+    daemon.sweep('d0')
+    expect_places(daemon.findings('d0'), [
+        (10 * UNIT, 2 * UNIT, 'zeroed'), (12 * UNIT, UNIT, 'bit_flip'), (13 * UNIT, UNIT, 'misdirected'),
+        (50 * UNIT, UNIT, 'misdirected')])
+
+
+@test
+def stamps_of_another_target_are_foreign(case):
+    """A copy of a few units of another disk that we swept."""
+    disks = [case.loop(4 * MIB), case.loop(4 * MIB)]
+    daemon = case.daemon([device_entry(f'd{i}', disk) for i, disk in enumerate(disks)])
+    for sweep in daemon.sweep_all(['d0', 'd1']).values():
+        expect_clean(sweep)
+    disks[0].write(20 * UNIT, disks[1].read(20 * UNIT, 3 * UNIT))
+    daemon.sweep('d0')
+    expect_places(daemon.findings('d0'), [(20 * UNIT, 3 * UNIT, 'foreign')])
+
+
+if __name__ == '__main__':
+    main()

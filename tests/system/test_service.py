@@ -1,0 +1,463 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The daemon as a service: many devices, reload, its end, its threads, its schedule, and rude clients."""
+
+import json
+import os
+import queue
+import socket
+import threading
+import time
+
+from harness import (Client, MIB, Skip, UNIT, VarlinkError, device_entry, eventually, expect_clean, main, need, test)
+
+
+@test
+def without_devices_it_is_idle_and_answers(case):
+    daemon = case.daemon([])
+    told = daemon.call('GetDaemon')['daemon']
+    assert told['devices'] == 0 and told['ledger'] == 'good' and told['pid'] == daemon.pid, told
+    assert daemon.devices() == [] and daemon.findings() == [] and daemon.sweeps() == []
+
+
+@test
+def two_hundred_devices_half_of_them_missing(case):
+    disks = [case.loop(MIB) for _ in range(100)]
+    entries = [device_entry(f'd{i}', disk) for i, disk in enumerate(disks)]
+    entries += [device_entry(f'gone{i}', f'{case.scratch}/none{i}', 'read', every='30d') for i in range(100)]
+    daemon = case.daemon(entries)
+    began = time.monotonic()
+    assert len(daemon.devices()) == 200
+    assert time.monotonic() - began < 1, 'listing took too long'
+    for sweep in daemon.sweep_all([f'd{i}' for i in range(100)]).values():
+        expect_clean(sweep)
+    # Those that are due were looked for, and are missing.
+    eventually('the missing ones are seen', lambda: all(
+        d['state'] == 'missing' for d in daemon.devices() if d['name'].startswith('gone')), 30)
+    assert daemon.call('GetDaemon')['daemon']['devices_needing_attention'] == 100
+    assert daemon.findings() == []
+    daemon.stop()
+
+
+@test
+def an_unknown_device_is_named_with_the_nearest(case):
+    daemon = case.daemon([device_entry('spare-7', case.loop(MIB))])
+    try:
+        daemon.begin('spare-8')
+        raise AssertionError('an unknown device was swept')
+    except VarlinkError as error:
+        assert error.name == 'io.sweepd.NoSuchDevice', error
+        assert error.parameters == {'device': 'spare-8', 'nearest': 'spare-7'}, error
+    try:
+        daemon.call('GetFinding', id=4711)
+        raise AssertionError('an unknown finding was shown')
+    except VarlinkError as error:
+        assert error.name == 'io.sweepd.NoSuchId', error
+
+
+@test
+def reload_takes_devices_in_and_out(case):
+    disks = [case.loop(MIB) for _ in range(3)]
+    entries = [device_entry(f'd{i}', disk) for i, disk in enumerate(disks)]
+    daemon = case.daemon(entries[:2])
+    expect_clean(daemon.sweep('d0'))
+    daemon.configure(entries[1:])
+    daemon.call('Reload')
+    assert sorted(d['name'] for d in daemon.devices()) == ['d1', 'd2']
+    expect_clean(daemon.sweep('d2'))
+    daemon.configure(entries)
+    daemon.hup()
+    eventually('SIGHUP reloads', lambda: len(daemon.devices()) == 3, 5)
+    # A device that comes back has its past.
+    assert daemon.sweep('d0')['generation'] == 2
+
+
+@test
+def a_bad_configuration_changes_nothing(case):
+    entries = [device_entry('d0', case.loop(MIB))]
+    daemon = case.daemon(entries)
+    for bad, words in ((lambda: daemon.configure(entries, colour='"red"'), ['colour']),
+                       (lambda: daemon.configure([{**entries[0], 'block_size': '5K'}]), ['block_size']),
+                       (lambda: daemon.configure(entries + entries), ['d0'])):
+        bad()
+        try:
+            daemon.call('Reload')
+            raise AssertionError('a bad configuration was taken')
+        except VarlinkError as error:
+            assert error.name == 'io.sweepd.InvalidConfig', error
+            assert error.parameters['file'] == daemon.config and error.parameters['line'] > 0, error
+            for word in words:
+                assert word in error.parameters['text'], error
+        daemon.hup()
+        time.sleep(0.1)
+        assert [d['name'] for d in daemon.devices()] == ['d0']
+    expect_clean(daemon.sweep('d0'))
+
+
+@test
+def a_bad_configuration_does_not_start(case):
+    daemon = case.daemon_not_started([device_entry('d0', case.loop(MIB), mode='wipe')])
+    process = daemon.spawn()
+    assert process.wait(5) != 0
+    daemon.process = None
+    assert 'mode' in daemon.log_text() and 'sweepd.conf:' in daemon.log_text(), daemon.log_text()
+
+
+@test
+def reload_during_a_sweep_leaves_it_alone(case):
+    disk = case.faultdisk(8 * MIB)
+    disk.command('delay all ms=3')
+    entry = device_entry('d0', disk, block_size='64K', queue_depth=2)
+    daemon = case.daemon([entry])
+    sweep_id = daemon.begin('d0')
+    daemon.sweeping('d0')
+    daemon.configure([{**entry, 'block_size': '4K', 'queue_depth': 8}])
+    daemon.call('Reload')
+    disk.command('clear')
+    expect_clean(daemon.end(sweep_id))
+    expect_clean(daemon.sweep('d0'))
+
+
+@test
+def sigterm_ends_it_within_five_seconds_in_a_sweep(case):
+    disks = [case.faultdisk(16 * MIB) for _ in range(2)]
+    for disk in disks:
+        disk.command('delay all ms=20')
+    names = ['d0', 'd1']
+    daemon = case.daemon([device_entry(n, d, block_size='64K', queue_depth=4) for n, d in zip(names, disks)])
+    ids = {name: daemon.begin(name) for name in names}
+    for name in names:
+        daemon.sweeping(name)
+    daemon.stop(within_s=5)
+    for disk in disks:
+        disk.command('clear')
+    assert not os.path.exists(daemon.control), 'the control socket was left behind'
+    daemon.start()
+    for name, sweep_id in ids.items():
+        sweep = eventually('the sweep is closed', lambda i=sweep_id: daemon.finished(i))
+        assert sweep['verdict'] == 'incomplete' and sweep['end'] in ('cancelled', 'failed', 'killed'), sweep
+        expect_clean(daemon.sweep(name))
+    assert daemon.findings(every=True) == []
+
+
+def masks(pid):
+    """The CPU lists of all threads."""
+    lists = []
+    for task in os.listdir(f'/proc/{pid}/task'):
+        with open(f'/proc/{pid}/task/{task}/status', encoding='utf-8') as file:
+            lists += [line.split()[1] for line in file if line.startswith('Cpus_allowed_list')]
+    return lists
+
+
+@test
+def workers_are_pinned_and_nobody_else_is(case):
+    allowed = sorted(os.sched_getaffinity(0))
+    if len(allowed) < 2:
+        raise Skip('needs two CPUs')
+    disk = case.faultdisk(16 * MIB)
+    disk.command('delay all ms=3')
+    chosen = str(allowed[-1])
+    daemon = case.daemon([device_entry('d0', disk, block_size='512K', queue_depth=4)],
+                         verify={'workers': 2, 'cpus': chosen})
+    sweep_id = daemon.begin('d0')
+    daemon.sweeping('d0')
+    got = masks(daemon.pid)
+    with open('/proc/self/status', encoding='utf-8') as file:
+        own = [line.split()[1] for line in file if line.startswith('Cpus_allowed_list')][0]
+    assert got.count(chosen) == 2, f'two workers on CPU {chosen} alone: {got}'
+    assert set(got) == {chosen, own}, got
+    workers = daemon.call('GetDaemon')['daemon']['workers']
+    assert [(w['index'], w['cpus'], w['in_service']) for w in workers] == [(0, chosen, True), (1, chosen, True)]
+    disk.command('clear')
+    expect_clean(daemon.end(sweep_id))
+
+
+@test
+def workers_take_the_cpus_in_turn(case):
+    allowed = sorted(os.sched_getaffinity(0))
+    daemon = case.daemon([], verify={'workers': 3, 'cpus': ','.join(map(str, allowed))})
+    workers = daemon.call('GetDaemon')['daemon']['workers']
+    assert [w['cpus'] for w in workers] == [str(allowed[i % len(allowed)]) for i in range(3)], workers
+
+
+@test
+def a_cpu_that_is_not_there_does_not_start(case):
+    daemon = case.daemon_not_started([], verify={'workers': 1, 'cpus': '1000'})
+    process = daemon.spawn()
+    assert process.wait(5) != 0
+    daemon.process = None
+    assert '1000' in daemon.log_text(), daemon.log_text()
+
+
+@test
+def a_due_device_starts_by_itself_and_never_does_not(case):
+    due, never, often = case.loop(MIB), case.loop(MIB), case.loop(MIB)
+    daemon = case.daemon([device_entry('due', due, every='30d'), device_entry('never', never),
+                          device_entry('often', often, every='1s')])
+    eventually('the due one was swept', lambda: daemon.device('due')['verdict'] == 'clean')
+    eventually('swept again and again', lambda: len(daemon.sweeps('often')) >= 3, 15)
+    assert daemon.sweeps('never') == [] and len(daemon.sweeps('due')) == 1
+    device = daemon.device('never')
+    assert (device['state'], device['verdict'], device['next_start_at']) == ('idle', 'unknown', None), device
+    device = daemon.device('due')
+    thirty_days_us = 30 * 86400 * 10**6
+    started = daemon.sweeps('due')[0]['started_at']
+    assert device['next_due_at'] == started + thirty_days_us, device
+    assert not device['overdue'], device
+
+
+@test
+def no_more_sweeps_at_once_than_allowed(case):
+    disks = [case.faultdisk(4 * MIB) for _ in range(4)]
+    for disk in disks:
+        disk.command('delay all ms=2')
+    names = [f'd{i}' for i in range(4)]
+    daemon = case.daemon([device_entry(n, d, block_size='64K', queue_depth=2) for n, d in zip(names, disks)],
+                         limits={'concurrent_sweeps': 2})
+    ids = [daemon.begin(name) for name in names]
+    most = 0
+
+    def all_over():
+        nonlocal most
+        states = [d['state'] for d in daemon.devices()]
+        most = max(most, states.count('sweeping'))
+        assert states.count('sweeping') <= 2, states
+        return all(daemon.finished(i) for i in ids)
+    eventually('all were swept', all_over, 60)
+    assert most == 2, most
+    for sweep_id in ids:
+        expect_clean(daemon.end(sweep_id))
+
+
+@test
+def a_queued_sweep_can_be_cancelled(case):
+    disks = [case.faultdisk(4 * MIB) for _ in range(2)]
+    for disk in disks:
+        disk.command('delay all ms=5')
+    daemon = case.daemon([device_entry(f'd{i}', d, block_size='64K', queue_depth=2) for i, d in enumerate(disks)],
+                         limits={'concurrent_sweeps': 1})
+    first = daemon.begin('d0')
+    daemon.sweeping('d0')
+    daemon.begin('d1')
+    device = daemon.device('d1')
+    assert device['state'] == 'queued' and device['reason'], device
+    daemon.call('CancelSweep', device='d1')
+    eventually('it is no longer queued', lambda: daemon.device('d1')['state'] == 'idle', 5)
+    disks[0].command('clear')
+    expect_clean(daemon.end(first))
+    time.sleep(0.3)
+    assert not any(disks[1].read(0, UNIT)), 'a cancelled sweep has written'
+
+
+@test
+def rude_clients_do_no_harm(case):
+    daemon = case.daemon([device_entry('d0', case.loop(MIB))])
+    rude = [b'\0', b'{}\0', b'[]\0', b'null\0', b'{"method":1}\0', b'{"method":"io.sweepd.GetDaemon"', b'\xff\xfe\0',
+            b'{"method":"io.sweepd.StartSweep","parameters":{"device":7}}\0', b'[' * 60000 + b'\0', b'a' * 200000,
+            b'{"method":"io.sweepd.ListSweeps","parameters":{"limit":-1},"more":true}\0',
+            b'{"method":"io.sweepd.GetFinding","parameters":{"id":1e400}}\0',
+            b'{"method":"io.sweepd.GetSweep","parameters":{"id":18446744073709551616}}\0',
+            b'{"method":"io.sweepd.ListDevices","parameters":[]}\0', b'GET / HTTP/1.1\r\n\r\n']
+    rude += [case.rng.randbytes(case.rng.randrange(1, 3000)) for _ in range(50)]
+    for message in rude:
+        with socket.socket(socket.AF_UNIX) as peer:
+            peer.settimeout(2)
+            peer.connect(daemon.control)
+            try:
+                peer.sendall(message)
+                if case.rng.random() < 0.5:
+                    peer.shutdown(socket.SHUT_WR)
+                    peer.recv(65536)
+            except (OSError, TimeoutError):
+                pass
+        assert daemon.process.poll() is None, f'sweepd died of {message[:60]}'
+    expect_clean(daemon.sweep('d0'))
+
+
+@test
+def methods_of_later_versions_are_not_implemented(case):
+    daemon = case.daemon([device_entry('d0', case.loop(MIB))])
+    for method, parameters in (('PauseSweep', {'device': 'd0'}), ('TestAlert', {}), ('ListRescues', {})):
+        try:
+            daemon.call(method, **parameters)
+            raise AssertionError(f'{method} was accepted')
+        except VarlinkError as error:
+            assert error.name == 'org.varlink.service.MethodNotImplemented', error
+
+
+@test
+def the_interface_describes_itself(case):
+    daemon = case.daemon([])
+    with Client(daemon.control) as client:
+        info = client.call('org.varlink.service.GetInfo')
+        assert 'io.sweepd' in info['interfaces'] and info['version'], info
+        text = client.call('org.varlink.service.GetInterfaceDescription', {'interface': 'io.sweepd'})['description']
+    here = os.path.dirname(os.path.abspath(__file__))
+    with open(os.path.join(here, '../../daemon/control/io.sweepd.varlink'), encoding='utf-8') as file:
+        assert text.strip() == file.read().strip()
+
+
+class NotifySocket:
+    """What systemd would hear. It always listens: a sender waits for a receiver that is behind."""
+
+    def __init__(self, path):
+        self.path = path
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(path)
+        self.words = queue.Queue()
+        self.thread = threading.Thread(target=self._listen)
+        self.thread.start()
+
+    def _listen(self):
+        while message := self.socket.recv(4096):
+            for word in message.decode().splitlines():
+                self.words.put(word)
+
+    def close(self):
+        # An empty message ends the listener.
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as peer:
+            peer.sendto(b'', self.path)
+        self.thread.join()
+        self.socket.close()
+
+    def forget(self):
+        while not self.words.empty():
+            self.words.get()
+
+    def heard(self, word, within_s):
+        """Waits until it hears the word, from now on or since what was last heard."""
+        end = time.monotonic() + within_s
+        while (left := end - time.monotonic()) > 0:
+            try:
+                if self.words.get(timeout=left) == word:
+                    return True
+            except queue.Empty:
+                break
+        return False
+
+
+@test
+def systemd_hears_ready_watchdog_and_stopping(case):
+    notify = case.keep(NotifySocket(case.scratch + '/notify'))
+    daemon = case.daemon_not_started(
+        [device_entry('d0', case.loop(MIB))], env={'NOTIFY_SOCKET': notify.path, 'WATCHDOG_USEC': '1000000'})
+    daemon.spawn()
+    assert notify.heard('READY=1', 10), 'no READY=1'
+    # Ready means that it answers.
+    assert daemon.call('GetDaemon')['daemon']['pid'] == daemon.pid
+    for _ in range(3):
+        assert notify.heard('WATCHDOG=1', 1), 'the watchdog was not fed'
+    daemon.stop()
+    assert notify.heard('STOPPING=1', 1), 'no STOPPING=1'
+
+
+@test
+def the_watchdog_is_fed_while_a_disk_hangs(case):
+    notify = case.keep(NotifySocket(case.scratch + '/notify'))
+    disk = case.faultdisk(4 * MIB)
+    daemon = case.daemon([device_entry('d0', disk, block_size='64K', queue_depth=2)],
+                         env={'NOTIFY_SOCKET': notify.path, 'WATCHDOG_USEC': '1000000'})
+    disk.command('delay all ms=20')
+    sweep_id = daemon.begin('d0')
+    daemon.sweeping('d0')
+    disk.command('hang read,write')
+    eventually('a request hangs', lambda: int(disk.command('hanging')) > 0, 20)
+    notify.forget()
+    for _ in range(4):
+        assert notify.heard('WATCHDOG=1', 1), 'the watchdog was not fed'
+    disk.command('clear')
+    disk.command('release')
+    expect_clean(daemon.end(sweep_id))
+
+
+@test
+def a_second_daemon_on_the_same_state_is_refused(case):
+    daemon = case.daemon([])
+    second = case.daemon_not_started([])
+    second.state = daemon.state
+    second.configure([])
+    process = second.spawn()
+    assert process.wait(10) != 0
+    second.process = None
+    assert second.log_text().strip(), 'it did not say why'
+    assert daemon.call('GetDaemon')['daemon']['pid'] == daemon.pid
+
+
+@test
+def a_socket_in_use_is_not_taken_over(case):
+    daemon = case.daemon([])
+    second = case.daemon_not_started([])
+    second.control = daemon.control
+    second.configure([])
+    process = second.spawn()
+    assert process.wait(10) != 0
+    second.process = None
+    assert second.log_text().strip(), 'it did not say why'
+    assert daemon.call('GetDaemon')['daemon']['pid'] == daemon.pid
+
+
+@test
+def without_the_right_to_its_state_it_does_not_start(case):
+    need('setpriv')
+    daemon = case.daemon_not_started([])
+    os.chmod(case.scratch, 0o755)
+    os.chmod(daemon.directory, 0o755)
+    os.chmod(daemon.state, 0o700)
+    process = daemon.spawn(['setpriv', '--reuid', '65534', '--regid', '65534', '--clear-groups'])
+    assert process.wait(10) != 0
+    daemon.process = None
+    assert daemon.log_text().strip(), 'it did not say why'
+
+
+@test
+def others_may_look_but_not_change(case):
+    need('setpriv')
+    daemon = case.daemon([device_entry('d0', case.loop(MIB))])
+    for path in (case.scratch, daemon.directory):
+        os.chmod(path, 0o755)
+    os.chmod(daemon.control, 0o666)
+    answers = []
+    for method, parameters in (('GetDaemon', {}), ('StartSweep', {'device': 'd0'}), ('Reload', {})):
+        reader, writer = os.pipe()
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                os.setgroups([])
+                os.setresgid(65534, 65534, 65534)
+                os.setresuid(65534, 65534, 65534)
+                with Client(daemon.control) as client:
+                    client.send(f'io.sweepd.{method}', parameters)
+                    os.write(writer, json.dumps(client.receive().get('error')).encode())
+                status = 0
+            finally:
+                os._exit(status)
+        os.close(writer)
+        with os.fdopen(reader, 'rb') as file:
+            answers.append(json.loads(file.read() or b'"no answer"'))
+        os.waitpid(child, 0)
+    denied = 'org.varlink.service.PermissionDenied'
+    assert answers == [None, denied, denied], answers
+
+
+@test
+def sweepctl_tells_the_same_story(case):
+    disk = case.loop(4 * MIB)
+    daemon = case.daemon([device_entry('d0', disk)])
+    daemon.ctl('start', 'd0')
+    assert daemon.ctl('wait', 'd0', check=False).returncode == 0
+    assert 'clean (verified)' in daemon.ctl('status', check=False, as_json=False).stdout
+    disk.flip_bits(7 * UNIT, 1, case.rng)
+    daemon.ctl('start', 'd0')
+    assert daemon.ctl('wait', 'd0', check=False).returncode == 2
+    assert daemon.ctl('status', check=False).returncode == 2
+    found = daemon.ctl('errors')['findings']
+    assert [(f['offset'], f['length'], f['fault']) for f in found] == [(7 * UNIT, UNIT, 'bit_flip')], found
+    assert len(daemon.ctl('history', 'd0')['sweeps']) == 2
+    assert daemon.ctl('status')['devices'][0]['verdict'] == 'faulty'
+    assert daemon.ctl('cancel', 'd0', check=False).returncode == 1
+    assert daemon.ctl('start', 'nobody', check=False).returncode == 1
+
+
+if __name__ == '__main__':
+    main()

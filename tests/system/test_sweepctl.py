@@ -1,0 +1,609 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""What sweepctl says and how it exits, for each command and each answer. Usage: test_sweepctl.py SWEEPCTL"""
+
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+
+from fake_daemon import DAEMON, DAY, HOUR, PROGRESS, REASON, Error, FakeDaemon, Raw, device, each, finding, sweep
+
+SWEEPCTL = os.path.abspath(sys.argv[1]) if len(sys.argv) > 1 else None
+CASES = []
+
+
+class Skip(Exception):
+    """What this machine cannot do."""
+
+
+def test(function):
+    CASES.append(function)
+    return function
+
+
+def run(*arguments, timeout=60, **options):
+    environment = {**os.environ, 'TZ': 'UTC', **options.pop('env', {})}
+    return subprocess.run([SWEEPCTL, *arguments], capture_output=True, text=True, timeout=timeout, env=environment,
+                          check=False, **options)
+
+
+def ask(fake, *arguments, **options):
+    return run('--socket', fake.path, *arguments, **options)
+
+
+def expect(done, status, *stdout, error=()):
+    """The exit status, and texts in either stream; stderr is empty unless texts are given."""
+    shown = f'exit {done.returncode}\nstdout:\n{done.stdout}\nstderr:\n{done.stderr}'
+    assert done.returncode == status, f'expected exit {status}: {shown}'
+    for text in stdout:
+        assert text in flat(done.stdout), f'expected {text!r} in stdout: {shown}'
+    for text in error:
+        assert text in flat(done.stderr), f'expected {text!r} in stderr: {shown}'
+    assert error or not done.stderr, f'nothing was expected in stderr: {shown}'
+    return done
+
+
+def flat(text):
+    """Texts break over lines; their words stay in order."""
+    return ' '.join(text.split())
+
+
+def expect_width(text, width=80):
+    for line in text.splitlines():
+        assert len(line) <= width, f'{len(line)} columns: {line!r}'
+        assert line == line.rstrip(), f'ends in spaces: {line!r}'
+
+
+def expect_document(done, status, document):
+    assert done.returncode == status, done
+    told = json.loads(done.stdout)
+    assert told == document, f'{told}\n is not\n{document}'
+    assert not done.stderr, done.stderr
+
+
+# Command line
+
+
+@test
+def help_names_every_command():
+    done = expect(run('--help'), 0, 'Usage: sweepctl COMMAND')
+    for command in 'status errors finding start cancel wait history reload'.split():
+        assert re.search(rf'^  {command} ', done.stdout, re.M), command
+        expect(run(command, '--help'), 0, f'Usage: sweepctl {command}')
+        expect(run('--help', command), 0, f'Usage: sweepctl {command}')
+
+
+@test
+def version_is_one_line():
+    done = expect(run('--version'), 0)
+    assert re.fullmatch(r'sweepctl \d+\.\d+\.\d+\n', done.stdout), done.stdout
+
+
+@test
+def no_command_is_an_error_with_help():
+    expect(run(), 1, error=['Usage: sweepctl', 'A command is missing'])
+
+
+@test
+def a_slip_gets_the_nearest_command_or_option():
+    for given, nearest in [('stats', 'status'), ('error', 'errors'), ('histroy', 'history'), ('relaod', 'reload')]:
+        expect(run(given), 1, error=[f'there is no command "{given}"; did you mean {nearest}?'])
+    expect(run('frobnicate'), 1, error=['there is no command "frobnicate"; all of them: sweepctl --help'])
+    expect(run('status', '--jsn'), 1, error=['there is no option "--jsn"; did you mean --json?'])
+    expect(run('-x', 'status'), 1, error=['there is no option "-x"'])
+    expect(run('--' + 'x' * 500, 'status'), 1, error=['there is no option'])
+    expect(run('start', 'a', '--mode', 'patern'), 1, error=['there is no mode "patern"; did you mean pattern?'])
+
+
+@test
+def options_belong_to_their_commands():
+    expect(run('status', '--all'), 1, error=['status has no option --all: sweepctl status --help'])
+    expect(run('wait', 'a', '--mode', 'read'), 1, error=['wait has no option --mode'])
+    expect(run('status', '--json=yes'), 1, error=['--json takes no value'])
+    expect(run('status', '--socket'), 1, error=['--socket needs a path behind it'])
+
+
+@test
+def operands_are_checked():
+    for command in 'start', 'cancel', 'wait', 'finding':
+        expect(run(command), 1, error=[f'{command} needs to know which: sweepctl {command} '])
+    for word in '0', '-1', 'x', '1x', '', '99999999999999999999', '+1', ' 1':
+        expect(run('finding', '--', word), 1, error=['is no number of a finding'])
+    expect(run('reload', 'now'), 1, error=['reload takes nothing behind it, but there is "now"'])
+    expect(run('status', 'a', 'b'), 1, error=['"b" is one word too many'])
+    expect(run('status', ''), 1, error=['the name of the device is empty'])
+    expect(run('status', b'\xff'.decode(errors='surrogateescape'), '--socket', '/none'), 1, error=['not running'])
+    with FakeDaemon() as fake:
+        expect(ask(fake, 'start', b'a\xff'.decode(errors='surrogateescape')), 1, error=['is not UTF-8'])
+
+
+@test
+def options_may_stand_anywhere():
+    with FakeDaemon(ListDevices=each('device', [device('a')])) as fake:
+        for arguments in (['--json', 'status', f'--socket={fake.path}'], [f'--socket={fake.path}', 'status', '--json'],
+                          ['status', '--json', '--socket', fake.path]):
+            assert json.loads(run(*arguments).stdout)['devices'][0]['name'] == 'a'
+
+
+@test
+def an_answer_that_cannot_be_written_is_not_given():
+    with FakeDaemon(ListDevices=each('device', [device('a')])) as fake, open('/dev/full', 'w') as full:
+        done = subprocess.run([SWEEPCTL, '--socket', fake.path, 'status'], stdout=full, stderr=subprocess.PIPE,
+                              text=True, timeout=60, check=False)
+        assert done.returncode == 1 and 'cannot write the answer' in done.stderr, done
+
+
+# Connection
+
+
+@test
+def without_a_daemon_it_says_how_to_start_it():
+    with tempfile.TemporaryDirectory() as directory:
+        path = f'{directory}/control'
+        expect(run('status', '--socket', path), 1,
+               error=[f'sweepd is not running ({path}: No such file or directory): systemctl start sweepd'])
+        with FakeDaemon() as fake:
+            fake.stop()
+            expect(ask(fake, 'status', '--json'), 1, error=['Connection refused): systemctl start sweepd'])
+    expect(run('status', '--socket', '/' + 'x' * 200), 1, error=['too long for a socket'])
+
+
+@test
+def without_permission_it_says_which_group():
+    if os.geteuid() != 0:
+        raise Skip('only root can ask as somebody else')
+    with FakeDaemon() as fake:
+        os.chmod(fake.path, 0o600)
+        os.chmod(fake.directory.name, 0o755)
+        with tempfile.TemporaryDirectory() as directory:
+            os.chmod(directory, 0o755)
+            copy = f'{directory}/sweepctl'
+            subprocess.run(['cp', SWEEPCTL, copy], check=True)
+            done = subprocess.run([copy, '--socket', fake.path, 'status'], capture_output=True, text=True,
+                                  timeout=60, user=65534, check=False)
+        expect(done, 1, error=['you need to be root or in the group sweepd'])
+
+
+@test
+def garbage_is_never_believed():
+    def endless(data, times):
+        for _ in range(times):
+            yield data
+
+    item = json.dumps({'parameters': {'device': device('a')}, 'continues': True}).encode()
+    for raw, text in [
+            (b'', 'went away'), (b'{"parameters":{}}', 'went away'), (b'\0', 'does not speak Varlink'),
+            (b'HTTP/1.1 400 Bad Request\r\n\r\n\0', 'does not speak Varlink'), (b'[]\0', 'does not speak Varlink'),
+            (b'{"parameters":[]}\0', 'does not speak Varlink'), (b'{"error":7}\0', 'does not speak Varlink'),
+            (b'{"parameters":{"daemon":7}}\0', 'does not speak Varlink'), (b'{}\0', 'does not speak Varlink'),
+            (b'{"parameters":{"daemon":{"pid":1e999}}}\0', 'does not speak Varlink'),
+            (b'{"parameters":{},"continues":"yes"}\0', 'does not speak Varlink'),
+            (b'{"parameters":{"daemon":{"version":"\xff\xfe"}}}\0', 'does not speak Varlink'),
+            (b'{"parameters":' + b'{"a":' * 100000 + b'\0', 'does not speak Varlink'),
+            (endless(b'x' * (1 << 20), 65), 'a reply of over 4 MiB'),
+            (endless(b'{"parameters":{"daemon":"' + b'x' * (1 << 20), 65), 'a reply of over 4 MiB')]:
+        with FakeDaemon(GetDaemon=Raw(raw)) as fake:
+            expect(ask(fake, 'status'), 1, error=[text])
+        if isinstance(raw, bytes):
+            with FakeDaemon(ListDevices=Raw(raw), GetFinding=Raw(raw), StartSweep=Raw(raw), ListSweeps=Raw(raw)) as fake:
+                for command in ['finding', '1'], ['start', 'a'], ['wait', 'a']:
+                    assert ask(fake, *command).returncode == 1, (command, raw)
+    with FakeDaemon(ListDevices=Raw(item + b'\0' + item)) as fake:
+        expect(ask(fake, 'status'), 1, error=['went away'])
+    with FakeDaemon(ListDevices=[{'device': 5}, {}]) as fake:
+        expect(ask(fake, 'status'), 1, error=['does not speak Varlink'])
+
+
+@test
+def many_records_come_through_whole():
+    findings = [finding(i + 1, text='x' * 200) for i in range(20000)]
+    with FakeDaemon(ListFindings=each('finding', findings)) as fake:
+        done = ask(fake, 'errors', '--json')
+        expect_document(done, 2, {'findings': findings})
+
+
+# status
+
+
+@test
+def status_of_healthy_devices_is_fine():
+    devices = [device('spare-7'), device('patrol', mode='read', assurance='readable'),
+               device('new', verdict='unknown', assurance=None, last_sweep_ended_at=None, next_start_at=None)]
+    with FakeDaemon(ListDevices=each('device', devices)) as fake:
+        done = expect(ask(fake, 'status'), 0, '0.1.0, process 4711, up for 3 d 3 h', 'ledger: good',
+                      '0 on CPU 0, 1 on CPU 1', 'spare-7 pattern idle clean (verified)',
+                      'patrol read idle clean (readable)', 'new pattern idle unknown never 0',
+                      'Nothing needs attention.')
+        expect_width(done.stdout)
+        assert not re.search(r'clean(?! \()', done.stdout), done.stdout
+        expect_document(ask(fake, 'status', '--json'), 0, {'daemon': DAEMON, 'devices': devices})
+        assert ('ListDevices', {}, True) in fake.calls
+
+
+@test
+def status_of_what_needs_attention_is_2_with_the_remedy():
+    devices = [device('spare-7', state='refused', reason=REASON, needs_attention=True),
+               device('bad', verdict='faulty', needs_attention=True, findings_open=3),
+               device('late', overdue=True, needs_attention=True, next_due_at=0),
+               device('slow', findings_open=1)]
+    with FakeDaemon(ListDevices=each('device', devices)) as fake:
+        done = expect(ask(fake, 'status'), 2, 'spare-7 needs attention: refused (rule mounted)', REASON['found'],
+                      REASON['remedy'], '3 open findings: sweepctl errors bad',
+                      'overdue: the next sweep was due at 1970-01-01 00:00:00 UTC')
+        expect_width(done.stdout)
+        assert 'slow needs attention' not in done.stdout and 'Nothing needs' not in done.stdout
+        expect_document(ask(fake, 'status', '--json'), 2, {'daemon': DAEMON, 'devices': devices})
+
+
+@test
+def slow_alone_is_fine():
+    with FakeDaemon(ListDevices=each('device', [device('a', findings_open=2)]),
+                    ListFindings=each('finding', [finding(1, fault='slow')])) as fake:
+        expect(ask(fake, 'status'), 0)
+        expect(ask(fake, 'errors'), 0, 'slow')
+
+
+@test
+def a_ledger_that_is_not_good_needs_attention():
+    for ledger in 'unavailable', 'replaced', 'newer-word':
+        told = {**DAEMON, 'ledger': ledger, 'ledger_text': 'disk I/O error'}
+        with FakeDaemon(GetDaemon={'daemon': told}, ListDevices=each('device', [device('a')])) as fake:
+            expect(ask(fake, 'status'), 2, f'{ledger}: disk I/O error', 'The ledger needs attention', 'journalctl -u')
+            expect(ask(fake, 'status', 'a'), 2, 'The ledger needs attention')
+            expect_document(ask(fake, 'status', '--json'), 2, {'daemon': told, 'devices': [device('a')]})
+
+
+@test
+def status_without_devices_says_how_to_get_one():
+    with FakeDaemon(ListDevices=[{}]) as fake:
+        expect(ask(fake, 'status'), 0, 'No devices are configured. Add one to /etc/sweepd/sweepd.conf '
+               '(sweepd.conf(5)) and run: sweepctl reload')
+        expect_document(ask(fake, 'status', '--json'), 0, {'daemon': DAEMON, 'devices': []})
+
+
+@test
+def status_of_one_device_shows_all_that_is_known():
+    one = device('spare-7', state='sweeping', progress=PROGRESS, extent_offset=1 << 30, extent_length=1 << 40,
+                 findings_open=1, findings_acknowledged=2, findings_resolved=3, needs_attention=True)
+    with FakeDaemon(ListDevices=each('device', [one])) as fake:
+        done = expect(ask(fake, 'status', 'spare-7'), 2, 'serial: ZA1234', 'WWN: 0x5000c500a1b2c3d4',
+                      'in use: mounted at /srv md0 size: 16.0 TiB (17592186044416)', 'from offset 1.0 GiB (1073741824)',
+                      'sweep: 12, phase verify, 99 % (999 B of 1000 B), 180 MiB/s', 'verdict: clean (verified)',
+                      'coverage: 99 %', 'write cache: on, defeated', '1 open, 2 acknowledged, 3 resolved: sweepctl errors spare-7', 'attention: needed')
+        expect_width(done.stdout)
+        assert fake.called('ListDevices') == [{'device': 'spare-7'}]
+        expect_document(ask(fake, 'status', 'spare-7', '--json'), 2, {'daemon': DAEMON, 'devices': [one]})
+
+
+@test
+def status_of_a_device_of_which_nothing_is_known():
+    one = {key: None for key in device('a')} | {'name': 'a'}
+    with FakeDaemon(ListDevices=each('device', [one])) as fake:
+        done = expect(ask(fake, 'status', 'a'), 0, 'identity: unknown', 'size: unknown', 'verdict: unknown')
+        assert 'clean' not in done.stdout
+    with FakeDaemon(GetDaemon={'daemon': {}}, ListDevices=each('device', [{}])) as fake:
+        done = expect(ask(fake, 'status'), 2)
+        assert 'clean' not in done.stdout
+    with FakeDaemon(ListDevices=each('device', [device('a', assurance=None)])) as fake:
+        expect(ask(fake, 'status'), 0, 'clean (assurance unknown)')
+
+
+@test
+def progress_is_never_rounded_up():
+    progress = {**PROGRESS, 'bytes_total': 1 << 62, 'bytes_done': (1 << 62) - 1}
+    one = device('a', state='sweeping', progress=progress)
+    with FakeDaemon(ListDevices=each('device', [one])) as fake:
+        expect(ask(fake, 'status'), 0, 'sweeping 99 %')
+
+
+@test
+def names_from_devices_cannot_paint_the_terminal():
+    evil = 'a\x1b[2J\x07\x7f\u009b\u202egnp\nb\tä'
+    identity = {'kind': evil, 'model': evil, 'serial': evil, 'users': [evil, 7]}
+    one = device(evil, path=evil, mode=evil, state=evil, verdict=evil, identity=identity, needs_attention=True,
+                 reason={'rule': evil, 'found': evil, 'remedy': evil})
+    told = {**DAEMON, 'version': evil, 'ledger': evil, 'ledger_text': evil, 'workers': [{'index': 0, 'cpus': evil}]}
+    found = finding(1, device=evil, fault=evil, text=evil, detail={evil: evil}, comment=evil, persistence=evil)
+    swept = sweep(1, device=evil, mode=evil, verdict=evil, end=evil, reason={'rule': evil, 'found': evil})
+    with FakeDaemon(GetDaemon={'daemon': told}, ListDevices=each('device', [one]), ListSweeps=each('sweep', [swept]),
+                    ListFindings=each('finding', [found]), GetFinding={'finding': found, 'expected': evil, 'found': evil},
+                    StartSweep=Error('Refused', device=evil, reason={'rule': evil, 'found': evil, 'remedy': evil}),
+                    CancelSweep=Error(evil + '.x', what=evil), Reload=Error('InvalidConfig', file=evil, text=evil)
+                    ) as fake:
+        for arguments in (['status'], ['status', 'a'], ['errors'], ['finding', '1'], ['history'], ['start', 'a'],
+                          ['cancel', 'a'], ['reload'], ['wait', 'a'], ['status', '--json'], ['wait', 'a', '--json']):
+            done = ask(fake, *arguments)
+            text = done.stdout + done.stderr
+            assert not re.search('[\x00-\x09\x0b-\x1f\x7f\u0080-\u009f\u202e]', text.replace('\x7f', '')
+                                 if '--json' in arguments else text), (arguments, text)
+            assert text, arguments
+        assert 'a?[2J????gnp?b?ä' in ask(fake, 'status').stdout
+
+
+@test
+def tables_fit_80_columns_and_keep_long_names_whole():
+    long = 'rack-12.shelf-4.bay-07.' + 'z' * 41
+    devices = [device(long, state='recovering', verdict='incomplete', progress=PROGRESS, mode='preserve',
+                      findings_open=123456), device('b')]
+    findings = [finding(123456, device=long, offset=(16 << 40) - 4096, length=1 << 40, fault='misdirected',
+                        text='word ' * 40)]
+    sweeps = [sweep(123456, device=long, verdict='incomplete', end='cancelled', running_us=900 * DAY + HOUR,
+                    findings=4096, mode='preserve', reason=REASON)]
+    with FakeDaemon(ListDevices=each('device', devices), ListFindings=each('finding', findings),
+                    ListSweeps=each('sweep', sweeps)) as fake:
+        for command in 'status', 'errors', 'history':
+            done = ask(fake, command)
+            expect_width(done.stdout)
+            assert long in done.stdout, done.stdout
+        assert '(17592186040320)' in ask(fake, 'errors').stdout
+
+
+# errors, finding
+
+
+@test
+def errors_are_2_while_one_is_unacknowledged():
+    findings = [finding(1), finding(2, state='acknowledged', device='b', fault='read_error')]
+    with FakeDaemon(ListFindings=each('finding', findings)) as fake:
+        done = expect(ask(fake, 'errors'), 2, 'ID DEVICE OFFSET LENGTH FAULT PERSISTENCE',
+                      '1 spare-7 1.5 GiB (1610612736) 4.0 KiB bit_flip persistent', 'seen 2 times',
+                      '3 bits differ in 1 unit', 'acknowledged, last seen')
+        expect_width(done.stdout)
+        expect_document(ask(fake, 'errors', '--json'), 2, {'findings': findings})
+        ask(fake, 'errors', 'b', '--all')
+        assert fake.calls[-1] == ('ListFindings', {'device': 'b', 'all': True}, True), fake.calls[-1]
+    for state in 'acknowledged', 'resolved', 'retired':
+        with FakeDaemon(ListFindings=each('finding', [finding(1, state=state)])) as fake:
+            expect(ask(fake, 'errors', '--all'), 0, state)
+
+
+@test
+def no_errors_is_said():
+    with FakeDaemon(ListFindings=[{}]) as fake:
+        expect(ask(fake, 'errors'), 0, 'No open findings.')
+        expect(ask(fake, 'errors', 'a'), 0, 'No open findings of a.')
+        expect(ask(fake, 'errors', '--all'), 0, 'No findings.')
+        expect_document(ask(fake, 'errors', '--json'), 0, {'findings': []})
+
+
+@test
+def a_finding_in_full_has_the_bytes_side_by_side():
+    answer = {'finding': finding(7), 'expected': '00112233445566778899', 'found': '00112233445566778898'}
+    with FakeDaemon(GetFinding=answer) as fake:
+        done = expect(ask(fake, 'finding', '7'), 0, 'finding: 7', 'offset: 1.5 GiB (1610612736)', 'bits: 3',
+                      'first: 0x60000011', '0 00 11 22 33 44 55 66 77 00 11 22 33 44 55 66 77', '8 88 99 88 98 <')
+        expect_width(done.stdout)
+        assert done.stdout.count('<') == 1
+        assert fake.called('GetFinding') == [{'id': 7}]
+        expect_document(ask(fake, 'finding', '7', '--json'), 0, answer)
+    with FakeDaemon(GetFinding={'finding': finding(7)}) as fake:
+        expect_document(ask(fake, 'finding', '7', '--json'), 0,
+                        {'finding': finding(7), 'expected': None, 'found': None})
+        assert 'expected' not in expect(ask(fake, 'finding', '7'), 0).stdout
+    for expected, found in [('0', '00'), ('zz', '00'), ('00', '0011'), (7, None)]:
+        with FakeDaemon(GetFinding={'finding': finding(7), 'expected': expected, 'found': found}) as fake:
+            expect(ask(fake, 'finding', '7'), 0)
+
+
+# Errors of the daemon
+
+
+@test
+def every_error_is_a_sentence_with_the_next_step():
+    reason = {**REASON, 'rule': 'foreign_data'}
+    for error, texts in [
+            (Error('NoSuchDevice', device='spare8', nearest='spare-8'),
+             ['no device is named "spare8"', 'did you mean "spare-8"?', 'sweepctl status']),
+            (Error('NoSuchDevice', device='x', nearest=None), ['no device is named "x"', 'sweepctl status']),
+            (Error('Refused', device='a', reason=reason), ['refuses to sweep a (rule foreign_data)', REASON['found'],
+                                                           REASON['remedy']]),
+            (Error('Busy', device='a', state='sweeping'), ['a is busy (sweeping)', 'sweepctl wait a',
+                                                           'sweepctl cancel a']),
+            (Error('NotRunning', device='a'), ['no sweep of a is running or queued', 'sweepctl status a']),
+            (Error('InvalidConfig', file='/etc/sweepd/sweepd.conf', line=12, text='unknown key "mod"'),
+             ['sweepctl: /etc/sweepd/sweepd.conf:12: unknown key "mod"', 'sweepctl reload']),
+            (Error('LedgerUnavailable', text='no space left'), ['ledger (no space left)', 'journalctl -u sweepd']),
+            (Error('NoSuchId', id=5), ['no finding or sweep 5', 'sweepctl errors --all']),
+            (Error('TooMany', limit=32), ['no more than 32 connections']),
+            (Error('org.varlink.service.PermissionDenied'), ['only root may do this', 'sudo']),
+            (Error('org.varlink.service.InvalidParameter', parameter='mode'), ['the parameter "mode"']),
+            (Error('org.varlink.service.MethodNotImplemented', method='StartSweep'), ['cannot do that (StartSweep)']),
+            (Error('org.varlink.service.MethodNotFound', method='StartSweep'), ['cannot do that (StartSweep)']),
+            (Error('io.sweepd.NewerError', what='this'), ['io.sweepd.NewerError {"what":"this"}'])]:
+        with FakeDaemon(StartSweep=error, CancelSweep=error, Reload=error, GetFinding=error, ListDevices=error,
+                        ListFindings=error, ListSweeps=error) as fake:
+            for command in (['start', 'a'], ['cancel', 'a'], ['reload'], ['finding', '1'], ['status', 'a'], ['errors'],
+                            ['history'], ['wait', 'a']):
+                for options in [], ['--json']:
+                    done = expect(ask(fake, *command, *options), 1, error=texts)
+                    assert not done.stdout, done.stdout
+
+
+# start, cancel, reload, history
+
+
+@test
+def start_names_the_sweep():
+    with FakeDaemon(StartSweep={'sweep_id': 12}) as fake:
+        expect(ask(fake, 'start', 'a'), 0, 'Sweep 12 of a', 'sweepctl wait a')
+        expect_document(ask(fake, 'start', 'a', '--mode', 'read', '--overwrite', 'ZA 1', '--json'), 0, {'sweep_id': 12})
+        assert fake.called('StartSweep') == [{'device': 'a'}, {'device': 'a', 'mode': 'read', 'overwrite': 'ZA 1'}]
+    with FakeDaemon(StartSweep={}) as fake:
+        expect(ask(fake, 'start', 'a'), 1, error=['named no sweep'])
+
+
+@test
+def cancel_and_reload_say_what_was_accepted():
+    with FakeDaemon(CancelSweep={}, Reload={}) as fake:
+        expect(ask(fake, 'cancel', 'a'), 0, 'The sweep of a is being ended.')
+        expect(ask(fake, 'reload'), 0, 'The configuration was read again.')
+        expect_document(ask(fake, 'cancel', 'a', '--json'), 0, {})
+        expect_document(ask(fake, 'reload', '--json'), 0, {})
+        assert fake.called('CancelSweep') == [{'device': 'a'}] * 2 and fake.called('Reload') == [{}] * 2
+
+
+@test
+def history_never_calls_a_cut_sweep_whole():
+    sweeps = [sweep(1), sweep(2, mode='read', assurance='readable', bytes_read=3 << 30),
+              sweep(3, verdict='incomplete', end='cancelled', assurance=None),
+              sweep(4, verdict='faulty', assurance=None, findings=2),
+              sweep(5, ended_at=None, end=None, verdict='unknown', assurance=None),
+              sweep(6, end='killed'), sweep(7, verdict='incomplete', end='failed', reason=REASON)]
+    with FakeDaemon(ListSweeps=each('sweep', sweeps)) as fake:
+        done = expect(ask(fake, 'history'), 0, 'clean (verified)', 'clean (readable)', 'incomplete, cancelled',
+                      'faulty', 'running', 'clean (verified), killed', 'incomplete, failed', REASON['found'])
+        expect_width(done.stdout)
+        expect_document(ask(fake, 'history', 'a', '--json'), 0, {'sweeps': sweeps})
+        assert fake.calls[-1] == ('ListSweeps', {'device': 'a'}, True)
+    with FakeDaemon(ListSweeps=[{}]) as fake:
+        expect(ask(fake, 'history'), 0, 'No sweep has begun yet.', 'sweepctl start DEVICE')
+        expect(ask(fake, 'history', 'a'), 0, 'No sweep of a has begun yet.', 'sweepctl start a')
+        expect_document(ask(fake, 'history', '--json'), 0, {'sweeps': []})
+
+
+# wait
+
+ENDS = [(sweep(12), 0), (sweep(12, verdict='faulty', findings=1), 2),
+        (sweep(12, verdict='faulty', findings=1, end='cancelled'), 2), (sweep(12, findings=1), 0),
+        (sweep(12, verdict='incomplete', end='cancelled', assurance=None), 3),
+        (sweep(12, verdict='incomplete', end='failed', assurance=None, reason=REASON), 3),
+        (sweep(12, end='killed'), 3), (sweep(12, verdict='unknown'), 3)]
+
+
+@test
+def wait_answers_by_the_last_sweep_where_none_runs():
+    for last, status in ENDS:
+        with FakeDaemon(ListDevices={'device': device('a')}, ListSweeps=each('sweep', [last])) as fake:
+            began = time.monotonic()
+            expect(ask(fake, 'wait', 'a'), status, 'No sweep of a is queued or running. The last one: Sweep 12 of a: ')
+            assert time.monotonic() - began < 5
+            expect_document(ask(fake, 'wait', 'a', '--json'), status, {'sweeps': [last]})
+            assert fake.called('ListSweeps')[0] == {'device': 'a', 'limit': 1}
+    with FakeDaemon(ListDevices={'device': device('a')}, ListSweeps=[{}]) as fake:
+        expect(ask(fake, 'wait', 'a'), 1, error=['none has ended: sweepctl start a'])
+
+
+def running(number):
+    return device('a', state='sweeping', progress={**PROGRESS, 'sweep_id': number})
+
+
+def following(states, recorded):
+    """A daemon whose device goes through states, one a look; recorded: looks -> the sweeps that are listed."""
+    looks = [0]
+
+    def list_devices(_, before):
+        looks[0] = before
+        return {'device': states[min(before, len(states) - 1)]}
+
+    def list_sweeps(parameters, _):
+        return each('sweep', recorded(looks[0])[-parameters.get('limit', 1000):])
+
+    def get_sweep(parameters, _):
+        known = [s for s in recorded(looks[0]) if s['id'] == parameters['id']]
+        return {'sweep': known[0]} if known else Error('NoSuchId', id=parameters['id'])
+
+    return FakeDaemon(ListDevices=list_devices, ListSweeps=list_sweeps, GetSweep=get_sweep)
+
+
+@test
+def wait_follows_the_running_sweep_to_its_end():
+    for last, status in ENDS:
+        states = [running(12)] * 3 + [device('a')]
+        with following(states, lambda looks, last=last: [sweep(11), last] if looks >= 3 else [sweep(11)]) as fake:
+            began = time.monotonic()
+            done = expect(ask(fake, 'wait', 'a'), status, 'Sweep 12 of a: ')
+            assert 'No sweep' not in done.stdout
+            assert time.monotonic() - began < 3, 'a short sweep should be noticed soon'
+
+
+@test
+def wait_never_answers_by_an_older_sweep_while_one_is_queued():
+    queued = device('a', state='queued')
+    # The queued one runs between two looks: only the list of sweeps shows it.
+    with following([queued] * 3 + [device('a')],
+                   lambda looks: [sweep(11)] + ([sweep(12, verdict='faulty')] if looks >= 3 else [])) as fake:
+        expect(ask(fake, 'wait', 'a'), 2, 'Sweep 12 of a: faulty')
+    # The queued one is recorded as not ended from the start.
+    with following([queued] * 3 + [running(12)] * 2 + [device('a')],
+                   lambda looks: [sweep(11), sweep(12) if looks >= 5 else sweep(12, ended_at=None, end=None)]) as fake:
+        expect(ask(fake, 'wait', 'a'), 0, 'Sweep 12 of a: clean (verified)')
+
+
+@test
+def wait_follows_one_sweep_and_not_the_next():
+    with following([running(12)] * 2 + [running(13)] * 1000,
+                   lambda looks: [sweep(12, verdict='faulty') if looks >= 2 else sweep(12, ended_at=None),
+                                  *([sweep(13, ended_at=None)] if looks >= 2 else [])]) as fake:
+        expect(ask(fake, 'wait', 'a'), 2, 'Sweep 12 of a: faulty')
+
+
+@test
+def wait_gives_the_ledger_time_to_record_the_end():
+    with following([running(12)] + [device('a')] * 1000,
+                   lambda looks: [sweep(12) if looks >= 6 else sweep(12, ended_at=None, end=None)]) as fake:
+        expect(ask(fake, 'wait', 'a'), 0, 'Sweep 12 of a: clean (verified)')
+
+
+@test
+def wait_says_when_the_queued_sweep_never_ran():
+    refused = device('a', state='refused', reason=REASON)
+    with following([device('a', state='queued')] * 2 + [refused] * 1000, lambda looks: [sweep(11)]) as fake:
+        expect(ask(fake, 'wait', 'a'), 3, error=['did not run to an end; it is refused: ' + REASON['found']])
+
+
+@test
+def wait_says_when_the_daemon_goes_away():
+    with FakeDaemon(ListSweeps=each('sweep', [sweep(11)]),
+                    ListDevices=lambda _, before: {'device': running(12)} if before < 2 else Raw(b'')) as fake:
+        expect(ask(fake, 'wait', 'a'), 1, error=['sweepd went away'])
+
+
+@test
+def wait_shows_progress_on_a_terminal_only():
+    states = [running(12)] * 3 + [device('a')]
+    with following(states, lambda looks: [sweep(12)] if looks >= 3 else [sweep(11)]) as fake:
+        master, slave = pty.openpty()
+        done = subprocess.run([SWEEPCTL, '--socket', fake.path, 'wait', 'a'], stdout=subprocess.PIPE, stderr=slave,
+                              text=True, timeout=60, check=False)
+        os.close(slave)
+        shown = b''
+        try:
+            while data := os.read(master, 65536):
+                shown += data
+        except OSError:
+            pass
+        os.close(master)
+        assert done.returncode == 0 and 'clean (verified)' in done.stdout, done
+        assert b'a: sweeping, verify, 99 %, 180 MiB/s, 59 min left' in shown, shown
+        assert shown.endswith(b'\r'), shown
+
+
+def main():
+    """Speaks TAP. Further arguments: the names of the cases to run."""
+    if not SWEEPCTL:
+        print(__doc__, file=sys.stderr)
+        return 1
+    cases = [case for case in CASES if not sys.argv[2:] or case.__name__ in sys.argv[2:]]
+    failed = 0
+    print(f'1..{len(cases)}', flush=True)
+    for number, case in enumerate(cases, 1):
+        try:
+            case()
+            print(f'ok {number} - {case.__name__}', flush=True)
+        except Skip as why:
+            print(f'ok {number} - {case.__name__} # SKIP {why}', flush=True)
+        except Exception:  # pylint: disable=broad-except
+            failed += 1
+            print(f'not ok {number} - {case.__name__}: FAIL', flush=True)
+            print(''.join(f'# {line}\n' for line in traceback.format_exc().splitlines()), end='', flush=True)
+    return 1 if failed else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
