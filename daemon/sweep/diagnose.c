@@ -38,7 +38,8 @@ static uint32_t bits_different(const uint8_t *a, const uint8_t *b, size_t length
         return count;
 }
 
-/* Whether a sector that does not begin a unit was made with this nonce: for which place. Its every byte is compared. */
+/* Whether a sector was made with this nonce for a place that does not begin a unit, and for which. Its every byte is
+ * compared. */
 static bool made_with(const struct diagnosis_ground *g, uint64_t nonce, const uint8_t *sector, uint64_t *ret_offset) {
         uint64_t mark;
         memcpy(&mark, sector, sizeof mark);
@@ -67,7 +68,7 @@ static bool head_is_whole(const struct diagnosis_ground *g, const struct stamp *
         return same;
 }
 
-/* A head sector with a valid stamp. False: the stamp is what is expected here, so it tells nothing. */
+/* A sector with a valid stamp. False: the stamp is what is expected here, so it tells nothing. */
 static bool judge_stamp(struct sector_judgement *j, const struct diagnosis_ground *g, const struct content *meant,
         const struct stamp *stamp, const uint8_t *sector, uint64_t offset) {
         if (stamp->target_id != g->target_id) {
@@ -87,7 +88,7 @@ static bool judge_stamp(struct sector_judgement *j, const struct diagnosis_groun
         return true;
 }
 
-/* A further sector: was it made for another place or by another generation that is at hand? */
+/* A sector with a mark: was it made for another place or by another generation that is at hand? */
 static bool judge_mark(struct sector_judgement *j, const struct diagnosis_ground *g, const struct expectation *expected,
         const struct stamp *found_stamp, const uint8_t *sector, uint64_t offset) {
         struct stamp known[2 * EXPECTATION_MAX + 1];
@@ -118,14 +119,14 @@ static void judge_sector(struct sector_judgement *j, const struct diagnosis_grou
                 return;
         const struct content *meant = &expected->candidates[0];
         struct stamp stamp;
-        bool head = offset % UNIT_BYTES == 0;
         if (content_is_zero(sector, SECTOR_BYTES)) {
                 j->class = SECTOR_ZERO;
                 return;
         }
-        if (head && stamp_read(&stamp, sector) && judge_stamp(j, g, meant, &stamp, sector, offset))
+        /* Any sector may have come to any place: heads to where none belong, others to where a head does. */
+        if (stamp_read(&stamp, sector) && judge_stamp(j, g, meant, &stamp, sector, offset))
                 return;
-        if (!head && judge_mark(j, g, expected, found_stamp, sector, offset))
+        if (judge_mark(j, g, expected, found_stamp, sector, offset))
                 return;
         uint8_t right[SECTOR_BYTES];
         uint32_t first;
