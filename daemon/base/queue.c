@@ -63,7 +63,7 @@ size_t queue_push(struct queue *q, void *const *items, size_t count) {
                 pthread_cond_signal(&q->filled);
         if (n > 0 && was_empty && q->wake_fd >= 0)
                 eventfd_write(q->wake_fd, 1); /* can't fail short of 2^64 - 1 unread wake-ups */
-        pthread_mutex_unlock(&q->lock); /* last: whoever popped the items may free the queue at once */
+        pthread_mutex_unlock(&q->lock);       /* last: whoever popped the items may free the queue at once */
         return n;
 }
 

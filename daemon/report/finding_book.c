@@ -329,9 +329,16 @@ static bool touches(struct extent a, struct extent b) {
 }
 
 /*
- * The finding that another sweep had at this place: of several the one with the lowest id. Each one that overlaps
+ * The finding that was had at this place before: of several the one with the lowest id. Each one that overlaps
  * counts as seen by this sweep too: a place that is bad must not take back a finding because another one covers it.
  */
+/* Passes of one sweep come to the same place again; faults of one sweep that merely lie side by side are two. */
+static bool is_same_place(const struct entry *entry, struct extent place, uint64_t sweep_id) {
+        if (entry->born_sweep == sweep_id)
+                return extent_overlaps(entry->finding.place, place);
+        return touches(entry->finding.place, place);
+}
+
 static struct entry *known_at(const struct shelf *shelf, struct extent place, uint64_t sweep_id) {
         const struct list *list = &shelf->by_place;
         uint64_t from = place.offset_bytes - MIN(place.offset_bytes, shelf->longest_bytes);
@@ -342,8 +349,7 @@ static struct entry *known_at(const struct shelf *shelf, struct extent place, ui
                         break;
                 if (extent_overlaps(entry->finding.place, place))
                         entry->seen_sweep = sweep_id;
-                if (entry->born_sweep != sweep_id && touches(entry->finding.place, place) &&
-                        (!best || entry->finding.id < best->finding.id))
+                if (is_same_place(entry, place, sweep_id) && (!best || entry->finding.id < best->finding.id))
                         best = entry;
         }
         return best;

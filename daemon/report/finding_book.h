@@ -27,9 +27,9 @@ int finding_book_load(struct finding_book *book, const struct finding *finding);
  * A fault as its sweep reports it: `seen` has device, target_row, sweep_id, place, fault, persistence, text, detail,
  * sample and last_seen_us. serial: the sweep's own number of the run, so that a run that grows stays one finding.
  * The finding that it became is returned (borrowed, valid until the next call); *is_new tells whether it is to be
- * announced: a new one, or one that grew beyond the place it had. Seen by another sweep before, with the same device,
- * target and fault, at an overlapping or touching place: the same finding, count + 1 (once a sweep and run), place the
- * hull of both, state as it was. NULL: -ENOMEM.
+ * announced: a new one, or one that grew beyond the place it had. Seen before, with the same device, target and fault,
+ * by another sweep at an overlapping or touching place, or by another run of this sweep at an overlapping one: the same
+ * finding, count + 1 (once a sweep and run), place the hull of both, state as it was. NULL: -ENOMEM.
  */
 const struct finding *finding_book_report(
         struct finding_book *book, const struct finding *seen, uint64_t serial, bool *is_new);

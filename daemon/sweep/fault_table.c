@@ -52,7 +52,7 @@ static size_t position(const struct fault_table *t, uint64_t offset_bytes) {
 
 static bool same_kind(const struct fault_run *a, const struct fault_run *b) {
         return a->pass == b->pass && a->fault == b->fault && a->cause == b->cause && a->withheld == b->withheld &&
-                a->persistence == b->persistence;
+                a->doubtful == b->doubtful && a->persistence == b->persistence;
 }
 
 static bool touches(const struct fault_run *run, const struct fault_run *fault) {
@@ -150,8 +150,23 @@ static void restore_order(struct fault_table *t) {
         }
 }
 
+/* A pass may come to a place twice (the sample, a suspect): what it saw there is known already. */
+static bool is_known(struct fault_table *t, const struct fault_run *fault) {
+        size_t at = position(t, fault->place.offset_bytes);
+        for (size_t i = at; i > 0; i--) {
+                const struct fault_run *run = &t->runs[t->order[i - 1]];
+                if (!run->coarse && same_kind(run, fault) && extent_contains(run->place, fault->place))
+                        return true;
+                if (at - i >= 2 * FAULT_COUNT)
+                        break;
+        }
+        return false;
+}
+
 void fault_table_add(struct fault_table *t, const struct fault_run *fault) {
         assert(fault->place.length_bytes > 0);
+        if (is_known(t, fault))
+                return;
         t->bad_bytes[fault->fault] += fault->place.length_bytes;
         size_t at = position(t, fault->place.offset_bytes);
         for (size_t back = at; back > 0; back--) {
@@ -192,10 +207,9 @@ uint64_t fault_table_bad_bytes(const struct fault_table *t, enum fault fault) {
         return t->bad_bytes[fault];
 }
 
-void fault_table_drop_withheld(struct fault_table *t) {
-        for (size_t i = t->count; i > 0; i--)
-                if (t->runs[t->order[i - 1]].withheld) {
-                        t->bad_bytes[t->runs[t->order[i - 1]].fault] -= t->runs[t->order[i - 1]].bad_bytes;
-                        remove_at(t, i - 1);
-                }
+void fault_table_remove(struct fault_table *t, size_t index) {
+        assert(index < t->count);
+        const struct fault_run *run = &t->runs[t->order[index]];
+        t->bad_bytes[run->fault] -= run->bad_bytes;
+        remove_at(t, index);
 }

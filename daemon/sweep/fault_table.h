@@ -24,7 +24,8 @@ struct fault_run {
         struct extent place;
         uint64_t bad_bytes;            /* exact, also where place is coarse */
         bool coarse;                   /* place holds good bytes too, as the table was full */
-        bool withheld;                 /* not to be reported yet */
+        bool withheld;                 /* not to be reported yet: perhaps somebody else's data */
+        bool doubtful;                 /* not to be reported yet: perhaps a neighbour's failure */
         uint64_t reported_bytes;       /* bad_bytes when it was last reported; 0: never */
         char text[FINDING_TEXT_BYTES]; /* of the first fault of the run */
         struct detail detail;
@@ -53,5 +54,4 @@ struct fault_run *fault_table_at(struct fault_table *t, size_t index);
 /* Bytes that are bad by one class, over all runs. */
 uint64_t fault_table_bad_bytes(const struct fault_table *t, enum fault fault);
 
-/* Drops the runs that are withheld. */
-void fault_table_drop_withheld(struct fault_table *t);
+void fault_table_remove(struct fault_table *t, size_t index);

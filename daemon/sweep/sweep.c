@@ -96,8 +96,7 @@ static void on_enter(struct sweep *s) {
                 s->record.bytes.total = s->o.size_bytes;
                 begin_pass(s, (struct extent){ 0, s->o.size_bytes });
                 break;
-        case STEP_CHECK:
-                s->pass_number++;
+        case STEP_CHECK: /* in faults, one pass with the sample: it comes to the same places again */
                 begin_pass(s, (struct extent){ 0, s->o.size_bytes });
                 break;
         case STEP_STAMP:
@@ -130,6 +129,8 @@ static void on_enter(struct sweep *s) {
 void sweep_enter(struct sweep *s, enum sweep_step next) {
         assert(s->step < STEP_COUNT);
         assert(next_steps[s->step] & BIT(next));
+        if (next != STEP_DRAIN) /* there, what is out comes back first */
+                sweep_settle_doubts(s, UINT64_MAX);
         s->step = next;
         on_enter(s);
 }
@@ -164,12 +165,25 @@ static void checkpoint(struct sweep *s) {
         if (s->cursor < s->next_look)
                 return;
         s->next_look = s->cursor + s->o.segment_bytes;
+        sweep_settle_doubts(s, sweep_frontier(s));
         if (sweep_device_is_there(s))
                 sweep_post(s, NEWS_PROGRESS, false, NULL);
 }
 
 static bool pass_is_over(const struct sweep *s) {
         return s->cursor == extent_end(s->pass) && s->blocks_out == 0;
+}
+
+/* Somebody else's data is no fault; too little of it to be that is damage. */
+static void settle_withheld(struct sweep *s) {
+        for (size_t i = fault_table_count(s->faults); i > 0; i--) {
+                struct fault_run *run = fault_table_at(s->faults, i - 1);
+                if (run->withheld && s->too_foreign)
+                        fault_table_remove(s->faults, i - 1);
+                else
+                        run->withheld = false;
+        }
+        s->faults_dirty = true;
 }
 
 static bool step_sample(struct sweep *s) {
@@ -207,8 +221,7 @@ static bool step_check(struct sweep *s) {
         }
         if (!pass_is_over(s) || sweep_is_ending(s))
                 return any;
-        for (size_t i = 0; i < fault_table_count(s->faults); i++) /* few enough to be damage */
-                fault_table_at(s->faults, i)->withheld = false;
+        settle_withheld(s);
         sweep_enter(s, STEP_STAMP);
         return true;
 }
@@ -285,10 +298,8 @@ static bool step_drain(struct sweep *s) {
         sweep_io_abandon(s);
         if (!sweep_io_idle(s))
                 return any;
-        if (s->too_foreign)
-                fault_table_drop_withheld(s->faults);
-        for (size_t i = 0; i < fault_table_count(s->faults); i++)
-                fault_table_at(s->faults, i)->withheld = false;
+        settle_withheld(s);
+        sweep_settle_doubts(s, UINT64_MAX);
         if (!sweep_report(s, true))
                 return false;
         judge(s);

@@ -44,6 +44,7 @@ struct sweep_options {
         unsigned depth; /* requests in flight at most */
         uint64_t size_bytes;
         uint32_t logical_block_bytes;
+        uint32_t max_io_bytes; /* the largest request that the kernel makes of several blocks; 0: unknown */
         uint64_t diskseq;
         uint64_t narrow_budget_us;
         uint64_t random[3]; /* for the nonce, a target id, and the spread of the sample */

@@ -164,7 +164,15 @@ static int completion_error(const struct sweep *s, const struct engine_io *io) {
         return 0;
 }
 
-static void add_io_fault(struct sweep *s, enum engine_op op, int error, struct extent place, bool narrowed) {
+struct io_fault {
+        enum engine_op op;
+        int error; /* positive errno */
+        struct extent place;
+        bool narrowed;
+        enum persistence persistence;
+};
+
+static void add_io_fault(struct sweep *s, const struct io_fault *f) {
         static const enum fault faults[] = {
                 [ENGINE_READ] = FAULT_READ_ERROR,
                 [ENGINE_WRITE] = FAULT_WRITE_ERROR,
@@ -175,14 +183,22 @@ static void add_io_fault(struct sweep *s, enum engine_op op, int error, struct e
                 [ENGINE_WRITE] = "writing",
                 [ENGINE_FLUSH] = "flushing the write cache",
         };
-        bool transport = medium_judge(error) == MEDIUM_TRANSPORT;
-        struct fault_run fault = { .fault = faults[op], .cause = error, .place = place };
-        text_format(fault.text, sizeof fault.text, "%s failed%s: %s", verbs[op], transport ? " in the transport" : "",
-                medium_errno_name(error));
-        detail_set(&fault.detail, "errno", "%s", medium_errno_name(error));
+        bool transport = medium_judge(f->error) == MEDIUM_TRANSPORT;
+        const char *name = medium_errno_name(f->error);
+        struct fault_run fault = {
+                .fault = faults[f->op],
+                .cause = f->error,
+                .place = f->place,
+                .persistence = f->persistence,
+                .doubtful = f->persistence == PERSISTENCE_TRANSIENT,
+        };
+        text_format(fault.text, sizeof fault.text, "%s failed%s: %s%s", verbs[f->op],
+                transport ? " in the transport" : "", name,
+                f->persistence == PERSISTENCE_TRANSIENT ? ", and worked when it was tried again" : "");
+        detail_set(&fault.detail, "errno", "%s", name);
         if (transport)
                 detail_set(&fault.detail, "cause", "transport");
-        if (!narrowed)
+        if (!f->narrowed)
                 detail_set(&fault.detail, "narrowed", "no");
         sweep_add_fault(s, &fault);
 }
@@ -198,9 +214,28 @@ static void remember_bad_write(struct sweep *s, struct extent place) {
 }
 
 static void add_bad_piece(struct sweep *s, struct block *b, int error, struct extent place, bool narrowed) {
-        add_io_fault(s, b->is_write ? ENGINE_WRITE : ENGINE_READ, error, place, narrowed);
+        struct io_fault fault = {
+                .op = b->is_write ? ENGINE_WRITE : ENGINE_READ,
+                .error = error,
+                .place = place,
+                .narrowed = narrowed,
+        };
+        s->narrow.found = true;
+        s->lost_bytes += place.length_bytes;
+        add_io_fault(s, &fault);
         if (b->is_write)
                 remember_bad_write(s, place);
+}
+
+/* Every piece of a block that had failed came through: the first failure is told all the same. */
+static void add_transient(struct sweep *s, const struct block *b) {
+        struct io_fault fault = {
+                .op = b->is_write ? ENGINE_WRITE : ENGINE_READ,
+                .error = b->error,
+                .place = { b->offset_bytes + b->done_bytes, b->length_bytes - b->done_bytes },
+                .persistence = PERSISTENCE_TRANSIENT,
+        };
+        add_io_fault(s, &fault);
 }
 
 static void piece_is_good(struct sweep *s, struct block *b, struct extent piece) {
@@ -274,8 +309,9 @@ static void flush_completed(struct sweep *s) {
                 sweep_io_flush(s);
                 return;
         }
+        struct io_fault fault = { .op = ENGINE_FLUSH, .error = error, .place = s->segment, .narrowed = true };
         if (error_counts(s, error))
-                add_io_fault(s, ENGINE_FLUSH, error, s->segment, true);
+                add_io_fault(s, &fault);
 }
 
 static void push_piece(struct narrowing *n, uint64_t from, uint64_t to) {
@@ -329,7 +365,6 @@ static void narrow_completed(struct sweep *s) {
         if (error) {
                 if (!error_counts(s, error))
                         return;
-                n->block->error = error;
                 if (is_smallest(s, n->piece))
                         add_bad_piece(s, n->block, error, n->piece, true);
                 else
@@ -348,6 +383,7 @@ static void narrow_begin(struct sweep *s) {
         if (!s->failed_first)
                 s->failed_last = NULL;
         n->block = b;
+        n->found = false;
         struct extent rest = { b->offset_bytes + b->done_bytes, b->length_bytes - b->done_bytes };
         if (is_smallest(s, rest))
                 add_bad_piece(s, b, b->error, rest, true);
@@ -366,6 +402,8 @@ bool sweep_io_narrow(struct sweep *s) {
                 return false;
         if (n->depth == 0) {
                 struct block *b = STEAL(n->block);
+                if (!n->found && error_counts(s, b->error))
+                        add_transient(s, b);
                 sweep_block_done(s, b);
                 return true;
         }

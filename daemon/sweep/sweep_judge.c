@@ -92,7 +92,8 @@ void sweep_ground(struct sweep *s, struct diagnosis_ground *g, uint64_t offset_b
         memcpy(g->older, span->stamps, sizeof g->older);
 }
 
-static void unit_is_bad(struct sweep *s, const struct expectation *e, const uint8_t *bytes, struct extent unit) {
+/* Diagnoses and adds the fault. True: it is a damaged form of what we wrote. */
+bool sweep_unit_is_bad(struct sweep *s, const struct expectation *e, const uint8_t *bytes, struct extent unit) {
         struct diagnosis_ground ground;
         struct diagnosis d;
         sweep_ground(s, &ground, unit.offset_bytes);
@@ -105,7 +106,9 @@ static void unit_is_bad(struct sweep *s, const struct expectation *e, const uint
                 .withheld = s->pass_step == STEP_CHECK && !d.ours,
         };
         diagnose_describe(&d, fault.text, &fault.detail);
-        sweep_add_fault(s, &fault);
+        if (d.ours || s->pass_step != STEP_SAMPLE) /* the sample weighs by itself what is not ours */
+                sweep_add_fault(s, &fault);
+        return d.ours;
 }
 
 static void judge_bad_units(struct sweep *s, const struct expectation *e, const uint8_t *bytes, struct extent piece,
@@ -115,7 +118,7 @@ static void judge_bad_units(struct sweep *s, const struct expectation *e, const 
                 uint64_t offset = piece.offset_bytes + at;
                 uint64_t length = MIN(UNIT_BYTES - offset % UNIT_BYTES, piece.length_bytes - at);
                 if (bad_units[unit / 64] & BIT(unit % 64))
-                        unit_is_bad(s, e, bytes + at, (struct extent){ offset, length });
+                        (void)sweep_unit_is_bad(s, e, bytes + at, (struct extent){ offset, length });
                 at += length;
         }
 }

@@ -53,7 +53,8 @@ struct narrowing {
         struct extent stack[NARROW_STACK_MAX];
         size_t depth;
         struct extent piece;
-        bool out; /* the engine has the piece */
+        bool out;   /* the engine has the piece */
+        bool found; /* some piece of the block was bad again */
         unsigned tries;
         uint64_t spent_us;
         struct engine_io io;
@@ -112,6 +113,8 @@ struct sweep {
         struct news outbox[OUTBOX_MAX];
         size_t outbox_count;
         bool too_foreign; /* what is withheld is somebody else's data, not damage */
+        bool has_doubts;
+        uint64_t lost_bytes; /* that could be neither read nor written */
         bool faults_dirty;
         uint64_t faults_reported_us;
         struct sweep_record record;
@@ -142,6 +145,7 @@ bool sweep_device_is_there(struct sweep *s);
 bool sweep_judge_arrived(struct sweep *s);
 bool sweep_judge_take_back(struct sweep *s);
 void sweep_judge_piece(struct sweep *s, struct block *b, struct extent piece);
+bool sweep_unit_is_bad(struct sweep *s, const struct expectation *e, const uint8_t *bytes, struct extent unit);
 void sweep_block_done(struct sweep *s, struct block *b);
 const struct span *sweep_span(struct sweep *s, uint64_t offset_bytes);
 bool sweep_span_expect(struct sweep *s, struct expectation *e, const struct span *span);
@@ -157,4 +161,6 @@ void sweep_sample_conclude(struct sweep *s);
 void sweep_post(struct sweep *s, enum news_kind kind, bool wants_answer, const struct news_mark *mark);
 bool sweep_report(struct sweep *s, bool all);
 void sweep_add_fault(struct sweep *s, struct fault_run *fault);
+void sweep_settle_doubts(struct sweep *s, uint64_t limit_bytes);
+uint64_t sweep_frontier(const struct sweep *s);
 void sweep_publish(struct sweep *s);

@@ -39,9 +39,7 @@ static enum sweep_phase phase_of(const struct sweep *s) {
 void sweep_publish(struct sweep *s) {
         struct sweep_gauge *g = s->o.gauge;
         const struct sweep_bytes *b = &s->record.bytes;
-        uint64_t done = b->read + b->written + b->skipped;
-        for (enum fault f = FAULT_READ_ERROR; f <= FAULT_WRITE_ERROR; f++)
-                done += fault_table_bad_bytes(s->faults, f);
+        uint64_t done = b->read + b->written + b->skipped + s->lost_bytes;
         atomic_store_explicit(&g->total, b->total, memory_order_release);
         atomic_store_explicit(&g->done, MIN(done, b->total), memory_order_release);
         atomic_store_explicit(&g->skipped, b->skipped, memory_order_release);
@@ -112,7 +110,7 @@ static bool post_fault(struct sweep *s, struct fault_run *run) {
 }
 
 /* Where every block before it has come back: a run that begins below it has no neighbours still to come in front. */
-static uint64_t frontier(const struct sweep *s) {
+uint64_t sweep_frontier(const struct sweep *s) {
         uint64_t at = s->cursor;
         for (size_t i = 0; i < block_pool_count(s->pool); i++) {
                 const struct block *b = block_pool_at(s->pool, i);
@@ -123,7 +121,7 @@ static uint64_t frontier(const struct sweep *s) {
 }
 
 static bool is_ripe(const struct sweep *s, const struct fault_run *run, uint64_t frontier_bytes, bool all) {
-        if (run->withheld || run->bad_bytes == run->reported_bytes)
+        if (run->withheld || run->doubtful || run->bad_bytes == run->reported_bytes)
                 return false;
         return all || run->pass < s->pass_number || run->place.offset_bytes < frontier_bytes;
 }
@@ -137,7 +135,7 @@ bool sweep_report(struct sweep *s, bool all) {
                 return false;
         if (!s->faults_dirty || (!all && s->now_us - s->faults_reported_us < REPORT_EVERY_US))
                 return true;
-        uint64_t frontier_bytes = frontier(s);
+        uint64_t frontier_bytes = sweep_frontier(s);
         bool left = false;
         for (size_t i = 0; i < fault_table_count(s->faults); i++) {
                 struct fault_run *run = fault_table_at(s->faults, i);
@@ -150,10 +148,47 @@ bool sweep_report(struct sweep *s, bool all) {
         return true;
 }
 
+/* Whether something is bad for good so near that its request may have been one with that of the doubtful run. */
+static bool has_bad_neighbour(const struct sweep *s, const struct fault_run *doubtful) {
+        uint64_t reach = MAX(s->o.max_io_bytes, s->o.block_bytes), from = doubtful->place.offset_bytes;
+        struct extent around = { from > reach ? from - reach : 0, 0 };
+        around.length_bytes = extent_end(doubtful->place) + reach - around.offset_bytes;
+        for (size_t i = 0; i < fault_table_count(s->faults); i++) {
+                const struct fault_run *run = fault_table_at(s->faults, i);
+                if (!run->doubtful && run->fault == doubtful->fault && run->pass == doubtful->pass &&
+                        extent_overlaps(run->place, around))
+                        return true;
+        }
+        return false;
+}
+
+/*
+ * The kernel joins neighbouring blocks into one request, which fails as a whole: a block that failed once and then came
+ * through is a fault of its own only where no neighbour is bad. Below `limit` all neighbours have come back.
+ */
+void sweep_settle_doubts(struct sweep *s, uint64_t limit_bytes) {
+        if (!s->has_doubts)
+                return;
+        s->has_doubts = false;
+        for (size_t i = fault_table_count(s->faults); i > 0; i--) {
+                struct fault_run *run = fault_table_at(s->faults, i - 1);
+                if (!run->doubtful)
+                        continue;
+                if (extent_end(run->place) + s->o.max_io_bytes > limit_bytes)
+                        s->has_doubts = true;
+                else if (has_bad_neighbour(s, run))
+                        fault_table_remove(s->faults, i - 1);
+                else
+                        run->doubtful = false;
+        }
+        s->faults_dirty = true;
+}
+
 void sweep_add_fault(struct sweep *s, struct fault_run *fault) {
         fault->pass = s->pass_number;
         fault_table_add(s->faults, fault);
         s->faults_dirty = true;
+        s->has_doubts |= fault->doubtful;
         if (!fault->withheld)
                 return;
         size_t places = 0;

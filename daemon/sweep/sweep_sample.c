@@ -112,12 +112,10 @@ static enum unit_answer judge_unit(struct sweep *s, const uint8_t *bytes, struct
         } else if (diagnose_is_self_consistent(&stamp, &ground, bytes, unit.offset_bytes, unit.length_bytes) &&
                 stamp_is_ours(s, &stamp)) {
                 answer = UNIT_OURS;
+        } else if (expected) {
+                answer = sweep_unit_is_bad(s, &e, bytes, unit) ? UNIT_DAMAGED : UNIT_FOREIGN;
         } else if (content_is_zero(bytes, unit.length_bytes)) {
                 answer = UNIT_DAMAGED;
-        } else if (expected) {
-                struct diagnosis d;
-                diagnose_unit(&d, &ground, &e, bytes, unit.offset_bytes, unit.length_bytes);
-                answer = d.ours ? UNIT_DAMAGED : UNIT_FOREIGN;
         } else if (s->o.target->range_count > 0) {
                 answer = UNIT_UNKNOWN; /* a part of a stamped target that no sweep has reached */
         }

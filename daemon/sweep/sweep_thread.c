@@ -69,7 +69,7 @@ struct answer *answer_free(struct answer *answer) {
 }
 
 static bool port_post(struct news_port *port, const struct news *news) {
-        struct sweep_thread *t = (struct sweep_thread *)((char *)port - offsetof(struct sweep_thread, port));
+        struct sweep_thread *t = (void *)((char *)port - offsetof(struct sweep_thread, port));
         struct news *copy = malloc(sizeof *copy);
         if (!copy)
                 return false;
@@ -228,6 +228,7 @@ static int build_sweep(struct sweep_thread *t) {
                 .depth = depth,
                 .size_bytes = facts->size_bytes,
                 .logical_block_bytes = facts->logical_block_bytes,
+                .max_io_bytes = facts->max_io_bytes,
                 .diskseq = facts->diskseq,
                 .narrow_budget_us = NARROW_BUDGET_US,
                 .suspects = t->suspects,

@@ -18,10 +18,12 @@ def name_of(block_size):
 class Damager:
     """Damages a swept disk at random places that don't touch each other, and knows what must be found."""
 
-    def __init__(self, disk, rng, old):
+    def __init__(self, disk, rng, old, before):
         self.disk = disk
         self.rng = rng
         self.old = old  # the whole device as the sweep before the last one left it, or None
+        # A fault that touches an open finding of the sweep before makes that one larger.
+        self.avoided = before.taken if before else set()
         self.taken = set()
         self.expected = []
 
@@ -30,7 +32,7 @@ class Damager:
         while True:
             start = first if first is not None else self.rng.randrange(self.disk.units() - 1 - units)
             around = set(range(start - 1, start + units + 1))
-            if not around & self.taken:
+            if not around & (self.taken | self.avoided) or (first is not None and not around & self.taken):
                 self.taken |= set(range(start, start + units))
                 return start
             assert first is None, 'the place is taken'
@@ -90,7 +92,7 @@ class Damager:
         tail = min(self.disk.units() // 2, 256)
         while True:
             unit = self.disk.units() - 3 - self.rng.randrange(tail)
-            if not {unit - 1, unit, unit + 1} & self.taken:
+            if not {unit - 1, unit, unit + 1} & (self.taken | self.avoided):
                 return unit
 
 
@@ -100,13 +102,13 @@ def damage_is_found_exactly(case, workers):
         [device_entry(name_of(size), disks[name_of(size)], block_size=size, segment='4M',
                       queue_depth=case.rng.choice([1, 2, 16])) for size in BLOCK_SIZES], workers=workers)
     old = dict.fromkeys(disks)
+    damagers = dict.fromkeys(disks)
     for sweep in daemon.sweep_all(disks).values():
         expect_clean(sweep)
     for run in range(RUNS):
-        damagers = {}
         for name, disk in disks.items():
             now = disk.read(0, disk.size)
-            damagers[name] = Damager(disk, case.rng, old[name])
+            damagers[name] = Damager(disk, case.rng, old[name], damagers[name])
             damagers[name].everywhere()
             old[name] = now
         for name, sweep in daemon.sweep_all(disks).items():

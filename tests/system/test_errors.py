@@ -7,12 +7,12 @@ import time
 from harness import (KIB, MIB, SECTOR, UNIT, device_entry, eventually, expect_clean, expect_places, main, places, test)
 
 
-def sector_runs(case, disk, count, longest=5):
+def sector_runs(case, disk, count, longest=5, margin=0):
     """Random runs of sectors that don't touch each other, as (offset, length)."""
     runs = []
     while len(runs) < count:
         length = case.rng.randint(1, longest) * SECTOR
-        offset = case.rng.randrange((disk.size - length) // SECTOR) * SECTOR
+        offset = margin + case.rng.randrange((disk.size - 2 * margin - length) // SECTOR) * SECTOR
         if all(offset + length + UNIT < o or o + n + UNIT < offset for o, n in runs):
             runs.append((offset, length))
     return sorted(runs)
@@ -107,7 +107,7 @@ def an_unreadable_sector_is_reported_once_and_counted(case):
 def unreadable_sectors_are_found_by_a_pattern_sweep(case):
     """As by mode read. The reads fail, writing does not help: there is no drive that would reallocate."""
     disk = case.faultdisk(8 * MIB)
-    runs = sector_runs(case, disk, 4)
+    runs = sector_runs(case, disk, 4, margin=MIB)  # where a signature could be, an error refuses
     for offset, length in runs:
         disk.command(f'error read errno=EIO at={offset} length={length}')
     daemon = case.daemon([device_entry('d0', disk)])
@@ -181,7 +181,7 @@ def a_bit_that_flips_in_one_read_is_found(case):
     """In the pass that reads back: the first read of the place is the look before the sweep."""
     disk = case.faultdisk(8 * MIB)
     daemon = case.daemon([device_entry('d0', disk, block_size='64K')])
-    disk.command('delay write ms=1')
+    disk.command('delay write ms=40')
     sweep_id = daemon.begin('d0')
     daemon.sweeping('d0', MIB)
     disk.command(f'flip read at={2 * MIB} length=4K bits=1 times=1')

@@ -29,5 +29,4 @@ static inline uint64_t suite_random(uint64_t *state) {
 }
 
 /* An assertion that prints the seed with what went wrong. */
-#define ASSERT_SEEDED(seed, condition)                                                                                 \
-        ck_assert_msg((condition), "seed %" PRIu64 ": %s", (uint64_t)(seed), #condition)
+#define ASSERT_SEEDED(seed, condition) ck_assert_msg((condition), "seed %" PRIu64 ": %s", (uint64_t)(seed), #condition)

@@ -71,8 +71,9 @@ static struct known *model_by_run(struct model *m, const struct finding *seen, u
 
 static struct known *model_by_place(struct model *m, const struct finding *seen) {
         for (size_t k = 0; k < m->count; k++)
-                if (!m->known[k].gone && same_kind(&m->known[k].f, seen) && m->known[k].born_sweep != seen->sweep_id &&
-                        meets(m->known[k].f.place, seen->place))
+                if (!m->known[k].gone && same_kind(&m->known[k].f, seen) &&
+                        (m->known[k].born_sweep == seen->sweep_id ? extent_overlaps(m->known[k].f.place, seen->place)
+                                                                  : meets(m->known[k].f.place, seen->place)))
                         return &m->known[k];
         return NULL;
 }
