@@ -184,7 +184,9 @@ void diagnose_unit(struct diagnosis *ret, const struct diagnosis_ground *ground,
         const struct content *meant = &expected->candidates[0];
         struct diagnosis d = { 0 };
         struct stamp found;
-        bool has_stamp = offset_bytes % UNIT_BYTES == 0 && stamp_read(&found, bytes);
+        /* Another target's sectors are not told from noise by its stamp, or they would pass for ours. */
+        bool has_stamp = offset_bytes % UNIT_BYTES == 0 && stamp_read(&found, bytes) &&
+                found.target_id == ground->target_id;
         size_t counts[SECTOR_OTHER + 1] = { 0 };
         for (uint64_t at = 0; at < length_bytes; at += SECTOR_BYTES) {
                 struct sector_judgement j;

@@ -150,41 +150,57 @@ static void restore_order(struct fault_table *t) {
         }
 }
 
-/* A pass may come to a place twice (the sample, a suspect): what it saw there is known already. */
-static bool is_known(struct fault_table *t, const struct fault_run *fault) {
-        size_t at = position(t, fault->place.offset_bytes);
-        for (size_t i = at; i > 0; i--) {
-                const struct fault_run *run = &t->runs[t->order[i - 1]];
-                if (!run->coarse && same_kind(run, fault) && extent_contains(run->place, fault->place))
-                        return true;
-                if (at - i >= 2 * FAULT_COUNT)
-                        break;
+/*
+ * The last run of the fault's kind that begins before it or with it, as an index behind it; 0: there is none. Runs of
+ * one kind don't touch, so none before that one can reach the fault. Runs of other kinds may lie between, any number of
+ * them: a pass may go over all the lone faults of the one before.
+ */
+static size_t behind_last_of_kind(const struct fault_table *t, size_t at, const struct fault_run *fault) {
+        while (at > 0 && !same_kind(&t->runs[t->order[at - 1]], fault))
+                at--;
+        return at;
+}
+
+/* The next run of the fault's kind, where it touches the fault; else the number of runs. */
+static size_t next_that_touches(const struct fault_table *t, size_t at, const struct fault_run *fault) {
+        for (; at < t->count; at++) {
+                const struct fault_run *run = &t->runs[t->order[at]];
+                if (run->place.offset_bytes > extent_end(fault->place))
+                        return t->count;
+                if (same_kind(run, fault))
+                        return at;
         }
-        return false;
+        return at;
+}
+
+/* A run that grows towards the start goes to its new place in the order. */
+static void move_forward(struct fault_table *t, size_t from, size_t to) {
+        uint16_t slot = t->order[from];
+        memmove(&t->order[to + 1], &t->order[to], (from - to) * sizeof t->order[0]);
+        t->order[to] = slot;
 }
 
 void fault_table_add(struct fault_table *t, const struct fault_run *fault) {
         assert(fault->place.length_bytes > 0);
-        if (is_known(t, fault))
+        size_t at = position(t, fault->place.offset_bytes);
+        size_t behind = behind_last_of_kind(t, at, fault);
+        struct fault_run *last = behind > 0 ? &t->runs[t->order[behind - 1]] : NULL;
+        /* A pass may come to a place twice (the sample, a suspect): what it saw there is known already. */
+        if (last && !last->coarse && extent_contains(last->place, fault->place))
                 return;
         t->bad_bytes[fault->fault] += fault->place.length_bytes;
-        size_t at = position(t, fault->place.offset_bytes);
-        for (size_t back = at; back > 0; back--) {
-                struct fault_run *run = &t->runs[t->order[back - 1]];
-                if (same_kind(run, fault) && touches(run, fault)) {
-                        grow(t, back - 1, fault);
-                        join_followers(t, back - 1);
-                        return;
-                }
-                if (at - back >= 2 * FAULT_COUNT) /* runs of other kinds may lie over each other, but not many */
-                        break;
+        if (last && touches(last, fault)) {
+                grow(t, behind - 1, fault);
+                join_followers(t, behind - 1);
+                return;
         }
-        for (size_t i = at; i < t->count && t->runs[t->order[i]].place.offset_bytes <= extent_end(fault->place); i++)
-                if (same_kind(&t->runs[t->order[i]], fault)) {
-                        grow(t, i, fault);
-                        restore_order(t);
-                        return;
-                }
+        size_t next = next_that_touches(t, at, fault);
+        if (next < t->count) {
+                grow(t, next, fault);
+                move_forward(t, next, at);
+                join_followers(t, at);
+                return;
+        }
         if (t->count < FAULT_TABLE_RUNS_MAX)
                 insert(t, at, fault);
         else if (add_to_nearest(t, fault))

@@ -298,6 +298,7 @@ static void block_completed(struct sweep *s, struct block *b) {
         b->length_bytes = b->done_bytes; /* shorter only when the sweep is ending */
         block_enter(b, BLOCK_ARRIVED);
         append(&s->arrived_first, &s->arrived_last, b);
+        s->arrived_count++;
 }
 
 static void flush_completed(struct sweep *s) {

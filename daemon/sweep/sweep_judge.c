@@ -200,6 +200,7 @@ static struct block *take_arrived(struct sweep *s) {
         s->arrived_first = b->next;
         if (!s->arrived_first)
                 s->arrived_last = NULL;
+        s->arrived_count--;
         return b;
 }
 
@@ -224,13 +225,18 @@ static void prepare_job(struct block *b) {
         b->job.owner = b;
 }
 
-/* Offers all arrived blocks to the verifier, in order; those that it takes leave the list. */
+/*
+ * Offers the verifier what this thread can't keep up with: the oldest arrived blocks, all but a few. A hand-over costs
+ * two context switches and a cold cache, which a block that would be verified here at once can't win back; so a sweep
+ * with workers is never slower than one without, and they get the more the further the device is ahead.
+ */
 static void offer(struct sweep *s) {
         struct verify_job *jobs[TAKE_BACK_BATCH];
-        size_t count = 0;
-        if (!s->o.verifier)
+        size_t count = 0, mine = MAX(1, s->o.depth / 8);
+        if (!s->o.verifier || s->arrived_count <= mine)
                 return;
-        for (struct block *b = s->arrived_first; b && count < ELEMENTS(jobs); b = b->next) {
+        size_t most = MIN(s->arrived_count - mine, ELEMENTS(jobs));
+        for (struct block *b = s->arrived_first; b && count < most; b = b->next) {
                 if (b->expectation.count == 0 || b->length_bytes == 0 || touches_bad_write(s, b))
                         break;
                 prepare_job(b);

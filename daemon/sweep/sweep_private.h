@@ -94,6 +94,7 @@ struct sweep {
         struct engine_io **unsent; /* ring of unsent_room */
         size_t unsent_first, unsent_count, unsent_room;
         struct block *arrived_first, *arrived_last;
+        size_t arrived_count;
         struct block *failed_first, *failed_last;
         struct narrowing narrow;
 
