@@ -59,15 +59,21 @@ static size_t count_attention(struct manager *m, uint64_t wall_us) {
         return n;
 }
 
+/* Told only when it changes: whoever listens may be slow, and each message may wait for it. */
 void manager_notify_status(struct manager *m) {
+        char text[sizeof m->notified];
         if (!m->ready || m->stopping)
                 return;
-        if (m->settings->device_count == 0) {
-                sd_notify(0, "STATUS=Idle: no devices are configured. See sweepd.conf(5), then: sweepctl reload");
+        if (m->settings->device_count == 0)
+                text_copy(text, sizeof text,
+                        "STATUS=Idle: no devices are configured. See sweepd.conf(5), then: sweepctl reload");
+        else
+                text_format(text, sizeof text, "STATUS=%zu devices, %zu sweeping, %zu need attention",
+                        m->settings->device_count, manager_running(m), count_attention(m, clock_wall_us()));
+        if (strcmp(text, m->notified) == 0)
                 return;
-        }
-        sd_notifyf(0, "STATUS=%zu devices, %zu sweeping, %zu need attention", m->settings->device_count,
-                manager_running(m), count_attention(m, clock_wall_us()));
+        text_copy(m->notified, sizeof m->notified, text);
+        sd_notify(0, text);
 }
 
 static int start(struct manager *m, struct device *d) {

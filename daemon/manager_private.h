@@ -64,6 +64,7 @@ struct manager {
         sd_event_source *sources[8];
         size_t source_count;
         sd_event_source *clock;
+        char notified[160]; /* the STATUS= that was told last */
         bool ready;
         bool stopping;
         uint64_t started_us;

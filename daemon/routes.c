@@ -421,7 +421,6 @@ void routes_handle_news(struct manager *m) {
                 handle(m, d, news);
                 news_free(news);
         }
-        manager_notify_status(m);
 }
 
 static bool is_worth_a_retry(enum ledger_op op) {
