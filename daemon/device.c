@@ -103,6 +103,10 @@ static bool is_due(const struct device *d, uint64_t wall_us) {
         return schedule_next_start(&d->history.schedule, d->config->every_us, wall_us) <= wall_us;
 }
 
+bool device_is_watched(const struct device *d) {
+        return strncmp(d->config->path, "/dev/", 5) == 0;
+}
+
 enum device_state device_state(const struct device *d, uint64_t wall_us) {
         if (d->thread)
                 return DEVICE_SWEEPING;
@@ -110,6 +114,8 @@ enum device_state device_state(const struct device *d, uint64_t wall_us) {
                 return DEVICE_MISSING;
         if (d->wish.wanted)
                 return DEVICE_QUEUED;
+        if (strcmp(d->refusal.rule, "missing") == 0)
+                return DEVICE_MISSING;
         if (d->refusal.rule[0])
                 return DEVICE_REFUSED;
         return is_due(d, wall_us) ? DEVICE_QUEUED : DEVICE_IDLE;

@@ -87,6 +87,9 @@ void device_remember(struct device *d, const struct ledger_device *past);
 /* What the ledger has acknowledged of a sweep that ended. */
 void device_record_end(struct device *d, const struct sweep_record *record);
 
+/* Whether its path lies where main may look at any time: in /dev, whose file system is memory. */
+bool device_is_watched(const struct device *d);
+
 enum device_state device_state(const struct device *d, uint64_t wall_us);
 
 /* When its next sweep should start by the plan, 0: now; SCHEDULE_NEVER. Refused and absent ones: when they are looked

@@ -171,12 +171,11 @@ void manager_sweep_ended(struct manager *m, struct device *d) {
         manager_admit(m);
 }
 
-/* Only what lies in /dev is looked at from here: its file system is memory, and so can't make main wait. */
 static void look_for_absent(struct manager *m) {
         for (size_t i = 0; i < m->settings->device_count; i++) {
                 struct device *d = m->devices[i];
                 struct stat st;
-                if (d->thread || strncmp(d->config->path, "/dev/", 5) != 0)
+                if (d->thread || !device_is_watched(d))
                         continue;
                 d->absent = stat(d->config->path, &st) < 0;
                 if (d->absent == d->announced_absent)
@@ -264,6 +263,13 @@ static void let_go(struct manager *m, struct device *d) {
         m->leaving[m->leaving_count++] = d;
 }
 
+static const char *needs_restart(const struct settings *old, const struct settings *new) {
+        bool same = strcmp(old->state_dir, new->state_dir) == 0 &&
+                strcmp(old->control_socket, new->control_socket) == 0 &&
+                old->workers == new->workers &&CPU_EQUAL(&old->cpus, &new->cpus);
+        return same ? "" : "; what changed of state_dir, control_socket and verify counts from the next start on";
+}
+
 /* Devices are matched by name; what state_dir, socket and workers say counts from the next start on. */
 static int adopt_settings(struct manager *m, struct settings *settings) {
         size_t old_count = m->settings->device_count, count = settings->device_count;
@@ -286,6 +292,9 @@ static int adopt_settings(struct manager *m, struct settings *settings) {
         free(m->devices);
         m->devices = STEAL(devices);
         text_copy(settings->state_dir, sizeof settings->state_dir, m->settings->state_dir);
+        text_copy(settings->control_socket, sizeof settings->control_socket, m->settings->control_socket);
+        settings->workers = m->settings->workers;
+        settings->cpus = m->settings->cpus;
         settings_free(m->settings);
         m->settings = settings;
         return 0;
@@ -298,13 +307,14 @@ static int on_reload(sd_event_source *source, int fd, uint32_t revents, void *us
         if (!m->reload)
                 return 0;
         m->reload = reload_finish(m->reload, &result);
+        const char *later = result.status == SETTINGS_OK ? needs_restart(m->settings, result.settings) : "";
         if (result.status == SETTINGS_OK)
                 result.status = adopt_settings(m, result.settings);
         if (result.status < 0)
                 text_format(result.error.text, sizeof result.error.text, "%s", strerror(-result.status));
         if (result.status == SETTINGS_OK)
-                routes_tell(m, EVENT_DAEMON, LOG_NOTICE, NULL, NULL, "configuration read: %zu devices",
-                        m->settings->device_count);
+                routes_tell(m, EVENT_DAEMON, LOG_NOTICE, NULL, NULL, "configuration read: %zu devices%s",
+                        m->settings->device_count, later);
         else
                 routes_tell(m, EVENT_DAEMON, LOG_ERR, NULL, NULL, "%s:%d: %s. What was running goes on as it was",
                         result.error.file, result.error.line, result.error.text);

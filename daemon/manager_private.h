@@ -100,6 +100,6 @@ void requests_handle(void *userdata, struct call *call, const struct control_req
 void requests_drained(void *userdata, struct call *call);
 void requests_gone(void *userdata, struct call *call);
 /* A page that was asked for has come; takes the request over. */
-void requests_page(struct manager *m, struct ledger_request *answer);
+void requests_page(struct manager *m, struct ledger_request *page);
 /* A configuration was read. */
 void requests_reloaded(struct manager *m, const struct reload_result *result);

@@ -57,7 +57,7 @@ static struct ledger_request *request_for(enum ledger_op op, uint64_t sweep_id, 
         if (ledger_request_new(&request, op) < 0)
                 return NULL;
         request->number = sweep_id;
-        request->tag = (void *)(uintptr_t)sequence;
+        request->sequence = sequence;
         request->at_us = clock_wall_us();
         return request;
 }
@@ -278,11 +278,14 @@ static void answer_refused(struct manager *m, struct device *d) {
 }
 
 static void on_refused(struct manager *m, struct device *d, const struct news *news) {
-        if (strcmp(news->reason.rule, "disk_busy") == 0) /* stays queued; only a caller must not wait for it */
+        if (strcmp(news->reason.rule, "disk_busy") == 0) { /* stays queued; only a caller must not wait for it */
+                if (d->wish.call)
+                        call_reply_sweep_id(STEAL(d->wish.call), d->wish.sweep_id);
                 return;
+        }
         bool changed = strcmp(d->refusal.rule, news->reason.rule) != 0 ||
                 strcmp(d->refusal.found, news->reason.found) != 0;
-        bool missing = strcmp(news->reason.rule, "missing") == 0;
+        bool missing = strcmp(news->reason.rule, "missing") == 0 && device_is_watched(d);
         d->refusal = news->reason;
         d->look_again_us = clock_wall_us() + LOOK_AGAIN_US;
         answer_refused(m, d);
@@ -324,6 +327,8 @@ static void on_adopted(struct manager *m, struct device *d, const struct news *n
         forget->target_row = news->record.target_row;
         routes_send(m, forget);
         send_mark(m, d, LEDGER_STAMP, news);
+        if (news->by_order)
+                return;
         routes_tell(m, EVENT_TARGET_ADOPTED, LOG_NOTICE, d, NULL,
                 "it bears stamps up to generation %" PRIu64
                 " that the ledger does not account for; they are adopted. What was left there can't be verified this time",
@@ -447,10 +452,9 @@ static void note_state(struct manager *m, const struct ledger_load *load) {
 }
 
 static void on_durable(struct manager *m, struct ledger_request *request) {
-        uint64_t sequence = (uint64_t)(uintptr_t)request->tag;
-        if (sequence == 0)
+        if (request->sequence == 0)
                 return;
-        struct answer *a = answer_new(request->status < 0 ? ANSWER_FAILED : ANSWER_DURABLE, sequence);
+        struct answer *a = answer_new(request->status < 0 ? ANSWER_FAILED : ANSWER_DURABLE, request->sequence);
         if (!a)
                 return;
         if (request->status < 0)

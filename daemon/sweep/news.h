@@ -51,6 +51,7 @@ struct news {
         struct sweep_record record;
         struct extent reached; /* ended: the extent whose every unit was judged by the last pass */
         struct news_mark mark;
+        bool by_order; /* adopted: because the user said so, not because of what the disk bears */
         uint64_t fault_serial;
         struct finding fault; /* device, sweep, place, fault, persistence, text, detail, sample, last_seen_us */
         struct news_identified *identified; /* heap; taken over by whoever takes the news */

@@ -44,7 +44,7 @@ bool sweep_sample_place(struct sweep *s, struct extent *ret) {
         size_t i = s->sample.next;
         struct extent near = { 0, end_bytes(s) }, far = far_end(s);
         size_t near_blocks = blocks_of(s, near.length_bytes), far_blocks = blocks_of(s, far.length_bytes);
-        size_t spread = s->o.size_bytes > 4 * SAMPLE_END_BYTES ? SAMPLE_SPREAD_UNITS : 0;
+        size_t spread = s->o.size_bytes > UINT64_C(4) * SAMPLE_END_BYTES ? SAMPLE_SPREAD_UNITS : 0;
         size_t middle = spread || far.offset_bytes == near.length_bytes
                 ? 0
                 : blocks_of(s, far.offset_bytes - near.length_bytes); /* small: simply all of it */
@@ -197,6 +197,7 @@ static void adopt(struct sweep *s) {
         s->span = (struct span){ 0 };
         struct news_mark mark = { .target_id = t->target_id, .generation = t->last_generation };
         sweep_post(s, NEWS_ADOPTED, true, &mark);
+        s->outbox[s->outbox_count - 1].by_order = !s->sample.newer && !s->sample.adopt_id;
         sweep_enter(s, STEP_ADOPT);
 }
 

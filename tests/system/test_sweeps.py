@@ -2,7 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sweeps of sound devices: what they write, what they say, and that they leave nothing out, at any size."""
 
-from harness import KIB, MIB, SECTOR, UNIT, VarlinkError, device_entry, eventually, expect_clean, main, sha256, test
+import os
+
+from harness import (KIB, MIB, SECTOR, UNIT, Skip, VarlinkError, device_entry, eventually, expect_clean, main, need, run,
+                     sha256, test)
 
 BLOCK_SIZES = ['4K', '8K', '16K', '32K', '64K', '128K', '256K', '512K', '1M']
 
@@ -42,6 +45,27 @@ def no_two_sectors_are_alike_and_generations_differ(case):
         data = disk.read(0, disk.size)
         sectors += [data[i:i + SECTOR] for i in range(0, len(data), SECTOR)]
     assert len(set(sectors)) == len(sectors), f'{len(sectors) - len(set(sectors))} sectors are alike'
+
+
+@test
+def a_partition_is_swept_and_the_rest_of_its_disk_left_alone(case):
+    need('sfdisk', 'addpart', 'delpart')
+    disk, begin, size, uuid = case.loop(32 * MIB), MIB, 20 * MIB, '0a1b2c3d-1111-4222-8333-444455556666'
+    disk.write(0, case.rng.randbytes(disk.size))
+    run('sh', '-c', f'echo "label: gpt\nstart=2048,size={size // SECTOR},uuid={uuid}" | sfdisk -q --no-reread {disk.path}')
+    if run('addpart', disk.path, '1', str(begin // SECTOR), str(size // SECTOR), check=False).returncode != 0:
+        raise Skip('the kernel has no partitions')
+    case.undo(run, 'delpart', disk.path, '1')
+    partition = disk.path + 'p1'
+    eventually('the partition appears', lambda: os.path.exists(partition), 5)
+    outside = disk.read(0, begin), disk.read(begin + size, disk.size - begin - size)
+    daemon = case.daemon([device_entry('p1', partition, destroys_data=uuid)])
+    for generation in (1, 2):
+        sweep = daemon.sweep('p1')
+        expect_clean(sweep)
+        assert (sweep['generation'], sweep['bytes_written']) == (generation, size), sweep
+    assert daemon.device('p1')['identity']['partuuid'] == uuid, daemon.device('p1')
+    assert outside == (disk.read(0, begin), disk.read(begin + size, disk.size - begin - size))
 
 
 @test
