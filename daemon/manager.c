@@ -316,7 +316,7 @@ static int on_reload(sd_event_source *source, int fd, uint32_t revents, void *us
                 routes_tell(m, EVENT_DAEMON, LOG_NOTICE, NULL, NULL, "configuration read: %zu devices%s",
                         m->settings->device_count, later);
         else
-                routes_tell(m, EVENT_DAEMON, LOG_ERR, NULL, NULL, "%s:%d: %s. What was running goes on as it was",
+                routes_tell(m, EVENT_DAEMON, LOG_ERR, NULL, NULL, "%s:%d: %s (what was running goes on as it was)",
                         result.error.file, result.error.line, result.error.text);
         sd_notify(0, "READY=1");
         look_for_absent(m);

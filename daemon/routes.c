@@ -355,10 +355,11 @@ static void tell_end(struct manager *m, struct device *d, const struct sweep_rec
         text_format(verdict, sizeof verdict, assurance ? "%s (%s)" : "%s", verdict_name(r->verdict), assurance);
         const char *end = sweep_end_name(r->end);
         routes_tell(m, EVENT_SWEEP_ENDED, r->verdict == VERDICT_CLEAN ? LOG_INFO : LOG_WARNING, d, NULL,
-                "sweep %" PRIu64 " %s: %s, %" PRIu64 " findings; %" PRIu64 " bytes read, %" PRIu64 " written, %" PRIu64
+                "sweep %" PRIu64 " %s: %s, %" PRIu64 " finding%s; %" PRIu64 " bytes read, %" PRIu64 " written, %" PRIu64
                 " verified in %.1f s%s%s",
-                r->id, end ? end : "ended", verdict, r->findings, r->bytes.read, r->bytes.written, r->bytes.verified,
-                (double)r->running_us / 1e6, r->reason.rule[0] ? "; " : "", r->reason.found);
+                r->id, end ? end : "ended", verdict, r->findings, r->findings == 1 ? "" : "s", r->bytes.read,
+                r->bytes.written, r->bytes.verified, (double)r->running_us / 1e6, r->reason.rule[0] ? "; " : "",
+                r->reason.found);
 }
 
 static void on_ended(struct manager *m, struct device *d, const struct news *news) {

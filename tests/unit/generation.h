@@ -2,8 +2,8 @@
 /* generation: contents of several generations of one target, for tests that compare bytes. */
 #pragma once
 
-#include "sweep/content.h"
 #include "suite.h"
+#include "sweep/content.h"
 
 enum { GENERATIONS = 4, GENERATION_TABLES = 12 };
 

@@ -7,6 +7,7 @@
 #include "generation.h"
 #include "sweep/block.h"
 
+#include <signal.h>
 #include <string.h>
 
 static const bool allowed[BLOCK_PHASE_COUNT][BLOCK_PHASE_COUNT] = {

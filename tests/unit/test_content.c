@@ -81,7 +81,8 @@ START_TEST(bad_units_are_told_one_by_one_wherever_the_read_begins) {
                         flip_bit(bytes, bit); /* twice the same: one chance in 100,000, for a fixed set of seeds */
                         expected |= BIT((offset + bit / 8) / UNIT_BYTES - offset / UNIT_BYTES);
                 }
-                HOLDS(seed, expectation_check(&e, bytes, offset, length, bad) == (size_t)__builtin_popcountll(expected));
+                HOLDS(seed,
+                        expectation_check(&e, bytes, offset, length, bad) == (size_t)__builtin_popcountll(expected));
                 HOLDS(seed, bad[0] == expected);
         }
         generations_deinit(&g);

@@ -7,6 +7,7 @@
 #include "generation.h"
 #include "sweep/layout.h"
 
+#include <signal.h>
 #include <string.h>
 
 START_TEST(unmix_undoes_mix) {

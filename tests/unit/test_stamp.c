@@ -87,7 +87,8 @@ START_TEST(the_format_is_the_one_in_the_header) {
         uint64_t state = 4;
         for (int i = 0; i < 100; i++) {
                 struct stamp s = random_stamp(&state);
-                uint8_t bytes[STAMP_BYTES], expected[STAMP_BYTES] = { 'S', 'W', 'E', 'E', 'P', 'D', 1, (uint8_t)s.mode };
+                uint8_t bytes[STAMP_BYTES],
+                        expected[STAMP_BYTES] = { 'S', 'W', 'E', 'E', 'P', 'D', 1, (uint8_t)s.mode };
                 put(expected + 8, s.target_id);
                 put(expected + 16, s.offset_bytes);
                 put(expected + 24, s.generation);
