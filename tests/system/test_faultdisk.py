@@ -119,10 +119,10 @@ def the_same_seed_flips_the_same_bits(case):
     got = []
     for seed in ('7', '7', '8'):
         disk = case.faultdisk(MIB, options=['--seed', seed])
-        disk.command('flip read bits=5 length=64K')
+        disk.command('flip read bits=5 length=4K')
         with DirectFile(disk.path) as file:
-            got.append(file.read(0, 64 * KIB))
-    assert got[0] == got[1] != got[2] and difference(got[0], bytes(64 * KIB)) == 5
+            got.append(file.read(0, 4 * KIB))  # one request: the kernel may cut a larger one, in any order
+    assert got[0] == got[1] != got[2] and difference(got[0], bytes(4 * KIB)) == 5
 
 
 @test
