@@ -298,6 +298,8 @@ static bool step_drain(struct sweep *s) {
         sweep_io_abandon(s);
         if (!sweep_io_idle(s))
                 return any;
+        if (!s->sample.concluded) /* nothing was written, so what was damage is found again */
+                sweep_sample_forget(s);
         settle_withheld(s);
         sweep_settle_doubts(s, UINT64_MAX);
         if (!sweep_report(s, true))

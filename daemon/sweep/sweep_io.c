@@ -225,6 +225,8 @@ static void add_bad_piece(struct sweep *s, struct block *b, int error, struct ex
         add_io_fault(s, &fault);
         if (b->is_write)
                 remember_bad_write(s, place);
+        else if (s->pass_step == STEP_SAMPLE) /* what can't be compared can't be forgiven */
+                sweep_sample_unreadable(s, place);
 }
 
 /* Every piece of a block that had failed came through: the first failure is told all the same. */
@@ -256,8 +258,8 @@ static void append(struct block **first, struct block **last, struct block *b) {
 
 /* Whether an error is to be told. Once the device is known to be gone, what it still fails is no news of the medium. */
 static bool error_counts(struct sweep *s, int error) {
-        if (sweep_is_ending(s))
-                return s->record.end != END_FAILED;
+        if (sweep_is_ending(s) && s->record.end == END_FAILED)
+                return false;
         return error_is_a_fault(s, error);
 }
 
@@ -304,12 +306,13 @@ static void block_completed(struct sweep *s, struct block *b) {
 static void flush_completed(struct sweep *s) {
         int error = s->flush.result < 0 ? (int)-s->flush.result : 0;
         s->segment_flushed = error == 0;
-        if (!error)
-                return;
-        if (medium_judge(error) == MEDIUM_AGAIN && !sweep_is_ending(s)) {
+        if (error && medium_judge(error) == MEDIUM_AGAIN && s->flush_tries++ < OURS_TRIES_MAX && !sweep_is_ending(s)) {
                 sweep_io_flush(s);
                 return;
         }
+        s->flush_tries = 0;
+        if (!error)
+                return;
         struct io_fault fault = { .op = ENGINE_FLUSH, .error = error, .place = s->segment, .narrowed = true };
         if (error_counts(s, error))
                 add_io_fault(s, &fault);
@@ -438,9 +441,10 @@ bool sweep_io_reap(struct sweep *s) {
         return n > 0;
 }
 
+/* A sweep that is ending sends nothing more: the device may be another one by now. */
 bool sweep_io_submit(struct sweep *s) {
         bool any = false;
-        while (s->unsent_count > 0 && s->in_flight < s->o.depth) {
+        while (s->unsent_count > 0 && s->in_flight < s->o.depth && !sweep_is_ending(s)) {
                 struct engine_io *batch[SUBMIT_BATCH];
                 size_t n = MIN(MIN(s->unsent_count, SUBMIT_BATCH), s->o.depth - s->in_flight);
                 for (size_t i = 0; i < n; i++)

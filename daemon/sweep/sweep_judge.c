@@ -139,8 +139,7 @@ static void count_verified(struct sweep *s, uint64_t length_bytes) {
                 s->covered_bytes += length_bytes;
 }
 
-/* A stretch of a block that was read, outside of the usual way: after an error, or beside a write that failed. */
-void sweep_judge_piece(struct sweep *s, struct block *b, struct extent piece) {
+static void judge_stretch(struct sweep *s, struct block *b, struct extent piece) {
         const uint8_t *bytes = b->bytes + (piece.offset_bytes - b->offset_bytes);
         if (s->pass_step == STEP_SAMPLE) { /* not part of the work that is counted */
                 sweep_sample_judge(s, bytes, piece);
@@ -166,9 +165,12 @@ static bool touches_bad_write(const struct sweep *s, const struct block *b) {
         return false;
 }
 
-/* Leaves out what the failed writes did not reach: bad_writes are not sorted, so the nearest next one is looked for. */
-static void judge_around_bad_writes(struct sweep *s, struct block *b) {
-        uint64_t at = b->offset_bytes, end = at + b->length_bytes;
+/*
+ * A stretch of a block that was read, outside of the usual way: after an error, or beside a write that failed. What the
+ * failed writes did not reach is left out; bad_writes are not sorted, so the nearest next one is looked for.
+ */
+void sweep_judge_piece(struct sweep *s, struct block *b, struct extent piece) {
+        uint64_t at = piece.offset_bytes, end = extent_end(piece);
         while (at < end) {
                 uint64_t next = end, behind = end;
                 for (size_t i = 0; i < s->bad_write_count; i++) {
@@ -179,7 +181,7 @@ static void judge_around_bad_writes(struct sweep *s, struct block *b) {
                         }
                 }
                 if (next > at)
-                        sweep_judge_piece(s, b, (struct extent){ at, next - at });
+                        judge_stretch(s, b, (struct extent){ at, next - at });
                 s->record.bytes.read += behind - next;
                 at = behind;
         }
@@ -206,12 +208,9 @@ static struct block *take_arrived(struct sweep *s) {
 
 /* Blocks that are not verified as a whole: nothing is expected of them, or a part of them was never written. */
 static bool judge_piecewise(struct sweep *s, struct block *b) {
-        bool has_hole = touches_bad_write(s, b);
-        if (b->expectation.count > 0 && b->length_bytes > 0 && !has_hole)
+        if (b->expectation.count > 0 && b->length_bytes > 0 && !touches_bad_write(s, b))
                 return false;
-        if (has_hole)
-                judge_around_bad_writes(s, b);
-        else if (b->length_bytes > 0)
+        if (b->length_bytes > 0)
                 sweep_judge_piece(s, b, (struct extent){ b->offset_bytes, b->length_bytes });
         sweep_block_done(s, b);
         return true;

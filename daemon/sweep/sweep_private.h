@@ -68,6 +68,7 @@ struct sampling {
         uint64_t adopt_id;                  /* a target id found in stamps, where the ledger knows none */
         uint64_t newest_generation;
         bool newer;                           /* stamps of ours that are newer than the ledger */
+        bool concluded;                       /* until then, the ledger may be behind */
         const struct sweep_suspect *not_ours; /* a signature that isn't forgiven */
 };
 
@@ -91,6 +92,7 @@ struct sweep {
         unsigned blocks_out;
         unsigned in_flight;
         struct engine_io flush;
+        unsigned flush_tries;      /* after errors that are ours */
         struct engine_io **unsent; /* ring of unsent_room */
         size_t unsent_first, unsent_count, unsent_room;
         struct block *arrived_first, *arrived_last;
@@ -156,7 +158,9 @@ void sweep_ground(struct sweep *s, struct diagnosis_ground *g, uint64_t offset_b
 /* sweep_sample.c */
 bool sweep_sample_place(struct sweep *s, struct extent *ret);
 void sweep_sample_judge(struct sweep *s, const uint8_t *bytes, struct extent place);
+void sweep_sample_unreadable(struct sweep *s, struct extent place);
 void sweep_sample_conclude(struct sweep *s);
+void sweep_sample_forget(struct sweep *s);
 
 /* sweep_report.c */
 void sweep_post(struct sweep *s, enum news_kind kind, bool wants_answer, const struct news_mark *mark);

@@ -164,6 +164,12 @@ void sweep_sample_judge(struct sweep *s, const uint8_t *bytes, struct extent pla
         }
 }
 
+void sweep_sample_unreadable(struct sweep *s, struct extent place) {
+        for (size_t i = 0; i < s->o.suspect_count; i++)
+                if (extent_overlaps(s->o.suspects[i].place, place))
+                        s->sample.not_ours = &s->o.suspects[i];
+}
+
 static void refuse(struct sweep *s, const char *rule, const char *remedy, const char *found) {
         s->refused = true;
         sweep_fail(s, END_FAILED, rule, remedy, "%s", found);
@@ -187,6 +193,13 @@ static void refuse_foreign(struct sweep *s, size_t places) {
                 found);
 }
 
+/* What was compared with a ledger that is behind the disk, or may be, is no fault of the disk's. */
+void sweep_sample_forget(struct sweep *s) {
+        for (size_t i = fault_table_count(s->faults); i > 0; i--)
+                if (fault_table_at(s->faults, i - 1)->fault > FAULT_FLUSH_ERROR)
+                        fault_table_remove(s->faults, i - 1);
+}
+
 /* The ledger's ranges do not hold any more: they are forgotten, and the generation goes on from what the disk says. */
 static void adopt(struct sweep *s) {
         struct target_record *t = s->o.target;
@@ -207,6 +220,9 @@ void sweep_sample_conclude(struct sweep *s) {
         size_t places;
         bool stamped = t->target_id != 0 || p->adopt_id != 0;
         bool foreign = is_too_foreign(p, &places);
+        p->concluded = true;
+        if (p->newer)
+                sweep_sample_forget(s);
         if (p->not_ours)
                 refuse_signature(s);
         else if (stamped && foreign && !s->o.overwrite)
