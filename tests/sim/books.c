@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The order in which things become durable is what the sweep's safety rests on, so answers come late, in bursts, or
+ * never, but always in order and never before the ledger has what they stand for.
+ */
+#include "books.h"
+
+#include "base/cleanup.h"
+#include "failure.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+static bool post(struct news_port *port, const struct news *news);
+
+static void *memory(size_t count, size_t bytes) {
+        void *p = calloc(count, bytes);
+        MUST(p, "out of memory");
+        return p;
+}
+
+static void ledger_forget(struct ledger *l, uint64_t sectors) {
+        ranges_deinit(&l->ranges);
+        memset(l->known, 0, sectors * sizeof l->known[0]);
+}
+
+void books_init(struct books *b, struct chance *chance, struct history *history, struct disk *disk) {
+        *b = (struct books){ .port.post = post, .chance = chance, .history = history, .disk = disk };
+        b->ledger.known = memory(disk->sectors, sizeof(struct known));
+        b->old.known = memory(disk->sectors, sizeof(struct known));
+        b->written_well = memory(disk->sectors, sizeof(bool));
+        b->runs = memory(RUNS_MAX, sizeof(struct news));
+}
+
+void books_deinit(struct books *b) {
+        ranges_deinit(&b->ledger.ranges);
+        ranges_deinit(&b->old.ranges);
+        free(b->ledger.known);
+        free(b->old.known);
+        free(b->written_well);
+        free(b->runs);
+}
+
+void books_begin_sweep(struct books *b, uint64_t sweep_id) {
+        b->sweep_id = sweep_id;
+        b->started = b->stamped = b->adopted = b->failed = b->dead = false;
+        b->sequence = 0;
+        b->generation = 0;
+        b->segment = (struct extent){ 0 };
+        b->run_count = 0;
+        memset(b->written_well, 0, b->disk->sectors * sizeof b->written_well[0]);
+}
+
+struct target_record *books_target(const struct books *b) {
+        size_t bytes = b->ledger.ranges.count * sizeof(struct stamped_range);
+        struct target_record *t = memory(1, sizeof *t + bytes);
+        *t = (struct target_record){
+                .row = 1,
+                .target_id = b->ledger.target_id,
+                .last_generation = b->ledger.last_generation,
+                .range_count = b->ledger.ranges.count,
+        };
+        if (bytes > 0)
+                memcpy(t->ranges, b->ledger.ranges.items, bytes);
+        return t;
+}
+
+static void know_settled(struct books *b, struct extent e) {
+        for (uint64_t i = e.offset_bytes / SECTOR_BYTES; i < extent_end(e) / SECTOR_BYTES; i++)
+                b->ledger.known[i] = (struct known){
+                        .settled = true, .count = 1, .generations = { (uint8_t)b->generation }
+                };
+}
+
+static void know_announced(struct books *b, struct extent e) {
+        for (uint64_t i = e.offset_bytes / SECTOR_BYTES; i < extent_end(e) / SECTOR_BYTES; i++) {
+                struct known *k = &b->ledger.known[i];
+                if (memchr(k->generations, (int)b->generation, k->count))
+                        continue;
+                k->generations[k->count++] = (uint8_t)b->generation;
+                if (k->count > TARGET_OVERLAP_MAX)
+                        *k = (struct known){ 0 };
+        }
+}
+
+static void make_durable(struct books *b, struct request *r) {
+        const struct news_mark *m = &r->news.mark;
+        struct ledger *l = &b->ledger;
+        r->durable = true;
+        l->target_id = m->target_id;
+        l->last_generation = MAX(l->last_generation, m->generation);
+        if (r->news.kind == NEWS_ADOPTED)
+                ledger_forget(l, b->disk->sectors);
+        if (r->news.kind != NEWS_MARK)
+                return;
+        struct stamped_range stamp = { .generation = m->generation, .nonce = m->nonce, .started_us = m->started_us };
+        MUST(ranges_settle(&l->ranges, m->settled, &stamp) == 0, "ranges_settle");
+        MUST(ranges_announce(&l->ranges, m->ahead, &stamp) == 0, "ranges_announce");
+        know_settled(b, m->settled);
+        know_announced(b, m->ahead);
+}
+
+static void answer(struct books *b, struct request *r, struct sweep *sweep) {
+        struct answer a = { .kind = ANSWER_DURABLE, .sequence = r->news.sequence };
+        if (!r->durable) {
+                a.kind = ANSWER_FAILED;
+                b->failed = true;
+                reason_set(&a.reason, "ledger", "Mend it.", "the state disk is full");
+        }
+        sweep_answer(sweep, &a);
+}
+
+void books_work(struct books *b, struct sweep *sweep) {
+        while (b->request_count > 0) {
+                struct request *r = &b->requests[0];
+                bool fails = b->fail_after == 1;
+                if (!r->durable && r->durable_us <= b->now_us && !fails)
+                        make_durable(b, r);
+                if (r->answer_us > b->now_us)
+                        return;
+                answer(b, r, sweep);
+                if (b->fail_after > 1)
+                        b->fail_after--;
+                b->request_count--;
+                memmove(b->requests, b->requests + 1, b->request_count * sizeof b->requests[0]);
+        }
+}
+
+uint64_t books_next_us(const struct books *b) {
+        uint64_t full = b->full_until_us > b->now_us ? b->full_until_us : UINT64_MAX;
+        return b->request_count > 0 ? MIN(b->requests[0].answer_us, full) : full;
+}
+
+void books_crash(struct books *b) {
+        for (size_t i = 0; i < b->request_count && chance_one_in(b->chance, 2); i++)
+                if (!b->requests[i].durable)
+                        make_durable(b, &b->requests[i]);
+        b->request_count = 0;
+        b->dead = true;
+}
+
+static void begin_generation(struct books *b, const struct news_mark *m) {
+        MUST(m->generation > b->ledger.last_generation, "generation %" PRIu64 " does not grow", m->generation);
+        MUST(b->ledger.target_id == 0 || m->target_id == b->ledger.target_id, "the target id changed");
+        MUST(b->history->count < HISTORY_MAX, "too many generations");
+        b->generation = b->history->count++;
+        b->history->of[b->generation] = (struct content){
+                .table = table_cache_get(b->history->tables, m->nonce),
+                .stamp = {
+                        .mode = MODE_PATTERN,
+                        .target_id = m->target_id,
+                        .generation = m->generation,
+                        .nonce = m->nonce,
+                        .started_us = m->started_us,
+                },
+        };
+        b->stamped = true;
+}
+
+static void check_mark(const struct books *b, const struct news_mark *m) {
+        for (uint64_t i = m->settled.offset_bytes; i < extent_end(m->settled); i += SECTOR_BYTES)
+                MUST(b->written_well[i / SECTOR_BYTES], "sector %" PRIu64 " is settled without being written well",
+                        i / SECTOR_BYTES);
+        MUST(m->generation == b->history->of[b->generation].stamp.generation, "a mark of another generation");
+}
+
+static void take_request(struct books *b, const struct news *news) {
+        MUST(news->sequence > b->sequence, "sequence numbers go back");
+        MUST(b->request_count < REQUESTS_MAX, "too many requests");
+        b->sequence = news->sequence;
+        uint64_t last = b->request_count > 0 ? b->requests[b->request_count - 1].answer_us : b->now_us;
+        struct request *r = &b->requests[b->request_count++];
+        *r = (struct request){ .news = *news };
+        r->durable_us = MAX(last, b->now_us) + chance_below(b->chance, b->latency_us + 1);
+        r->answer_us = r->durable_us + chance_below(b->chance, b->latency_us + 1);
+        if (news->mark.ahead.length_bytes > 0)
+                b->segment = news->mark.ahead;
+}
+
+static void take_fault(struct books *b, const struct news *news) {
+        MUST(news->fault.place.length_bytes > 0, "a fault of no length");
+        for (size_t i = 0; i < b->run_count; i++)
+                if (b->runs[i].fault_serial == news->fault_serial) {
+                        MUST(extent_contains(news->fault.place, b->runs[i].fault.place), "a run got smaller");
+                        b->runs[i] = *news;
+                        return;
+                }
+        MUST(b->run_count < RUNS_MAX, "too many runs");
+        b->runs[b->run_count++] = *news;
+}
+
+static bool post(struct news_port *port, const struct news *news) {
+        struct books *b = (void *)port; /* its first member */
+        if (b->dead)
+                return true;
+        if (b->full_until_us > b->now_us)
+                return false;
+        if (chance_one_in(b->chance, b->full_one_in)) {
+                b->full_until_us = b->now_us + chance_between(b->chance, 1, 100000);
+                return false;
+        }
+        MUST(news->sweep_id == b->sweep_id, "news of another sweep");
+        switch (news->kind) {
+        case NEWS_STARTED:
+                MUST(!b->started, "started twice");
+                b->started = true;
+                break;
+        case NEWS_ADOPTED:
+                b->adopted = true;
+                take_request(b, news);
+                break;
+        case NEWS_STAMP:
+                if (!b->stamped)
+                        begin_generation(b, &news->mark);
+                take_request(b, news);
+                break;
+        case NEWS_MARK:
+                check_mark(b, &news->mark);
+                take_request(b, news);
+                break;
+        case NEWS_FAULT:
+                take_fault(b, news);
+                break;
+        default:
+                break;
+        }
+        return true;
+}
+
+static void copy_ledger(struct books *b, struct ledger *to, const struct ledger *from) {
+        struct ranges ranges = { .count = from->ranges.count, .capacity = from->ranges.count };
+        if (ranges.count > 0) {
+                ranges.items = memory(ranges.count, sizeof ranges.items[0]);
+                memcpy(ranges.items, from->ranges.items, ranges.count * sizeof ranges.items[0]);
+        }
+        ranges_deinit(&to->ranges);
+        to->ranges = ranges;
+        to->target_id = from->target_id;
+        to->last_generation = from->last_generation;
+        memcpy(to->known, from->known, b->disk->sectors * sizeof to->known[0]);
+}
+
+void books_keep_copy(struct books *b) {
+        copy_ledger(b, &b->old, &b->ledger);
+}
+
+void books_restore_copy(struct books *b) {
+        copy_ledger(b, &b->ledger, &b->old);
+}
+
+void books_lose(struct books *b) {
+        ledger_forget(&b->ledger, b->disk->sectors);
+        b->ledger.target_id = b->ledger.last_generation = 0;
+}

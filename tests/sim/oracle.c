@@ -1,0 +1,685 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The rules, in terms of tags. Where the bytes alone can't tell two causes apart (a torn unit whose older generation
+ * nobody knows any more is no different from noise), either name is admitted; where they can, only the right one is.
+ */
+#include "oracle.h"
+
+#include "base/cleanup.h"
+#include "failure.h"
+#include "media/medium.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { ROW_UNITS = (256 << 10) / UNIT_BYTES, PLACES = 256, FLIPPED_BITS_MAX = 256 };
+
+#define DATA_FAULTS                                                                                              \
+        (BIT(FAULT_BIT_FLIP) | BIT(FAULT_STALE) | BIT(FAULT_MISDIRECTED) | BIT(FAULT_TORN) | BIT(FAULT_ZEROED) | \
+                BIT(FAULT_FOREIGN) | BIT(FAULT_GARBAGE))
+
+void oracle_init(struct oracle *o, const struct disk *disk, const struct history *history, const struct books *books) {
+        *o = (struct oracle){ .disk = disk, .history = history, .books = books };
+        o->before = calloc(disk->sectors, sizeof(struct known));
+        MUST(o->before, "out of memory");
+        for (size_t i = 0; i < LAYER_COUNT; i++) {
+                o->notes[i] = calloc(disk->sectors, sizeof(struct note));
+                MUST(o->notes[i], "out of memory");
+        }
+}
+
+void oracle_deinit(struct oracle *o) {
+        free(o->before);
+        for (size_t i = 0; i < LAYER_COUNT; i++)
+                free(o->notes[i]);
+}
+
+void oracle_begin_sweep(struct oracle *o, enum sweep_mode mode, bool overwrite, struct extent suspect) {
+        const struct ledger *l = &o->books->ledger;
+        o->mode = mode;
+        o->overwrite = overwrite;
+        o->suspect = suspect;
+        o->target_id = l->target_id;
+        o->last_generation = l->last_generation;
+        o->range_count = l->ranges.count;
+        o->has_event = o->look_failed = o->writes = false;
+        o->fatal_error = 0;
+        o->ours = 0;
+        o->flush_failure_count = 0;
+        memcpy(o->before, l->known, o->disk->sectors * sizeof o->before[0]);
+        for (size_t i = 0; i < LAYER_COUNT; i++)
+                memset(o->notes[i], 0, o->disk->sectors * sizeof o->notes[i][0]);
+}
+
+enum layer oracle_layer(const struct oracle *o, bool is_write) {
+        if (is_write)
+                return LAYER_WRITE;
+        if (o->mode == MODE_READ || o->books->stamped)
+                return LAYER_READ;
+        return o->books->started ? LAYER_CHECK : LAYER_SAMPLE;
+}
+
+static bool same_tag(struct tag a, struct tag b) {
+        return a.kind == b.kind && a.generation == b.generation && a.bits == b.bits && a.sector == b.sector;
+}
+
+void oracle_delivered(struct oracle *o, enum layer layer, uint64_t sector, struct tag tag, bool partly) {
+        struct note *n = &o->notes[layer][sector];
+        MUST(layer == LAYER_SAMPLE || n->outcome != OUTCOME_GOOD, "sector %" PRIu64 " was done twice in one pass",
+                sector);
+        n->varied |= n->delivered && (!same_tag(n->tag, tag) || tag.kind == TAG_PHANTOM || tag.kind == TAG_FLIPPED);
+        n->tag = tag;
+        n->delivered = 1;
+        n->partly |= partly;
+        n->outcome = OUTCOME_GOOD;
+}
+
+void oracle_failed(struct oracle *o, enum layer layer, struct extent place, int error) {
+        enum medium_answer meaning = medium_judge(error);
+        o->ours += meaning == MEDIUM_AGAIN;
+        if (meaning == MEDIUM_AGAIN)
+                return;
+        bool single = place.length_bytes == o->disk->logical_sectors * (uint64_t)SECTOR_BYTES;
+        if (meaning != MEDIUM_BAD && meaning != MEDIUM_TRANSPORT) {
+                o->fatal_error = error;
+                single = false; /* no news of the medium */
+        }
+        for (uint64_t i = place.offset_bytes / SECTOR_BYTES; i < extent_end(place) / SECTOR_BYTES; i++) {
+                struct note *n = &o->notes[layer][i];
+                n->failed = true;
+                n->outcome = single ? OUTCOME_BAD : OUTCOME_COARSE;
+        }
+}
+
+void oracle_flush_failed(struct oracle *o, int error) {
+        enum medium_answer meaning = medium_judge(error);
+        o->ours += meaning == MEDIUM_AGAIN;
+        if (meaning == MEDIUM_AGAIN)
+                return;
+        if (meaning != MEDIUM_BAD && meaning != MEDIUM_TRANSPORT)
+                o->fatal_error = error;
+        else if (o->flush_failure_count < FLUSH_FAILURES_MAX)
+                o->flush_failures[o->flush_failure_count++] = o->books->segment;
+}
+
+/* What must be at a sector, as a layer sees it. */
+static struct known expected_at(const struct oracle *o, enum layer layer, uint64_t sector) {
+        if (layer == LAYER_READ)
+                return (struct known){
+                        .settled = o->mode != MODE_READ, .count = 1, .generations = { (uint8_t)o->books->generation }
+                };
+        return o->before[sector];
+}
+
+/* Not of this target, or of the time before its ledger was lost and nothing of it was found. */
+static bool is_another_target(const struct oracle *o, uint8_t generation) {
+        uint64_t target = o->books->stamped ? o->history->of[o->books->generation].stamp.target_id : o->target_id;
+        return o->history->of[generation].stamp.target_id != target;
+}
+
+static bool has(const struct known *k, uint8_t generation) {
+        return memchr(k->generations, generation, k->count);
+}
+
+static bool is_head(uint64_t sector) {
+        return sector % UNIT_SECTORS == 0;
+}
+
+/* Not judged: what a failed write did not reach. */
+static bool is_hole(const struct oracle *o, enum layer layer, uint64_t sector) {
+        return layer == LAYER_READ && o->mode != MODE_READ && o->notes[LAYER_WRITE][sector].outcome != OUTCOME_GOOD;
+}
+
+struct unit {
+        uint64_t first, count; /* sectors */
+};
+
+static struct unit unit_at(const struct oracle *o, uint64_t index) {
+        uint64_t first = index * UNIT_SECTORS;
+        return (struct unit){ first, MIN((uint64_t)UNIT_SECTORS, o->disk->sectors - first) };
+}
+
+static uint64_t unit_count(const struct oracle *o) {
+        return (o->disk->sectors + UNIT_SECTORS - 1) / UNIT_SECTORS;
+}
+
+/* Whether bytes tell, beside the sector's own, which generation made a sector that is no head. 1: yes; 0: no; -1:
+ * perhaps. */
+static int generation_is_known(
+        const struct oracle *o, enum layer layer, const struct note *head, uint64_t sector, uint8_t generation) {
+        struct known expected = expected_at(o, layer, sector);
+        if (has(&expected, generation))
+                return 1;
+        if (o->before[sector].settled && has(&o->before[sector], generation))
+                return o->books->adopted ? -1 : 1;
+        if (head->tag.generation != generation || !is_head(head->tag.sector) || is_another_target(o, generation))
+                return 0;
+        return head->tag.kind == TAG_WRITTEN ? 1 : head->tag.kind == TAG_FLIPPED ? -1 : 0;
+}
+
+/* Why a sector is bad, as a mask of faults; 0: it is right. STALE stands for stale or torn. */
+static uint32_t sector_faults(const struct oracle *o, enum layer layer, const struct note *head, uint64_t sector) {
+        struct tag tag = o->notes[layer][sector].tag;
+        struct known expected = expected_at(o, layer, sector);
+        bool another = is_another_target(o, tag.generation), in_place = tag.sector == sector && !another;
+        bool right = in_place && has(&expected, tag.generation);
+        switch (tag.kind) {
+        case TAG_ZERO:
+                return BIT(FAULT_ZEROED);
+        case TAG_PHANTOM:
+                return DATA_FAULTS;
+        case TAG_FLIPPED:
+                if (another && is_head(tag.sector))
+                        return BIT(FAULT_GARBAGE) | BIT(FAULT_FOREIGN);
+                if (!right || tag.bits > FLIPPED_BITS_MAX)
+                        return BIT(FAULT_GARBAGE);
+                return BIT(FAULT_BIT_FLIP) | (expected.count > 1 ? BIT(FAULT_GARBAGE) : 0);
+        case TAG_WRITTEN:
+                break;
+        default:
+                return BIT(FAULT_GARBAGE);
+        }
+        if (right)
+                return 0;
+        if (another)
+                return is_head(tag.sector) ? BIT(FAULT_FOREIGN) : BIT(FAULT_GARBAGE);
+        uint32_t fault = in_place ? BIT(FAULT_STALE) : BIT(FAULT_MISDIRECTED);
+        int known = is_head(tag.sector) ? 1 : generation_is_known(o, layer, head, sector, tag.generation);
+        return known > 0 ? fault : known == 0 ? BIT(FAULT_GARBAGE) : fault | BIT(FAULT_GARBAGE);
+}
+
+/* What a layer makes of a unit. */
+struct opinion {
+        bool bad;
+        bool in_pieces; /* a part of it was not judged, so parts were judged by themselves */
+        bool partly;
+        bool phantom;
+        bool certain; /* a sector of it is neither right nor of any generation of ours, or misplaced */
+        uint32_t faults;
+        uint32_t good, bad_sectors; /* masks */
+        uint32_t bits;
+        uint32_t belongs; /* sector */
+        uint64_t generation;
+};
+
+static bool is_self_consistent(const struct oracle *o, enum layer layer, struct unit u) {
+        const struct note *n = &o->notes[layer][u.first];
+        for (uint64_t i = 0; i < u.count; i++)
+                if (!n[i].delivered || n[i].tag.kind != TAG_WRITTEN || n[i].tag.sector != u.first + i ||
+                        n[i].tag.generation != n[0].tag.generation)
+                        return false;
+        uint8_t generation = n[0].tag.generation;
+        return o->target_id == 0 || o->history->of[generation].stamp.target_id == o->target_id;
+}
+
+static void add_sector(struct opinion *p, const struct oracle *o, enum layer layer, struct unit u, uint64_t i) {
+        const struct note *n = &o->notes[layer][u.first + i];
+        uint32_t faults = sector_faults(o, layer, &o->notes[layer][u.first], u.first + i);
+        if (faults == 0) {
+                p->good |= (uint32_t)BIT(i);
+                return;
+        }
+        if (p->bad_sectors == 0)
+                p->generation = o->history->of[n->tag.generation].stamp.generation;
+        if ((faults & BIT(FAULT_MISDIRECTED)) && p->belongs == UINT32_MAX)
+                p->belongs = n->tag.sector;
+        p->bad_sectors |= (uint32_t)BIT(i);
+        p->faults |= faults;
+        p->bits += n->tag.bits;
+        p->phantom |= n->tag.kind == TAG_PHANTOM;
+        p->certain |= n->tag.kind != TAG_WRITTEN || n->tag.sector != u.first + i ||
+                is_another_target(o, n->tag.generation);
+}
+
+static struct opinion opinion_of(const struct oracle *o, enum layer layer, uint64_t index) {
+        struct opinion p = { .belongs = UINT32_MAX };
+        struct unit u = unit_at(o, index);
+        if (layer == LAYER_SAMPLE && is_self_consistent(o, layer, u))
+                return p;
+        for (uint64_t i = 0; i < u.count; i++) {
+                const struct note *n = &o->notes[layer][u.first + i];
+                struct known expected = expected_at(o, layer, u.first + i);
+                p.in_pieces |= !n->delivered || n->failed || is_hole(o, layer, u.first + i);
+                p.partly |= n->partly;
+                if (n->delivered && expected.settled && !is_hole(o, layer, u.first + i))
+                        add_sector(&p, o, layer, u, i);
+        }
+        p.bad = p.bad_sectors != 0;
+        if (p.in_pieces && p.faults & (BIT(FAULT_STALE) | BIT(FAULT_MISDIRECTED)))
+                p.faults |= BIT(FAULT_TORN) | BIT(FAULT_GARBAGE); /* a piece does not know the head of its unit */
+        else if (p.faults & BIT(FAULT_STALE) && p.good)
+                p.faults = (p.faults & ~BIT(FAULT_STALE)) | BIT(FAULT_TORN);
+        return p;
+}
+
+enum guess { NO, MAYBE, YES };
+
+static bool has_gap(const struct oracle *o, struct unit u) {
+        for (uint64_t i = u.first; i < u.first + u.count; i++)
+                if (o->notes[LAYER_SAMPLE][i].failed || !o->notes[LAYER_SAMPLE][i].delivered)
+                        return true;
+        return false;
+}
+
+/* Whether the ledger is behind the disk, or lost: no fault of the disk's. */
+static enum guess ledger_is_behind(const struct oracle *o) {
+        enum guess answer = NO;
+        for (uint64_t unit = 0; unit < unit_count(o); unit++) {
+                struct unit u = unit_at(o, unit);
+                const struct note *n = &o->notes[LAYER_SAMPLE][u.first];
+                bool expected = o->before[u.first].settled && has(&o->before[u.first], n->tag.generation);
+                if (!expected && has_gap(o, u) && n->tag.kind == TAG_WRITTEN)
+                        answer = MAYBE; /* a piece of it may have been consistent */
+                if (!is_self_consistent(o, LAYER_SAMPLE, u) || expected)
+                        continue;
+                if (o->target_id == 0 || o->history->of[n->tag.generation].stamp.generation > o->last_generation)
+                        return n->varied ? MAYBE : YES;
+        }
+        return answer;
+}
+
+/* How a sweep ended, as far as it decides what must be told. */
+struct ending {
+        const struct sweep_record *record;
+        bool finished;
+        bool failed;
+};
+
+static const struct finding *run(const struct oracle *o, size_t i) {
+        return &o->books->runs[i].fault;
+}
+
+static uint64_t first_of(const struct finding *f) {
+        return f->place.offset_bytes / SECTOR_BYTES;
+}
+
+static uint64_t end_of(const struct finding *f) {
+        return extent_end(f->place) / SECTOR_BYTES;
+}
+
+static const char *fact(const struct finding *f, const char *name) {
+        static char value[128];
+        char key[64];
+        const char *cursor = f->detail.lines;
+        while (detail_next(&cursor, key, sizeof key, value, sizeof value))
+                if (strcmp(key, name) == 0)
+                        return value;
+        return NULL;
+}
+
+static uint64_t number(const struct finding *f, const char *name) {
+        const char *text = fact(f, name);
+        MUST(text, "%s at %" PRIu64 " has no %s", fault_name(f->fault), f->place.offset_bytes, name);
+        return strtoull(text, NULL, 10);
+}
+
+/* The numbers of a finding that is of one unit. */
+static bool numbers_are_right(const struct finding *f, const struct opinion *p) {
+        uint32_t kinds = p->faults;
+        if (p->in_pieces || p->phantom || (kinds & (kinds - 1)))
+                return true;
+        switch (f->fault) {
+        case FAULT_BIT_FLIP:
+                return number(f, "bits") == p->bits;
+        case FAULT_MISDIRECTED:
+                return number(f, "belongs_at") == p->belongs * (uint64_t)SECTOR_BYTES;
+        case FAULT_STALE:
+        case FAULT_TORN:
+                return number(f, "generation_found") == p->generation;
+        default:
+                return true;
+        }
+}
+
+/* A suspect that the sample read twice, and not alike. */
+static bool varied(const struct oracle *o, struct unit u) {
+        for (uint64_t i = u.first; i < u.first + u.count; i++)
+                if (o->notes[LAYER_SAMPLE][i].varied)
+                        return true;
+        return false;
+}
+
+static const enum layer reading_layers[] = { LAYER_SAMPLE, LAYER_CHECK, LAYER_READ };
+
+/* Whether a layer's opinion of a unit admits a finding that covers the unit's sectors from..to. */
+static bool admits(
+        const struct oracle *o, enum layer layer, uint64_t unit, const struct finding *f, uint64_t from, uint64_t to) {
+        struct opinion p = opinion_of(o, layer, unit);
+        struct unit u = unit_at(o, unit);
+        if (layer == LAYER_SAMPLE && varied(o, u))
+                return true;
+        if (!p.bad || !(p.faults & BIT(f->fault)))
+                return false;
+        if (layer == LAYER_SAMPLE && !p.certain && ledger_is_behind(o) != NO)
+                return false;
+        if (!p.in_pieces && (from != 0 || to != u.count))
+                return false;
+        for (uint64_t i = from; i < to; i++)
+                if (!o->notes[layer][u.first + i].delivered || is_hole(o, layer, u.first + i))
+                        return false;
+        return f->place.length_bytes > UNIT_BYTES || numbers_are_right(f, &p);
+}
+
+static void check_data_run(const struct oracle *o, const struct finding *f) {
+        for (uint64_t unit = first_of(f) / UNIT_SECTORS; unit * UNIT_SECTORS < end_of(f); unit++) {
+                struct unit u = unit_at(o, unit);
+                uint64_t from = MAX(first_of(f), u.first) - u.first, to = MIN(end_of(f), u.first + u.count) - u.first;
+                bool admitted = false;
+                for (size_t i = 0; i < ELEMENTS(reading_layers); i++)
+                        admitted |= admits(o, reading_layers[i], unit, f, from, to);
+                MUST(admitted, "%s at %" PRIu64 ", length %" PRIu64 " (%s): unit %" PRIu64 " has no such fault",
+                        fault_name(f->fault), f->place.offset_bytes, f->place.length_bytes, f->text, unit);
+        }
+}
+
+static bool io_failed(const struct oracle *o, enum layer layer, uint64_t sector, bool transient) {
+        const struct note *n = &o->notes[layer][sector];
+        /* The sample reads a suspect twice. */
+        return n->outcome == OUTCOME_BAD || n->outcome == OUTCOME_COARSE ||
+                ((transient || layer == LAYER_SAMPLE) && n->failed);
+}
+
+static void check_io_run(const struct oracle *o, const struct finding *f) {
+        bool transient = f->persistence == PERSISTENCE_TRANSIENT;
+        for (uint64_t i = first_of(f); i < end_of(f); i++) {
+                bool admitted = false;
+                for (size_t l = 0; l < ELEMENTS(reading_layers) && f->fault == FAULT_READ_ERROR; l++)
+                        admitted |= io_failed(o, reading_layers[l], i, transient);
+                if (f->fault == FAULT_WRITE_ERROR)
+                        admitted = io_failed(o, LAYER_WRITE, i, transient);
+                for (size_t k = 0; k < o->flush_failure_count && f->fault == FAULT_FLUSH_ERROR; k++)
+                        admitted |= extent_contains(
+                                o->flush_failures[k], (struct extent){ i * SECTOR_BYTES, SECTOR_BYTES });
+                MUST(admitted, "%s at %" PRIu64 ", length %" PRIu64 ": sector %" PRIu64 " did not fail",
+                        fault_name(f->fault), f->place.offset_bytes, f->place.length_bytes, i);
+        }
+}
+
+static void check_runs(const struct oracle *o) {
+        for (size_t i = 0; i < o->books->run_count; i++) {
+                const struct finding *f = run(o, i);
+                MUST(f->place.offset_bytes % SECTOR_BYTES == 0 && f->place.length_bytes % SECTOR_BYTES == 0 &&
+                                end_of(f) <= o->disk->sectors,
+                        "%s at %" PRIu64 " is at no possible place", fault_name(f->fault), f->place.offset_bytes);
+                if (BIT(f->fault) & DATA_FAULTS)
+                        check_data_run(o, f);
+                else
+                        check_io_run(o, f);
+        }
+}
+
+/* How many findings of these classes cover a sector. */
+static size_t told(const struct oracle *o, uint64_t sector, uint64_t faults) {
+        size_t count = 0;
+        for (size_t i = 0; i < o->books->run_count; i++)
+                count += (BIT(run(o, i)->fault) & faults) && first_of(run(o, i)) <= sector &&
+                        sector < end_of(run(o, i));
+        return count;
+}
+
+/* Not ours at all: that may be somebody's data, which is no fault where there is much of it. */
+static bool is_strange(const struct opinion *p) {
+        return p->good == 0 && (p->faults & (BIT(FAULT_GARBAGE) | BIT(FAULT_FOREIGN)));
+}
+
+static bool must_be_told(const struct oracle *o, enum layer layer, uint64_t unit, const struct ending *end) {
+        struct opinion p = opinion_of(o, layer, unit);
+        if (!p.bad)
+                return false;
+        if (p.partly && !end->finished)
+                return false;
+        if (layer == LAYER_SAMPLE)
+                return o->books->started && p.good && p.certain && !p.in_pieces && !o->books->adopted &&
+                        !varied(o, unit_at(o, unit));
+        if (layer == LAYER_CHECK && end->failed && is_strange(&p))
+                return false;
+        return true;
+}
+
+static void check_data_told(const struct oracle *o, uint64_t unit, const struct ending *end) {
+        struct unit u = unit_at(o, unit);
+        bool first = must_be_told(o, LAYER_SAMPLE, unit, end) || must_be_told(o, LAYER_CHECK, unit, end);
+        bool second = must_be_told(o, LAYER_READ, unit, end);
+        if (!first && !second)
+                return;
+        size_t most = 0;
+        for (uint64_t i = 0; i < u.count; i++) {
+                size_t count = told(o, u.first + i, DATA_FAULTS);
+                most = MAX(most, count);
+        }
+        MUST(most >= (size_t)first + second, "unit %" PRIu64 " is bad%s, and told %zu times", unit,
+                first && second ? ", twice"
+                        : first ? " at first"
+                                : "",
+                most);
+        for (size_t i = 0; i < ELEMENTS(reading_layers); i++) {
+                enum layer layer = reading_layers[i];
+                struct opinion p = opinion_of(o, layer, unit);
+                if (!must_be_told(o, layer, unit, end))
+                        continue;
+                for (uint64_t k = 0; k < u.count; k++)
+                        if (p.bad_sectors & BIT(k))
+                                MUST(told(o, u.first + k, p.faults) > 0, "sector %" PRIu64 " is told as something else",
+                                        u.first + k);
+        }
+}
+
+static bool failure_must_be_told(const struct oracle *o, enum layer layer, uint64_t sector, const struct ending *end) {
+        enum outcome outcome = o->notes[layer][sector].outcome;
+        if (end->failed || o->has_event)
+                return false;
+        return outcome == OUTCOME_BAD || (outcome == OUTCOME_COARSE && end->finished);
+}
+
+static void check_io_told(const struct oracle *o, uint64_t sector, const struct ending *end) {
+        bool first = failure_must_be_told(o, LAYER_SAMPLE, sector, end) ||
+                failure_must_be_told(o, LAYER_CHECK, sector, end);
+        bool second = failure_must_be_told(o, LAYER_READ, sector, end);
+        if (first || second)
+                MUST(told(o, sector, BIT(FAULT_READ_ERROR)) >= (size_t)first + second,
+                        "sector %" PRIu64 " could not be read, which is not told", sector);
+        if (failure_must_be_told(o, LAYER_WRITE, sector, end))
+                MUST(told(o, sector, BIT(FAULT_WRITE_ERROR)) > 0,
+                        "sector %" PRIu64 " could not be written, which is not told", sector);
+}
+
+static void check_all_told(const struct oracle *o, const struct ending *end) {
+        for (uint64_t i = 0; i < unit_count(o); i++)
+                check_data_told(o, i, end);
+        for (uint64_t i = 0; i < o->disk->sectors; i++)
+                check_io_told(o, i, end);
+        for (size_t k = 0; k < o->flush_failure_count && !end->failed && !o->has_event; k++)
+                MUST(told(o, o->flush_failures[k].offset_bytes / SECTOR_BYTES, BIT(FAULT_FLUSH_ERROR)) > 0,
+                        "a flush that failed is not told");
+}
+
+/* Whether the last pass saw every sector, and all of them right. */
+static bool all_is_right(const struct oracle *o) {
+        for (uint64_t i = 0; i < o->disk->sectors; i++)
+                if (o->notes[LAYER_READ][i].outcome != OUTCOME_GOOD || is_hole(o, LAYER_READ, i))
+                        return false;
+        for (uint64_t i = 0; i < unit_count(o); i++)
+                if (o->mode != MODE_READ && opinion_of(o, LAYER_READ, i).bad)
+                        return false;
+        return o->flush_failure_count == 0;
+}
+
+static bool nothing_happened(const struct oracle *o) {
+        for (size_t l = 0; l < LAYER_COUNT; l++)
+                for (uint64_t i = 0; i < o->disk->sectors; i++)
+                        if (o->notes[l][i].failed)
+                                return false;
+        for (uint64_t i = 0; i < unit_count(o) && o->mode != MODE_READ; i++)
+                for (size_t l = 0; l < ELEMENTS(reading_layers); l++)
+                        if (opinion_of(o, reading_layers[l], i).bad)
+                                return false;
+        return o->flush_failure_count == 0;
+}
+
+static void check_verdict(const struct oracle *o, const struct ending *end) {
+        const struct sweep_record *r = end->record;
+        MUST(r->findings == o->books->run_count, "%" PRIu64 " findings, but %zu were told", r->findings,
+                o->books->run_count);
+        MUST((r->verdict == VERDICT_FAULTY) == (r->findings > 0), "the verdict is %s", verdict_name(r->verdict));
+        if (r->verdict == VERDICT_CLEAN) {
+                MUST(end->finished && all_is_right(o), "clean is a lie");
+                MUST(r->assurance == (o->mode == MODE_READ ? ASSURANCE_READABLE : ASSURANCE_VERIFIED), "assurance");
+        } else {
+                MUST(r->assurance == ASSURANCE_NONE, "an assurance without a clean verdict");
+        }
+        if (end->finished && nothing_happened(o))
+                MUST(r->verdict == VERDICT_CLEAN, "nothing happened, but the verdict is %s", verdict_name(r->verdict));
+}
+
+/* Of a layer: delivered, or failed for good. */
+static uint64_t bytes_of(const struct oracle *o, enum layer layer, bool delivered) {
+        uint64_t sectors = 0;
+        for (uint64_t i = 0; i < o->disk->sectors; i++) {
+                enum outcome outcome = o->notes[layer][i].outcome;
+                sectors += delivered ? outcome == OUTCOME_GOOD : outcome == OUTCOME_BAD || outcome == OUTCOME_COARSE;
+        }
+        return sectors * SECTOR_BYTES;
+}
+
+static void check_bytes(const struct oracle *o, const struct ending *end) {
+        const struct sweep_bytes *b = &end->record->bytes;
+        uint64_t read = bytes_of(o, LAYER_CHECK, true) + bytes_of(o, LAYER_READ, true);
+        uint64_t written = bytes_of(o, LAYER_WRITE, true);
+        uint64_t lost = bytes_of(o, LAYER_CHECK, false) + bytes_of(o, LAYER_READ, false) +
+                bytes_of(o, LAYER_WRITE, false);
+        MUST(b->verified <= b->read && b->read <= read && b->written <= written, "more bytes than there were");
+        if (!end->finished)
+                return;
+        MUST(b->read == read, "%" PRIu64 " bytes read, not %" PRIu64, read, b->read);
+        MUST(b->written == written, "%" PRIu64 " bytes written, not %" PRIu64, written, b->written);
+        MUST(read + written + lost == b->total,
+                "total %" PRIu64 ", but %" PRIu64 " read, %" PRIu64 " written, %" PRIu64 " lost", b->total, read,
+                written, lost);
+}
+
+/* What the sample makes of a unit: whether it counts as somebody else's data. */
+static enum guess is_foreign(const struct oracle *o, uint64_t unit) {
+        struct unit u = unit_at(o, unit);
+        const struct note *n = &o->notes[LAYER_SAMPLE][u.first];
+        struct opinion p = opinion_of(o, LAYER_SAMPLE, unit);
+        bool zero = true, expected = o->before[u.first].settled, delivered = true;
+        for (uint64_t i = 0; i < u.count; i++) {
+                if (n[i].varied || n[i].failed || n[i].tag.kind == TAG_PHANTOM)
+                        return MAYBE;
+                delivered &= n[i].delivered;
+                zero &= n[i].tag.kind == TAG_ZERO;
+        }
+        if (!delivered)
+                return MAYBE;
+        if (is_self_consistent(o, LAYER_SAMPLE, u) || (expected && !p.bad) || zero)
+                return NO;
+        if (!expected)
+                return o->range_count > 0 ? NO : YES;
+        if (p.good || !is_strange(&p))
+                return NO;
+        return p.faults & ~(BIT(FAULT_GARBAGE) | BIT(FAULT_FOREIGN)) ? MAYBE : YES;
+}
+
+/* The ledger knows no target id, and the disk bears stamps of several: which one is adopted is up to chance. */
+static bool ids_differ(const struct oracle *o) {
+        uint64_t id = 0;
+        for (uint64_t unit = 0; unit < unit_count(o) && o->target_id == 0; unit++) {
+                struct unit u = unit_at(o, unit);
+                if (!is_self_consistent(o, LAYER_SAMPLE, u))
+                        continue;
+                uint8_t generation = o->notes[LAYER_SAMPLE][u.first].tag.generation;
+                uint64_t found = o->history->of[generation].stamp.target_id;
+                if (id != 0 && found != id)
+                        return true;
+                id = found;
+        }
+        return false;
+}
+
+/* Whether there is so much of somebody else's data that nothing may be written. */
+static enum guess is_too_foreign(const struct oracle *o) {
+        if (ids_differ(o))
+                return MAYBE;
+        size_t row[2] = { 0 }, longest[2] = { 0 }, places[2] = { 0 };
+        for (uint64_t unit = 0; unit < unit_count(o); unit++) {
+                enum guess g = is_foreign(o, unit);
+                for (size_t k = 0; k < 2; k++) { /* for certain; at most */
+                        bool counts = g == YES || (k == 1 && g == MAYBE);
+                        places[k] += counts && row[k] == 0;
+                        row[k] = counts ? row[k] + 1 : 0;
+                        longest[k] = MAX(longest[k], row[k]);
+                }
+        }
+        if (longest[0] >= ROW_UNITS || places[0] >= PLACES)
+                return YES;
+        return longest[1] >= ROW_UNITS || places[1] >= PLACES / UNIT_SECTORS ? MAYBE : NO;
+}
+
+static enum guess suspect_is_not_ours(const struct oracle *o) {
+        enum guess answer = NO;
+        if (o->suspect.length_bytes == 0)
+                return NO;
+        for (uint64_t i = o->suspect.offset_bytes / UNIT_BYTES; i * UNIT_BYTES < extent_end(o->suspect); i++) {
+                struct unit u = unit_at(o, i);
+                struct opinion p = opinion_of(o, LAYER_SAMPLE, i);
+                for (uint64_t k = 0; k < u.count; k++) {
+                        const struct note *n = &o->notes[LAYER_SAMPLE][u.first + k];
+                        if (n->outcome == OUTCOME_BAD || n->outcome == OUTCOME_COARSE || !n->delivered)
+                                return YES;
+                        if (n->varied || n->failed)
+                                answer = MAYBE;
+                }
+                if (!is_self_consistent(o, LAYER_SAMPLE, u) && (!o->before[u.first].settled || p.bad))
+                        return YES;
+        }
+        return answer;
+}
+
+/* The look before the first write, when it came to its end. */
+static void check_sample(const struct oracle *o, const struct sweep *sweep, const struct ending *end) {
+        enum guess foreign = is_too_foreign(o), suspect = suspect_is_not_ours(o), adopt = ledger_is_behind(o);
+        bool stamped = o->target_id != 0 || adopt == YES;
+        if (o->overwrite && o->range_count > 0)
+                adopt = YES;
+        if (sweep_was_refused(sweep)) {
+                const char *rule = end->record->reason.rule;
+                MUST(!o->books->started && !o->writes, "refused after it had started");
+                if (strcmp(rule, "signature") == 0)
+                        MUST(suspect != NO, "refused for a signature that is ours");
+                else
+                        MUST(strcmp(rule, "foreign_data") == 0 && foreign != NO && !o->overwrite, "refused: %s", rule);
+                return;
+        }
+        if (!o->books->started)
+                return;
+        MUST(suspect != YES, "a signature that is not ours was forgiven");
+        MUST(foreign != YES || !stamped || o->overwrite, "somebody's data was not noticed");
+        MUST(adopt == MAYBE || o->books->adopted == (adopt == YES), "adopted: %d", o->books->adopted);
+}
+
+static void check_end(const struct oracle *o, const struct ending *end) {
+        if (o->look_failed)
+                MUST(end->failed, "the device changed, and the sweep went on");
+        if (o->fatal_error)
+                MUST(end->record->end != END_FINISHED, "errno %d did not end the sweep", o->fatal_error);
+        if (end->failed && !o->has_event && !o->fatal_error && !o->books->failed) {
+                const char *rule = end->record->reason.rule;
+                bool patience = o->ours >= 1000 && strcmp(rule, "resources") == 0;
+                MUST(patience || strcmp(rule, "foreign_data") == 0 || strcmp(rule, "signature") == 0, "failed: %s: %s",
+                        rule, end->record->reason.found);
+        }
+}
+
+void oracle_judge(struct oracle *o, const struct sweep *sweep) {
+        struct ending end = { .record = sweep_record(sweep) };
+        end.finished = end.record->end == END_FINISHED;
+        end.failed = end.record->end == END_FAILED;
+        if (o->mode != MODE_READ)
+                check_sample(o, sweep, &end);
+        check_end(o, &end);
+        check_runs(o);
+        check_all_told(o, &end);
+        check_verdict(o, &end);
+        check_bytes(o, &end);
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * oracle: knows, from what the disk did and what the ledger held, what a sweep must report, what it may report, and
+ * what would be a lie. It never looks at bytes, only at tags, so it shares no code with what it judges.
+ */
+#pragma once
+
+#include "books.h"
+#include "disk.h"
+#include "sweep/sweep.h"
+
+/* Who asked for an I/O. */
+enum layer { LAYER_SAMPLE, LAYER_CHECK, LAYER_WRITE, LAYER_READ, LAYER_COUNT }; /* read: also reading back */
+
+enum outcome {
+        OUTCOME_NONE,
+        OUTCOME_GOOD,
+        OUTCOME_BAD,   /* a request of a single logical block failed */
+        OUTCOME_COARSE /* a larger one failed, and nothing smaller was tried since */
+};
+
+/* What became of a sector in a layer. */
+struct note {
+        struct tag tag; /* as it was delivered */
+        uint8_t delivered;
+        uint8_t outcome;
+        bool failed; /* ever */
+        bool partly; /* delivered by a request that came back short */
+        bool varied; /* delivered twice, and not alike */
+};
+
+enum { FLUSH_FAILURES_MAX = 64 };
+
+struct oracle {
+        const struct disk *disk;
+        const struct history *history;
+        const struct books *books;
+        enum sweep_mode mode;
+        bool overwrite;
+        bool has_event;        /* the device changes in the middle, so errors need not be told */
+        struct extent suspect; /* length 0: none */
+        struct known *before;  /* what the ledger knew when the sweep began */
+        uint64_t target_id, last_generation;
+        size_t range_count;
+        struct note *notes[LAYER_COUNT];
+        size_t flush_failure_count;
+        struct extent flush_failures[FLUSH_FAILURES_MAX];
+        unsigned ours;    /* failures for want of our own resources */
+        int fatal_error;  /* an errno that must end the sweep was handed up */
+        bool look_failed; /* the device was looked at, and was no longer what it was */
+        bool writes;      /* any write was submitted */
+};
+
+void oracle_init(struct oracle *o, const struct disk *disk, const struct history *history, const struct books *books);
+void oracle_deinit(struct oracle *o);
+void oracle_begin_sweep(struct oracle *o, enum sweep_mode mode, bool overwrite, struct extent suspect);
+
+/* The layer that a request of this kind belongs to now. */
+enum layer oracle_layer(const struct oracle *o, bool is_write);
+
+void oracle_delivered(struct oracle *o, enum layer layer, uint64_t sector, struct tag tag, bool partly);
+void oracle_failed(struct oracle *o, enum layer layer, struct extent place, int error);
+void oracle_flush_failed(struct oracle *o, int error);
+
+/* The sweep has ended: everything is as it must be, or the process ends. */
+void oracle_judge(struct oracle *o, const struct sweep *sweep);

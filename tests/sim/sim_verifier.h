@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* sim_verifier: the verifier's seam on one thread: jobs are taken or not, and come back late and in any order. */
+#pragma once
+
+#include "chance.h"
+#include "sweep/verify.h"
+
+enum { VERIFIER_JOBS_MAX = 64 };
+
+struct sim_verifier {
+        struct verifier verifier;
+        struct chance *chance;
+        size_t count;
+        struct verify_job *jobs[VERIFIER_JOBS_MAX];
+};
+
+void sim_verifier_init(struct sim_verifier *v, struct chance *chance);
