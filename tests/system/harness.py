@@ -360,13 +360,13 @@ def device_entry(name, device, mode='pattern', **keys):
     return {key: value for key, value in entry.items() if value is not None}
 
 
-def _setting(value):
+def setting(value):
     if isinstance(value, str):
         return '"' + value.replace('\\', '\\\\').replace('"', '\\"') + '"'
     if isinstance(value, dict):
-        return '{ ' + ' '.join(f'{k} = {_setting(v)};' for k, v in value.items()) + ' }'
+        return '{ ' + ' '.join(f'{k} = {setting(v)};' for k, v in value.items()) + ' }'
     if isinstance(value, (list, tuple)):
-        return '( ' + ', '.join(_setting(v) for v in value) + ' )'
+        return '( ' + ', '.join(setting(v) for v in value) + ' )'
     return str(value)
 
 
@@ -395,7 +395,7 @@ class Daemon:
         keys = {'state_dir': self.state, 'control_socket': self.control, **(settings or self.settings)}
         keys['devices'] = list(devices)
         with open(self.config, 'w', encoding='utf-8') as file:
-            file.write(''.join(f'{key} = {_setting(value)};\n' for key, value in keys.items()))
+            file.write(''.join(f'{key} = {setting(value)};\n' for key, value in keys.items()))
 
     def spawn(self, prefix=()):
         """Starts the process without waiting for it. prefix: a command that runs it."""
