@@ -168,10 +168,22 @@ static void unrefp(sd_event **event) {
         *event = sd_event_unref(*event);
 }
 
+static void say_why_not(int error, const char *missed) {
+        if (error == MANAGER_E_SELF_TEST)
+                fprintf(stderr,
+                        "sweepd can't start: %s. Its verdicts would be worth nothing. Install sweepd anew; if that does "
+                        "not help, have this machine's CPU and memory tested, or leave the CPU out: CPUAffinity= of the "
+                        "service.\n",
+                        missed);
+        else
+                fprintf(stderr, "sweepd can't start: %s\n", strerror(-error));
+}
+
 static int run(struct settings *settings, const char *config, const struct settings_surroundings *surroundings) {
         CLEANUP(unrefp)
         sd_event *event = NULL;
         struct manager *m;
+        char missed[SELF_TEST_TEXT_BYTES];
         int lock_fd = lock_state(settings->state_dir);
         int listen_fd = inherited_socket();
         if (lock_fd < 0 || listen_fd < -1) {
@@ -189,9 +201,9 @@ static int run(struct settings *settings, const char *config, const struct setti
         int r = sd_event_new(&event);
         options.event = event;
         if (r >= 0)
-                r = manager_new(&m, settings, &options);
-        if (r < 0) {
-                fprintf(stderr, "sweepd can't start: %s\n", strerror(-r));
+                r = manager_new(&m, settings, &options, missed);
+        if (r != 0) {
+                say_why_not(r, missed);
                 settings_free(settings);
                 return EXIT_FAILURE;
         }

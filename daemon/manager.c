@@ -415,7 +415,19 @@ static int listen_to_all(struct manager *m) {
         return MIN(r, 0);
 }
 
-static int build(struct manager *m, struct settings *settings, const struct manager_options *options) {
+/* This thread stands for the sweeps, which verify by themselves while that keeps up; the workers test themselves. */
+static int start_verifying(struct manager *m, const struct settings *settings, char *missed) {
+        int r = self_test_run(missed);
+        if (r == SELF_TEST_OK)
+                r = verify_pool_new(&m->pool, settings->workers, &settings->cpus);
+        if (r == 0)
+                r = verify_pool_self_test(m->pool, missed);
+        if (r == SELF_TEST_OK)
+                m->self_test_us = clock_wall_us();
+        return r > 0 ? MANAGER_E_SELF_TEST : r;
+}
+
+static int build(struct manager *m, struct settings *settings, const struct manager_options *options, char *missed) {
         m->devices = calloc(settings->device_count + 1, sizeof *m->devices);
         m->config_file = strdup(options->config_file);
         if (!m->devices || !m->config_file)
@@ -432,8 +444,8 @@ static int build(struct manager *m, struct settings *settings, const struct mana
         r = listen_to_all(m);
         if (r < 0)
                 return r;
-        r = verify_pool_new(&m->pool, settings->workers, &settings->cpus);
-        if (r < 0)
+        r = start_verifying(m, settings, missed);
+        if (r != 0)
                 return r;
         m->settings = settings; /* ours from here on */
         for (size_t i = 0; i < settings->device_count; i++) {
@@ -448,7 +460,8 @@ static void manager_freep(struct manager **m) {
         manager_free(*m);
 }
 
-int manager_new(struct manager **ret, struct settings *settings, const struct manager_options *options) {
+int manager_new(struct manager **ret, struct settings *settings, const struct manager_options *options,
+        char missed[static SELF_TEST_TEXT_BYTES]) {
         CLEANUP(manager_freep)
         struct manager *m = calloc(1, sizeof *m);
         if (!m)
@@ -467,8 +480,8 @@ int manager_new(struct manager **ret, struct settings *settings, const struct ma
                 .url = "https://sweepd.io",
                 .handlers = { requests_handle, requests_drained, requests_gone, m },
         };
-        int r = build(m, settings, options);
-        if (r < 0) {
+        int r = build(m, settings, options, missed);
+        if (r != 0) {
                 m->settings = NULL; /* still the caller's */
                 return r;
         }

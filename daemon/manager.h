@@ -6,6 +6,7 @@
 #pragma once
 
 #include "plan/settings.h"
+#include "sweep/self_test.h"
 
 #include <stdbool.h>
 #include <systemd/sd-event.h>
@@ -20,10 +21,14 @@ struct manager_options {
         bool lines_on_stderr; /* run by hand */
 };
 
-enum { MANAGER_OK, MANAGER_E_SOCKET_IN_USE };
+enum { MANAGER_OK, MANAGER_E_SELF_TEST };
 
-/* settings: taken over on success. Starts all threads; ready when the ledger has been read. Negative errno. */
-int manager_new(struct manager **ret, struct settings *settings, const struct manager_options *options);
+/*
+ * settings: taken over on success. Starts all threads; ready when the ledger has been read. Negative errno.
+ * MANAGER_E_SELF_TEST: damage that was planted was missed; the text says what, and on which CPU.
+ */
+int manager_new(struct manager **ret, struct settings *settings, const struct manager_options *options,
+        char missed[static SELF_TEST_TEXT_BYTES]);
 
 /* SIGHUP. The outcome is told as an event. */
 void manager_reload(struct manager *m);

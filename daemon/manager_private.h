@@ -67,7 +67,7 @@ struct manager {
         char notified[160]; /* the STATUS= that was told last */
         bool ready;
         bool stopping;
-        uint64_t started_us;
+        uint64_t started_us, self_test_us;
         uint64_t next_sweep_id, next_event_id;
         uint64_t retried_us;
 };

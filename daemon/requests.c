@@ -57,6 +57,7 @@ static void get_daemon(struct manager *m, struct call *call) {
                 .version = SWEEPD_VERSION,
                 .pid = getpid(),
                 .started_us = m->started_us,
+                .self_test_us = m->self_test_us,
                 .ledger = ledger_state_name(m->ledger_state),
                 .ledger_text = m->ledger_text[0] ? m->ledger_text : NULL,
                 .worker_count = workers,

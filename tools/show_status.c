@@ -47,7 +47,7 @@ static bool ledger_is_good(const json_t *daemon) {
 }
 
 static void show_daemon(const json_t *daemon, size_t width) {
-        char since[TIME_TEXT_BYTES], up[64] = "?";
+        char since[TIME_TEXT_BYTES], tested[TIME_TEXT_BYTES], up[64] = "?";
         uint64_t started_us, now_us = clock_wall_us();
         field_time_short(since, daemon, "started_at", "?");
         if (field_number(daemon, "started_at", &started_us))
@@ -57,6 +57,8 @@ static void show_daemon(const json_t *daemon, size_t width) {
         const char *ledger_text = field_text(daemon, "ledger_text");
         page_fact(stdout, width, "ledger", "%s%s%s", field_text_or(daemon, "ledger", "unknown"),
                 ledger_text ? ": " : "", ledger_text ? ledger_text : "");
+        field_time(tested, daemon, "self_test_at", "");
+        page_fact(stdout, width, "self-test", "%s%s", tested[0] ? "passed at " : "unknown", tested);
         show_workers(daemon, width);
 }
 

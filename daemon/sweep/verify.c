@@ -31,9 +31,11 @@ struct worker {
         unsigned index;
         int cpu;
         pthread_t thread;
-        char cpus[CPUS_TEXT_BYTES]; /* written before `ready`, then only read */
+        /* written before `ready`, then only read */
+        char cpus[CPUS_TEXT_BYTES];
+        char missed[SELF_TEST_TEXT_BYTES]; /* what its self-test missed; "": nothing */
         /* written by the worker, read by main for status */
-        atomic_int ready; /* 0: not yet; 1: pinned; negative errno: could not pin itself */
+        atomic_int ready; /* 0: not yet; 1: pinned and tested; negative errno: could not do that */
         atomic_uint_fast64_t blocks, bytes, busy_us;
 };
 
@@ -75,7 +77,8 @@ static int worker_settle_down(struct worker *w) {
         if (r < 0)
                 return r;
         cpus_format(w->cpus, sizeof w->cpus, &set);
-        return 1;
+        r = self_test_run(w->missed);
+        return r < 0 ? r : 1;
 }
 
 static void *worker_run(void *userdata) {
@@ -141,6 +144,15 @@ struct verify_pool *verify_pool_free(struct verify_pool *pool) {
         queue_free(pool->jobs);
         free(pool);
         return NULL;
+}
+
+int verify_pool_self_test(const struct verify_pool *pool, char text[static SELF_TEST_TEXT_BYTES]) {
+        for (unsigned i = 0; i < pool->worker_count; i++)
+                if (pool->workers[i].missed[0]) {
+                        text_copy(text, SELF_TEST_TEXT_BYTES, pool->workers[i].missed);
+                        return SELF_TEST_E_MISSED;
+                }
+        return SELF_TEST_OK;
 }
 
 unsigned verify_pool_workers(const struct verify_pool *pool) {

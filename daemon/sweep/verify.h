@@ -7,6 +7,7 @@
 
 #include "model/device_record.h"
 #include "sweep/content.h"
+#include "sweep/self_test.h"
 
 #include <sched.h>
 #include <stdbool.h>
@@ -66,6 +67,12 @@ struct verify_pool;
  * -EINVAL: a CPU that this process may not run on; -EAGAIN, -ENOMEM.
  */
 int verify_pool_new(struct verify_pool **ret, unsigned workers, const cpu_set_t *cpus);
+
+/*
+ * Each worker tests itself on its CPU when it starts. SELF_TEST_E_MISSED: the text says what the first worker that
+ * failed has missed; the pool must not be used.
+ */
+int verify_pool_self_test(const struct verify_pool *pool, char text[static SELF_TEST_TEXT_BYTES]);
 
 /* No verifier may be left. Accepts NULL; returns NULL. */
 struct verify_pool *verify_pool_free(struct verify_pool *pool);

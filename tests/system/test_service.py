@@ -6,6 +6,7 @@ import json
 import os
 import queue
 import socket
+import subprocess
 import threading
 import time
 
@@ -95,6 +96,36 @@ def a_bad_configuration_changes_nothing(case):
 
 
 @test
+@test
+def it_says_when_its_self_test_passed(case):
+    began = time.time_ns() // 1000
+    daemon = case.daemon([])
+    told = daemon.call('GetDaemon')['daemon']
+    assert began <= told['self_test_at'] <= time.time_ns() // 1000, told
+    assert 'self-test: passed at ' in ' '.join(daemon.ctl('status', as_json=False).split())
+
+
+@test
+def with_a_comparison_that_is_broken_on_one_cpu_it_does_not_start(case):
+    need('taskset')
+    disk = case.loop(MIB)
+    disk.write(0, b'somebody')
+    allowed = sorted(os.sched_getaffinity(0))
+    for workers in 0, len(allowed):
+        daemon = case.daemon_not_started([device_entry('d0', disk)], verify={'workers': workers})
+        for cpu in allowed:
+            # Without workers it is the CPU that main happens to run on that is tested.
+            pinned = [] if workers else ['taskset', '--cpu-list', str(cpu)]
+            done = subprocess.run([*pinned, program('SWEEPD_BLIND', 'tests/system/sweepd_blind'), '--config',
+                                   daemon.config], env={**os.environ, 'SWEEPD_BLIND_CPU': str(cpu)}, timeout=20,
+                                  stderr=subprocess.PIPE, text=True, check=False)
+            assert done.returncode == 1, done
+            assert f"can't start: the self-test on CPU {cpu} failed: " in done.stderr, done.stderr
+            assert 'a flipped bit' in done.stderr and 'memory tested' in done.stderr, done.stderr
+            assert not os.path.exists(daemon.control)
+    assert disk.read(0, 8) == b'somebody'
+
+
 def a_bad_configuration_does_not_start(case):
     daemon = case.daemon_not_started([device_entry('d0', case.loop(MIB), mode='wipe')])
     process = daemon.spawn()

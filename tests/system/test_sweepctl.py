@@ -217,7 +217,7 @@ def status_of_healthy_devices_is_fine():
                device('new', verdict='unknown', assurance=None, last_sweep_ended_at=None, next_start_at=None)]
     with FakeDaemon(ListDevices=each('device', devices)) as fake:
         done = expect(ask(fake, 'status'), 0, '0.1.0, process 4711, up for 3 d 3 h', 'ledger: good',
-                      '0 on CPU 0, 1 on CPU 1', 'spare-7 pattern idle clean (verified)',
+                      'self-test: passed at 20', '0 on CPU 0, 1 on CPU 1', 'spare-7 pattern idle clean (verified)',
                       'patrol read idle clean (readable)', 'new pattern idle unknown never 0',
                       'Nothing needs attention.')
         expect_width(done.stdout)
