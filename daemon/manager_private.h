@@ -91,6 +91,8 @@ void routes_handle_ledger(struct manager *m);
 void routes_handle_alerts(struct manager *m);
 bool routes_send(struct manager *m, struct ledger_request *request);
 void routes_store_unbegun(struct manager *m, const struct device *d, enum sweep_end end, const struct reason *reason);
+/* Ends all findings of a device, by order. It need not be configured any more. */
+void routes_retire(struct manager *m, const char *device);
 void routes_retry(struct manager *m, uint64_t wall_us);
 void routes_tell(struct manager *m, enum event_kind kind, int priority, const struct device *d,
         const struct finding *finding, const char *format, ...) __attribute__((format(printf, 6, 7)));

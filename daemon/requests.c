@@ -388,6 +388,15 @@ static void cancel_sweep(struct manager *m, struct call *call, const struct cont
         call_reply_empty(call);
 }
 
+/* Findings of a device that left the configuration can be retired, too: nothing else would ever end them. */
+static void retire(struct manager *m, struct call *call, const struct control_request *r) {
+        if (!finding_book_after(m->book, r->device, 0) && !device_or_fail(m, call, r->device))
+                return;
+        routes_retire(m, r->device);
+        manager_notify_status(m);
+        call_reply_empty(call);
+}
+
 static void reload(struct manager *m, struct call *call) {
         if (m->reload_call) {
                 call_fail_busy(call, "", "reloading");
@@ -433,6 +442,9 @@ void requests_handle(void *userdata, struct call *call, const struct control_req
                 break;
         case METHOD_CANCEL_SWEEP:
                 cancel_sweep(m, call, r);
+                break;
+        case METHOD_RETIRE:
+                retire(m, call, r);
                 break;
         case METHOD_RELOAD:
                 reload(m, call);

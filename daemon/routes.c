@@ -188,25 +188,30 @@ static void store_finding(struct manager *m, const struct finding *finding) {
 
 struct over_context {
         struct manager *m;
-        struct device *d;
+        struct device *d; /* NULL: no longer configured */
+        const char *why;
 };
 
 static void on_over(void *userdata, const struct finding *f) {
         struct over_context *c = userdata;
-        c->d->history.findings_resolved++;
+        if (c->d)
+                c->d->history.findings_resolved++;
         store_finding(c->m, f);
         routes_tell(c->m, EVENT_FINDING_OVER, LOG_NOTICE, c->d, f,
                 "%s at offset %" PRIu64 ", length %" PRIu64 " is over: %s", fault_name(f->fault), f->place.offset_bytes,
-                f->place.length_bytes,
-                f->state == FINDING_RETIRED ? "the disk was replaced"
-                                            : "a later pass reached the place and did not see it");
+                f->place.length_bytes, c->why);
+}
+
+void routes_retire(struct manager *m, const char *device) {
+        struct over_context c = { m, manager_device(m, device), "it was retired by hand" };
+        finding_book_retire(m->book, device, 0, clock_wall_us(), on_over, &c);
 }
 
 /* Another disk under this name: what was wrong with the old one is not wrong with this one. */
 static void note_target(struct manager *m, struct device *d, uint64_t target_row) {
         if (target_row == 0 || target_row == d->target_row)
                 return;
-        struct over_context c = { m, d };
+        struct over_context c = { m, d, "the disk was replaced" };
         d->target_row = target_row;
         finding_book_retire(m->book, d->config->name, target_row, clock_wall_us(), on_over, &c);
 }
@@ -365,7 +370,7 @@ static void tell_end(struct manager *m, struct device *d, const struct sweep_rec
 static void on_ended(struct manager *m, struct device *d, const struct news *news) {
         const struct sweep_record *r = &news->record;
         if (d->under_way) {
-                struct over_context c = { m, d };
+                struct over_context c = { m, d, "a later pass reached the place and did not see it" };
                 if (news->reached.length_bytes > 0)
                         finding_book_resolve(m->book, d->config->name, r->target_row, r->id, &news->reached, 1,
                                 clock_wall_us(), on_over, &c);

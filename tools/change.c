@@ -48,6 +48,15 @@ int command_cancel(struct ctl *ctl, const struct arguments *arguments) {
         return STATUS_FINE;
 }
 
+int command_retire(struct ctl *ctl, const struct arguments *arguments) {
+        if (!order(ctl, "Retire", arguments->device))
+                return STATUS_FAILED;
+        if (!ctl->json)
+                printf("The findings of %s are retired: sweepctl errors %s --all\n", arguments->device,
+                        arguments->device);
+        return STATUS_FINE;
+}
+
 int command_reload(struct ctl *ctl, const struct arguments *arguments) {
         (void)arguments;
         if (!order(ctl, "Reload", NULL))

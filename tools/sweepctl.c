@@ -66,6 +66,14 @@ static const struct command commands[] = {
                 .help = "Shows sweeps, of all devices or of one, the newest last.",
                 .operand = OPERAND_DEVICE_OPTIONAL,
                 .run = command_history },
+        { .name = "retire",
+                .usage = "DEVICE",
+                .summary = "end all findings of a disk that was replaced",
+                .help = "Ends all findings of DEVICE that are not over: for a disk that was replaced or taken out. "
+                        "What is\nstill wrong becomes a new finding in the next sweep. DEVICE need not be configured "
+                        "any more.\nOnly for root.",
+                .operand = OPERAND_DEVICE,
+                .run = command_retire },
         { .name = "reload",
                 .usage = "",
                 .summary = "read the configuration again",

@@ -26,6 +26,7 @@ enum control_method {
         METHOD_GET_SWEEP,
         METHOD_START_SWEEP,
         METHOD_CANCEL_SWEEP,
+        METHOD_RETIRE,
         METHOD_RELOAD,
         METHOD_COUNT
 };

@@ -5,7 +5,8 @@ Damage that is done behind a device's back between two sweeps: each is found by 
 what it is, and nothing else is.
 """
 
-from harness import KIB, MIB, SECTOR, UNIT, device_entry, expect_clean, expect_places, main, test
+from harness import (KIB, MIB, SECTOR, UNIT, VarlinkError, device_entry, eventually, expect_clean, expect_places, main,
+                     test)
 
 BLOCK_SIZES = ['4K', '8K', '16K', '32K', '64K', '128K', '256K', '512K', '1M']
 RUNS = 20
@@ -212,6 +213,54 @@ def findings_survive_a_restart(case):
     daemon.start()
     assert daemon.findings('d0') == before
     assert daemon.device('d0')['verdict'] == 'faulty'
+
+
+@test
+def retired_findings_are_over_and_what_is_still_wrong_is_found_anew(case):
+    disks = [case.loop(4 * MIB), case.loop(4 * MIB)]
+    daemon = case.daemon([device_entry(f'd{i}', disk) for i, disk in enumerate(disks)])
+    for sweep in daemon.sweep_all(['d0', 'd1']).values():
+        expect_clean(sweep)
+    for disk in disks:
+        disk.zero(3 * UNIT, 5 * UNIT)
+        disk.flip_bits(17 * UNIT, 2, case.rng)
+    daemon.sweep_all(['d0', 'd1'])
+    assert len(daemon.findings('d0')) == 2 and daemon.device('d0')['needs_attention']
+    daemon.ctl('retire', 'd0')
+    device = daemon.device('d0')
+    assert device['findings_open'] == 0 and device['findings_resolved'] == 2, device
+    assert daemon.findings('d0') == [] and len(daemon.findings('d1')) == 2
+    assert [f['state'] for f in daemon.findings('d0', every=True)] == ['retired'] * 2
+    eventually('it is told', lambda: daemon.log_text().count('is over: it was retired by hand') == 2)
+    daemon.ctl('retire', 'd0')  # there is nothing left, and that is fine
+    daemon.stop()
+    daemon.start()
+    assert daemon.findings('d0') == [] and daemon.device('d0')['findings_resolved'] == 2
+    disks[0].flip_bits(17 * UNIT, 2, case.rng)
+    daemon.sweep('d0')
+    again = daemon.findings('d0')
+    expect_places(again, [(17 * UNIT, UNIT, 'bit_flip')])
+    assert again[0]['count'] == 1 and again[0]['state'] == 'open', again
+
+
+@test
+def a_device_that_left_the_configuration_can_be_retired(case):
+    disks = [case.loop(4 * MIB), case.loop(4 * MIB)]
+    entries = [device_entry(f'd{i}', disk) for i, disk in enumerate(disks)]
+    daemon = case.daemon(entries)
+    expect_clean(daemon.sweep('d0'))
+    disks[0].zero(3 * UNIT, 5 * UNIT)
+    daemon.sweep('d0')
+    daemon.configure(entries[1:])
+    daemon.call('Reload')
+    assert len(daemon.findings()) == 1
+    daemon.ctl('retire', 'd0')
+    assert daemon.findings() == [] and [f['state'] for f in daemon.findings(every=True)] == ['retired']
+    try:
+        daemon.call('Retire', device='d0')
+        raise AssertionError('an unknown device was retired')
+    except VarlinkError as error:
+        assert error.name == 'io.sweepd.NoSuchDevice', error
 
 
 @test

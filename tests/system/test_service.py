@@ -10,7 +10,8 @@ import subprocess
 import threading
 import time
 
-from harness import (Client, MIB, Skip, UNIT, VarlinkError, device_entry, eventually, expect_clean, main, need, test)
+from harness import (Client, MIB, Skip, UNIT, VarlinkError, device_entry, eventually, expect_clean, main, need, program,
+                     test)
 
 
 @test
@@ -96,7 +97,6 @@ def a_bad_configuration_changes_nothing(case):
 
 
 @test
-@test
 def it_says_when_its_self_test_passed(case):
     began = time.time_ns() // 1000
     daemon = case.daemon([])
@@ -126,6 +126,7 @@ def with_a_comparison_that_is_broken_on_one_cpu_it_does_not_start(case):
     assert disk.read(0, 8) == b'somebody'
 
 
+@test
 def a_bad_configuration_does_not_start(case):
     daemon = case.daemon_not_started([device_entry('d0', case.loop(MIB), mode='wipe')])
     process = daemon.spawn()
@@ -448,7 +449,8 @@ def others_may_look_but_not_change(case):
         os.chmod(path, 0o755)
     os.chmod(daemon.control, 0o666)
     answers = []
-    for method, parameters in (('GetDaemon', {}), ('StartSweep', {'device': 'd0'}), ('Reload', {})):
+    for method, parameters in (('GetDaemon', {}), ('StartSweep', {'device': 'd0'}), ('Reload', {}),
+                               ('Retire', {'device': 'd0'})):
         reader, writer = os.pipe()
         child = os.fork()
         if child == 0:
@@ -468,7 +470,7 @@ def others_may_look_but_not_change(case):
             answers.append(json.loads(file.read() or b'"no answer"'))
         os.waitpid(child, 0)
     denied = 'org.varlink.service.PermissionDenied'
-    assert answers == [None, denied, denied], answers
+    assert answers == [None, denied, denied, denied], answers
 
 
 @test

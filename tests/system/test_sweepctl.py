@@ -73,7 +73,7 @@ def expect_document(done, status, document):
 @test
 def help_names_every_command():
     done = expect(run('--help'), 0, 'Usage: sweepctl COMMAND')
-    for command in 'status errors finding start cancel wait history reload'.split():
+    for command in 'status errors finding start cancel wait history retire reload'.split():
         assert re.search(rf'^  {command} ', done.stdout, re.M), command
         expect(run(command, '--help'), 0, f'Usage: sweepctl {command}')
         expect(run('--help', command), 0, f'Usage: sweepctl {command}')
@@ -92,7 +92,8 @@ def no_command_is_an_error_with_help():
 
 @test
 def a_slip_gets_the_nearest_command_or_option():
-    for given, nearest in [('stats', 'status'), ('error', 'errors'), ('histroy', 'history'), ('relaod', 'reload')]:
+    for given, nearest in [('stats', 'status'), ('error', 'errors'), ('histroy', 'history'), ('retrie', 'retire'),
+                           ('relaod', 'reload')]:
         expect(run(given), 1, error=[f'there is no command "{given}"; did you mean {nearest}?'])
     expect(run('frobnicate'), 1, error=['there is no command "frobnicate"; all of them: sweepctl --help'])
     expect(run('status', '--jsn'), 1, error=['there is no option "--jsn"; did you mean --json?'])
@@ -111,7 +112,7 @@ def options_belong_to_their_commands():
 
 @test
 def operands_are_checked():
-    for command in 'start', 'cancel', 'wait', 'finding':
+    for command in 'start', 'cancel', 'wait', 'retire', 'finding':
         expect(run(command), 1, error=[f'{command} needs to know which: sweepctl {command} '])
     for word in '0', '-1', 'x', '1x', '', '99999999999999999999', '+1', ' 1':
         expect(run('finding', '--', word), 1, error=['is no number of a finding'])
@@ -416,16 +417,16 @@ def every_error_is_a_sentence_with_the_next_step():
             (Error('org.varlink.service.MethodNotImplemented', method='StartSweep'), ['cannot do that (StartSweep)']),
             (Error('org.varlink.service.MethodNotFound', method='StartSweep'), ['cannot do that (StartSweep)']),
             (Error('io.sweepd.NewerError', what='this'), ['io.sweepd.NewerError {"what":"this"}'])]:
-        with FakeDaemon(StartSweep=error, CancelSweep=error, Reload=error, GetFinding=error, ListDevices=error,
-                        ListFindings=error, ListSweeps=error) as fake:
-            for command in (['start', 'a'], ['cancel', 'a'], ['reload'], ['finding', '1'], ['status', 'a'], ['errors'],
-                            ['history'], ['wait', 'a']):
+        with FakeDaemon(StartSweep=error, CancelSweep=error, Retire=error, Reload=error, GetFinding=error,
+                        ListDevices=error, ListFindings=error, ListSweeps=error) as fake:
+            for command in (['start', 'a'], ['cancel', 'a'], ['retire', 'a'], ['reload'], ['finding', '1'],
+                            ['status', 'a'], ['errors'], ['history'], ['wait', 'a']):
                 for options in [], ['--json']:
                     done = expect(ask(fake, *command, *options), 1, error=texts)
                     assert not done.stdout, done.stdout
 
 
-# start, cancel, reload, history
+# start, cancel, retire, reload, history
 
 
 @test
@@ -439,9 +440,12 @@ def start_names_the_sweep():
 
 
 @test
-def cancel_and_reload_say_what_was_accepted():
-    with FakeDaemon(CancelSweep={}, Reload={}) as fake:
+def cancel_retire_and_reload_say_what_was_accepted():
+    with FakeDaemon(CancelSweep={}, Retire={}, Reload={}) as fake:
         expect(ask(fake, 'cancel', 'a'), 0, 'The sweep of a is being ended.')
+        expect(ask(fake, 'retire', 'a'), 0, 'The findings of a are retired: sweepctl errors a --all')
+        expect_document(ask(fake, 'retire', 'a', '--json'), 0, {})
+        assert fake.called('Retire') == [{'device': 'a'}] * 2
         expect(ask(fake, 'reload'), 0, 'The configuration was read again.')
         expect_document(ask(fake, 'cancel', 'a', '--json'), 0, {})
         expect_document(ask(fake, 'reload', '--json'), 0, {})
