@@ -25,8 +25,9 @@ struct device_config {
         uint32_t block_size_bytes;
         uint32_t queue_depth;
         uint64_t segment_bytes;
-        uint64_t every_us; /* EVERY_NEVER: only by hand */
-        int line;          /* where it stands in the configuration file, for messages */
+        uint64_t narrow_budget_us; /* what a sweep may spend on telling bad blocks apart, and as much on trying again */
+        uint64_t every_us;         /* EVERY_NEVER: only by hand */
+        int line;                  /* where it stands in the configuration file, for messages */
 };
 
 /* Copies path, serial and destroys_data; the rest gets the defaults of design 11. One reference. -ENOMEM. */

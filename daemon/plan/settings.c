@@ -34,7 +34,8 @@ enum {
 };
 
 /* Keeps sums of times far from 2^64, and tells "never" from a slip. */
-#define EVERY_MAX_US (36500 * USEC_PER_DAY)
+#define EVERY_MAX_US         (36500 * USEC_PER_DAY)
+#define NARROW_BUDGET_MAX_US USEC_PER_DAY
 
 /* What stands at a device's path now: by it, one device under two paths is told. */
 struct node {
@@ -305,6 +306,23 @@ static int take_segment(struct loader *l, const config_setting_t *s, void *into)
         return take_size(l, s, &((struct device_config *)into)->segment_bytes);
 }
 
+static int take_narrow_budget(struct loader *l, const config_setting_t *s, void *into) {
+        const char *text;
+        int r = take_string(l, s, "a span as a string, such as \"60s\"", &text);
+        if (r != 0)
+                return r;
+        uint64_t span_us;
+        r = text_parse_span(&span_us, text);
+        if (r == -EINVAL)
+                return FAIL(l, s,
+                        "narrow_budget: \"%.100s\" is not a span: write a number with s, m, h, d or w, such as \"60s\"",
+                        text);
+        if (r < 0 || span_us < USEC_PER_SEC || span_us > NARROW_BUDGET_MAX_US)
+                return FAIL(l, s, "narrow_budget: \"%.100s\" must be from \"1s\" to \"1d\"", text);
+        ((struct device_config *)into)->narrow_budget_us = span_us;
+        return 0;
+}
+
 static int take_every(struct loader *l, const config_setting_t *s, void *into) {
         struct device_config *device = into;
         const char *text;
@@ -340,6 +358,7 @@ static const struct key device_keys[] = {
         { "block_size", take_block_size, false },
         { "queue_depth", take_queue_depth, false },
         { "segment", take_segment, false },
+        { "narrow_budget", take_narrow_budget, false },
         { "every", take_every, false },
         { 0 },
 };
@@ -529,6 +548,7 @@ static int take_device(struct loader *l, const config_setting_t *group) {
         device->block_size_bytes = l->defaults->block_size_bytes;
         device->queue_depth = l->defaults->queue_depth;
         device->segment_bytes = l->defaults->segment_bytes;
+        device->narrow_budget_us = l->defaults->narrow_budget_us;
         device->every_us = l->defaults->every_us;
         device->line = line_of(l, config_setting_get_member(group, "name"));
         r = take_keys(l, group, device_keys, device);

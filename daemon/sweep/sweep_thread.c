@@ -28,8 +28,6 @@
 
 enum { ANSWERS_MAX = 16, NR_REQUESTS_DEFAULT = 128, POST_AGAIN_MS = 50 };
 
-#define NARROW_BUDGET_US (60 * USEC_PER_SEC)
-
 struct sweep_thread {
         struct sweep_thread_options o;
         char *overwrite;
@@ -230,7 +228,7 @@ static int build_sweep(struct sweep_thread *t) {
                 .logical_block_bytes = facts->logical_block_bytes,
                 .max_io_bytes = facts->max_io_bytes,
                 .diskseq = facts->diskseq,
-                .narrow_budget_us = NARROW_BUDGET_US,
+                .narrow_budget_us = t->o.config->narrow_budget_us,
                 .suspects = t->suspects,
                 .suspect_count = t->suspect_count,
                 .target = t->record,

@@ -166,6 +166,7 @@ START_TEST(a_device_has_the_documented_defaults) {
         ck_assert_uint_eq(d->block_size_bytes, 512 << 10);
         ck_assert_uint_eq(d->queue_depth, 16);
         ck_assert_uint_eq(d->segment_bytes, 1 << 30);
+        ck_assert_uint_eq(d->narrow_budget_us, 60 * USEC_PER_SEC);
         ck_assert_uint_eq(d->every_us, 30 * USEC_PER_DAY);
         ck_assert_int_eq(d->line, 2);
 }
@@ -176,7 +177,7 @@ START_TEST(every_device_key_is_taken) {
         struct settings *s = loaded(
                 "devices = ( { name = \"spare-7\"; path = \"/dev/nonexistent\"; mode = \"pattern\"; serial = \"ZA1234\";\n"
                 "  destroys_data = \"0x5000c500a1b2c3d4\"; block_size = \"4M\"; queue_depth = 256; segment = \"64M\";\n"
-                "  every = \"never\"; } );");
+                "  narrow_budget = \"5m\"; every = \"never\"; } );");
         const struct device_config *d = settings_device(s, "spare-7");
         ck_assert_ptr_nonnull(d);
         ck_assert_int_eq(d->mode, MODE_PATTERN);
@@ -185,6 +186,7 @@ START_TEST(every_device_key_is_taken) {
         ck_assert_uint_eq(d->block_size_bytes, 4 << 20);
         ck_assert_uint_eq(d->queue_depth, 256);
         ck_assert_uint_eq(d->segment_bytes, 64 << 20);
+        ck_assert_uint_eq(d->narrow_budget_us, 300 * USEC_PER_SEC);
         ck_assert(d->every_us == EVERY_NEVER);
         ck_assert_ptr_null(settings_device(s, "spare-8"));
         ck_assert_str_eq(settings_nearest_device(s, "spare7"), "spare-7");
@@ -196,12 +198,14 @@ START_TEST(defaults_hold_for_all_devices_wherever_they_stand) {
         CLEANUP(settings_freep)
         struct settings *s = loaded(
                 "devices = ( " DEVICE_A ", { name = \"b\"; path = \"/dev/nonexistent-b\"; every = \"1d\"; } );\n"
-                "defaults = { mode = \"pattern\"; every = \"7d\"; block_size = \"4K\"; queue_depth = 1; segment = \"8K\"; };\n");
+                "defaults = { mode = \"pattern\"; every = \"7d\"; block_size = \"4K\"; queue_depth = 1; segment = \"8K\";\n"
+                "  narrow_budget = \"1s\"; };\n");
         for (size_t i = 0; i < 2; i++) {
                 ck_assert_int_eq(s->devices[i]->mode, MODE_PATTERN);
                 ck_assert_uint_eq(s->devices[i]->block_size_bytes, 4096);
                 ck_assert_uint_eq(s->devices[i]->queue_depth, 1);
                 ck_assert_uint_eq(s->devices[i]->segment_bytes, 8192);
+                ck_assert_uint_eq(s->devices[i]->narrow_budget_us, USEC_PER_SEC);
         }
         ck_assert_uint_eq(s->devices[0]->every_us, 7 * USEC_PER_DAY);
         ck_assert_uint_eq(s->devices[1]->every_us, USEC_PER_DAY);
@@ -279,6 +283,11 @@ START_TEST(a_value_out_of_range_names_the_range) {
         assert_invalid_device("every = \"monthly\";", "is not a span");
         assert_invalid_device("every = \"99999999999999w\";", "longer than \"36500d\"");
         assert_invalid_device("every = \"36501d\";", "longer than \"36500d\"");
+        assert_invalid_device("narrow_budget = 60;", "narrow_budget: expected a span as a string, such as \"60s\"");
+        assert_invalid_device("narrow_budget = \"soon\";", "is not a span");
+        assert_invalid_device("narrow_budget = \"0s\";", "must be from \"1s\" to \"1d\"");
+        assert_invalid_device("narrow_budget = \"25h\";", "must be from \"1s\" to \"1d\"");
+        assert_invalid_device("narrow_budget = \"99999999999999w\";", "must be from \"1s\" to \"1d\"");
 }
 END_TEST
 
