@@ -91,11 +91,15 @@ int cpus_of_this_thread(cpu_set_t *ret) {
         return r ? -r : 0;
 }
 
+int cpus_allow_this_thread(const cpu_set_t *set) {
+        int r = pthread_setaffinity_np(pthread_self(), sizeof *set, set);
+        return r ? -r : 0;
+}
+
 int cpus_pin_this_thread(int cpu) {
         assert(cpu >= 0 && cpu < CPU_SETSIZE);
         cpu_set_t set;
         CPU_ZERO(&set);
         CPU_SET((size_t)cpu, &set);
-        int r = pthread_setaffinity_np(pthread_self(), sizeof set, &set);
-        return r ? -r : 0;
+        return cpus_allow_this_thread(&set);
 }

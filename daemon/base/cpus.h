@@ -20,5 +20,9 @@ int cpus_nth(const cpu_set_t *set, size_t n);
 /* The calling thread's own mask. Negative errno as of sched_getaffinity(2). */
 int cpus_of_this_thread(cpu_set_t *ret);
 
+/* Lets the calling thread run on all of these, as before it pinned itself. Negative errno as of sched_setaffinity(2).
+ */
+int cpus_allow_this_thread(const cpu_set_t *set);
+
 /* Pins the calling thread to one CPU. -EINVAL where the CPU is offline or not allowed. */
 int cpus_pin_this_thread(int cpu);

@@ -37,6 +37,7 @@ struct worker {
         /* written by the worker, read by main for status */
         atomic_int ready; /* 0: not yet; 1: pinned and tested; negative errno: could not do that */
         atomic_uint_fast64_t blocks, bytes, busy_us;
+        atomic_bool dismissed; /* written by the sweep that found it wrong, read by the worker and main */
 };
 
 struct verify_pool {
@@ -55,10 +56,32 @@ struct pool_verifier {
         size_t handed_over; /* not yet taken back; the sweep's thread alone */
 };
 
-static void worker_verify(struct worker *w, struct verify_job *job) {
+bool verify_job_run_elsewhere(struct verify_job *job, cpu_set_t *tried) {
+        cpu_set_t mine, others;
+        if (cpus_of_this_thread(&mine) < 0)
+                return false;
+        CPU_AND(&others, &mine, tried);
+        CPU_XOR(&others, &others, &mine);
+        if (CPU_COUNT(&others) == 0)
+                return false;
+        int cpu = cpus_nth(&others, 0);
+        if (cpus_pin_this_thread(cpu) < 0)
+                return false;
         verify_job_run(job);
-        atomic_fetch_add_explicit(&w->bytes, job->length_bytes, memory_order_relaxed);
-        atomic_fetch_add_explicit(&w->blocks, 1, memory_order_relaxed);
+        (void)cpus_allow_this_thread(&mine); /* fails only where the CPUs are gone, and then the kernel has moved us */
+        job->cpu = cpu;
+        job->worker = 0;
+        CPU_SET((size_t)cpu, tried);
+        return true;
+}
+
+static void worker_verify(struct worker *w, struct verify_job *job) {
+        if (!atomic_load(&w->dismissed)) {
+                verify_job_run(job);
+                job->worker = w->index + 1;
+                atomic_fetch_add_explicit(&w->bytes, job->length_bytes, memory_order_relaxed);
+                atomic_fetch_add_explicit(&w->blocks, 1, memory_order_relaxed);
+        }
         struct pool_verifier *v = (struct pool_verifier *)job->verifier;
         bool pushed = queue_push_one(v->returned, job);
         assert(pushed); /* it has room for all that was handed over */
@@ -81,6 +104,21 @@ static int worker_settle_down(struct worker *w) {
         return r < 0 ? r : 1;
 }
 
+static bool has_worker_in_service(const struct verify_pool *pool) {
+        for (unsigned i = 0; i < pool->worker_count; i++)
+                if (!atomic_load(&pool->workers[i].dismissed))
+                        return true;
+        return false;
+}
+
+/*
+ * The last ones stay though dismissed, and give back undone what was pushed before that was known: a worker leaves only
+ * where it saw another in service, and that one will see none.
+ */
+static bool worker_may_leave(const struct worker *w) {
+        return atomic_load(&w->dismissed) && has_worker_in_service(w->pool);
+}
+
 static void *worker_run(void *userdata) {
         struct worker *w = userdata;
         int r = worker_settle_down(w);
@@ -89,7 +127,7 @@ static void *worker_run(void *userdata) {
                 return NULL;
         void *jobs[BATCH_MAX];
         size_t n;
-        while ((n = queue_pop(w->pool->jobs, jobs, BATCH_MAX)) > 0) {
+        while (!worker_may_leave(w) && (n = queue_pop(w->pool->jobs, jobs, BATCH_MAX)) > 0) {
                 for (size_t i = 0; i < n; i++)
                         worker_verify(w, jobs[i]);
                 atomic_store_explicit(&w->busy_us, clock_thread_cpu_us(), memory_order_relaxed);
@@ -164,7 +202,7 @@ void verify_pool_record(const struct verify_pool *pool, unsigned i, struct worke
         const struct worker *w = &pool->workers[i];
         *ret = (struct worker_record){
                 .index = i,
-                .in_service = true,
+                .in_service = !atomic_load(&w->dismissed),
                 .blocks_verified = atomic_load_explicit(&w->blocks, memory_order_relaxed),
                 .bytes_verified = atomic_load_explicit(&w->bytes, memory_order_relaxed),
                 .busy_us = atomic_load_explicit(&w->busy_us, memory_order_relaxed),
@@ -174,14 +212,16 @@ void verify_pool_record(const struct verify_pool *pool, unsigned i, struct worke
 
 static size_t pool_hand_over(struct verifier *base, struct verify_job *const *jobs, size_t count) {
         struct pool_verifier *v = (struct pool_verifier *)base;
-        if (v->pool->worker_count == 0 || count == 0 || jobs[0]->length_bytes < WORTHWHILE_BYTES)
+        if (!has_worker_in_service(v->pool) || count == 0 || jobs[0]->length_bytes < WORTHWHILE_BYTES)
                 return 0;
         size_t free_workers = queue_waiting(v->pool->jobs), room = v->capacity - v->handed_over;
         size_t n = MIN(count, MIN(room, free_workers * BATCH_MAX));
         if (n == 0)
                 return 0;
-        for (size_t i = 0; i < n; i++)
+        for (size_t i = 0; i < n; i++) {
                 jobs[i]->verifier = base;
+                jobs[i]->done = false;
+        }
         n = queue_push(v->pool->jobs, (void *const *)jobs, n);
         v->handed_over += n;
         return n;
@@ -196,6 +236,12 @@ static size_t pool_take_back(struct verifier *base, struct verify_job **jobs, si
         return n;
 }
 
+static void pool_dismiss(struct verifier *base, unsigned worker) {
+        struct verify_pool *pool = ((struct pool_verifier *)base)->pool;
+        assert(worker > 0 && worker <= pool->worker_count);
+        atomic_store(&pool->workers[worker - 1].dismissed, true);
+}
+
 static struct verifier *pool_verifier_free(struct verifier *base) {
         struct pool_verifier *v = (struct pool_verifier *)base;
         assert(v->handed_over == 0);
@@ -208,6 +254,7 @@ static struct verifier *pool_verifier_free(struct verifier *base) {
 static const struct verifier_ops pool_ops = {
         .hand_over = pool_hand_over,
         .take_back = pool_take_back,
+        .dismiss = pool_dismiss,
         .free = pool_verifier_free,
 };
 

@@ -14,6 +14,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Room for the bits of expectation_check() over the largest block. */
+enum { VERIFY_WORDS = (BLOCK_UNITS_MAX + 2 + 63) / 64 };
+
 /* Belongs to the verifier from verifier_hand_over() until verifier_take_back() returns it. */
 struct verify_job {
         const struct expectation *expectation;
@@ -22,22 +25,34 @@ struct verify_job {
         uint32_t length_bytes;
         void *owner; /* the submitter's own, untouched */
 
+        bool done; /* false when it comes back: its worker was taken out of service, and it is still to be verified */
         size_t bad_count;
-        uint64_t bad_units[(BLOCK_UNITS_MAX + 2 + 63) / 64]; /* as of expectation_check() */
-        struct verifier *verifier;                           /* where it goes back to: the verifier's own */
+        uint64_t bad_units[VERIFY_WORDS]; /* as of expectation_check() */
+        int cpu;                          /* where it was done; set where bad_count > 0; -1: unknown */
+        unsigned worker;                  /* who did it, from 1; 0: the submitter's own thread */
+        struct verifier *verifier;        /* where it goes back to: the verifier's own */
 };
 
 /* Verifies on the calling thread. */
 static inline void verify_job_run(struct verify_job *job) {
         job->bad_count = expectation_check(
                 job->expectation, job->bytes, job->offset_bytes, job->length_bytes, job->bad_units);
+        job->cpu = job->bad_count > 0 ? sched_getcpu() : -1;
+        job->done = true;
 }
+
+/*
+ * Verifies on the calling thread, but on a CPU that is not among `tried`, and adds that one to them. False: this thread
+ * may run on no other, and nothing was done.
+ */
+bool verify_job_run_elsewhere(struct verify_job *job, cpu_set_t *tried);
 
 struct verifier;
 
 struct verifier_ops {
         size_t (*hand_over)(struct verifier *v, struct verify_job *const *jobs, size_t count);
         size_t (*take_back)(struct verifier *v, struct verify_job **jobs, size_t max);
+        void (*dismiss)(struct verifier *v, unsigned worker); /* NULL: nobody can be dismissed */
         struct verifier *(*free)(struct verifier *v);
 };
 
@@ -53,6 +68,12 @@ static inline size_t verifier_hand_over(struct verifier *v, struct verify_job *c
 /* Up to max verified jobs, in any order, without waiting. */
 static inline size_t verifier_take_back(struct verifier *v, struct verify_job **jobs, size_t max) {
         return v->ops->take_back(v, jobs, max);
+}
+
+/* A worker verified wrongly: it is taken out of service, for all sweeps. worker: as in its job. */
+static inline void verifier_dismiss(struct verifier *v, unsigned worker) {
+        if (v && v->ops->dismiss && worker > 0)
+                v->ops->dismiss(v, worker);
 }
 
 /* Every job must have been taken back. Accepts NULL; returns NULL. */
