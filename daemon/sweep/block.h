@@ -18,6 +18,7 @@ enum block_phase {
         BLOCK_IN_FLIGHT, /* the engine has it */
         BLOCK_ARRIVED,   /* read, not yet judged */
         BLOCK_VERIFYING, /* the verifier has it */
+        BLOCK_DOUBTED,   /* wrong bytes: waits for the ladder, or is on it */
         BLOCK_FAILED,    /* waits to be narrowed, or is being narrowed */
         BLOCK_PHASE_COUNT
 };

@@ -50,9 +50,20 @@ static size_t position(const struct fault_table *t, uint64_t offset_bytes) {
         return low;
 }
 
+/* Not every unit of a large fault is tried again: those that were speak for those that were not. */
+static bool may_be_one(enum persistence a, enum persistence b) {
+        return a == b || (a == PERSISTENCE_UNKNOWN && b != PERSISTENCE_TRANSIENT) ||
+                (b == PERSISTENCE_UNKNOWN && a != PERSISTENCE_TRANSIENT);
+}
+
+/* What the whole is, where the parts may be one. */
+static enum persistence joint_persistence(enum persistence a, enum persistence b) {
+        return a == PERSISTENCE_UNKNOWN ? b : a;
+}
+
 static bool same_kind(const struct fault_run *a, const struct fault_run *b) {
         return a->pass == b->pass && a->fault == b->fault && a->cause == b->cause && a->withheld == b->withheld &&
-                a->doubtful == b->doubtful && a->persistence == b->persistence;
+                a->doubtful == b->doubtful && may_be_one(a->persistence, b->persistence);
 }
 
 static bool touches(const struct fault_run *run, const struct fault_run *fault) {
@@ -72,6 +83,8 @@ static void grow(struct fault_table *t, size_t at, const struct fault_run *fault
         }
         run->place = extent_hull(run->place, fault->place);
         run->bad_bytes += fault->place.length_bytes;
+        run->persistence = joint_persistence(run->persistence, fault->persistence);
+        run->sampled &= fault->sampled;
 }
 
 static void join_followers(struct fault_table *t, size_t at) {
@@ -86,6 +99,8 @@ static void join_followers(struct fault_table *t, size_t at) {
                 run->place = extent_hull(run->place, next->place);
                 run->bad_bytes += next->bad_bytes;
                 run->coarse |= next->coarse;
+                run->persistence = joint_persistence(run->persistence, next->persistence);
+                run->sampled &= next->sampled;
                 remove_at(t, i); /* may move run to another slot */
         }
 }
@@ -136,6 +151,7 @@ static bool add_to_nearest(struct fault_table *t, const struct fault_run *fault)
         best->coarse |= gap(best->place, fault->place) > 0;
         best->place = extent_hull(best->place, fault->place);
         best->bad_bytes += fault->place.length_bytes;
+        best->sampled &= fault->sampled;
         return true;
 }
 
@@ -186,8 +202,10 @@ void fault_table_add(struct fault_table *t, const struct fault_run *fault) {
         size_t behind = behind_last_of_kind(t, at, fault);
         struct fault_run *last = behind > 0 ? &t->runs[t->order[behind - 1]] : NULL;
         /* A pass may come to a place twice (the sample, a suspect): what it saw there is known already. */
-        if (last && !last->coarse && extent_contains(last->place, fault->place))
+        if (last && !last->coarse && extent_contains(last->place, fault->place)) {
+                last->sampled &= fault->sampled;
                 return;
+        }
         t->bad_bytes[fault->fault] += fault->place.length_bytes;
         if (last && touches(last, fault)) {
                 grow(t, behind - 1, fault);

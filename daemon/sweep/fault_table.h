@@ -24,9 +24,11 @@ struct fault_run {
         struct extent place;
         uint64_t bad_bytes;            /* exact, also where place is coarse */
         bool coarse;                   /* place holds good bytes too, as the table was full */
+        bool sampled;                  /* seen by the look before the sweep alone, not by its passes */
         bool withheld;                 /* not to be reported yet: perhaps somebody else's data */
         bool doubtful;                 /* not to be reported yet: perhaps a neighbour's failure */
         uint64_t reported_bytes;       /* bad_bytes when it was last reported; 0: never */
+        enum persistence reported_as;  /* the persistence that was last reported */
         char text[FINDING_TEXT_BYTES]; /* of the first fault of the run */
         struct detail detail;
         struct sample sample;
@@ -41,8 +43,9 @@ int fault_table_new(struct fault_table **ret);
 struct fault_table *fault_table_free(struct fault_table *t);
 
 /*
- * Adds a fault, as a run of its own or to a run that it touches (same pass, fault and cause). `fault` has pass, fault,
- * persistence, cause, place, withheld, text, detail and sample; the rest is the table's.
+ * Adds a fault, as a run of its own or to a run that it touches (same pass, fault, cause and persistence; where it is
+ * persistent or repaired, what is not known to be either joins it). `fault` has pass, fault, persistence, cause, place,
+ * sampled, withheld, doubtful, text, detail and sample; the rest is the table's.
  */
 void fault_table_add(struct fault_table *t, const struct fault_run *fault);
 

@@ -101,6 +101,8 @@ static void on_enter(struct sweep *s) {
                 break;
         case STEP_STAMP:
                 s->pass_number++;
+                s->ladder.taken = 0;
+                s->ladder.spent_us = 0;
                 draw_generation(s);
                 post_mark(s, (struct extent){ 0 }, (struct extent){ 0 });
                 break;
@@ -222,6 +224,7 @@ static bool step_check(struct sweep *s) {
         if (!pass_is_over(s) || sweep_is_ending(s))
                 return any;
         settle_withheld(s);
+        sweep_settle_sampled(s);
         sweep_enter(s, STEP_STAMP);
         return true;
 }
@@ -271,6 +274,8 @@ static bool step_read(struct sweep *s) {
         if (!pass_is_over(s) || sweep_is_ending(s))
                 return any;
         s->reached_end = extent_end(s->pass);
+        if (verify)
+                sweep_settle_repairs(s);
         if (s->reached_end == s->o.size_bytes) {
                 sweep_finish(s, END_FINISHED);
         } else {
@@ -365,6 +370,7 @@ enum sweep_pumped sweep_pump(struct sweep *s, enum sweep_order order, uint64_t n
         if (s->outbox_count == 0) /* main has no room: this sweep alone waits */
                 any |= step(s);
         any |= sweep_io_narrow(s);
+        any |= sweep_ladder(s);
         any |= sweep_io_submit(s);
         any |= sweep_judge_arrived(s);
         sweep_report(s, false);
@@ -442,6 +448,7 @@ struct sweep *sweep_free(struct sweep *s) {
         table_unref(s->table);
         fault_table_free(s->faults);
         block_pool_free(s->pool);
+        sweep_ladder_deinit(s);
         table_cache_free(s->tables);
         free(s->unsent);
         free(s->o.target);

@@ -21,12 +21,12 @@ int sweep_io_init(struct sweep *s) {
         int r = block_pool_new(&s->pool, depth + spare, writes, s->o.block_bytes);
         if (r < 0)
                 return r;
-        s->unsent_room = block_pool_count(s->pool) + 2; /* and a flush, and a piece */
+        s->unsent_room = block_pool_count(s->pool) + 3; /* and a flush, a piece, and a rung of the ladder */
         s->unsent = calloc(s->unsent_room, sizeof(struct engine_io *));
-        return s->unsent ? 0 : -ENOMEM;
+        return s->unsent ? sweep_ladder_init(s) : -ENOMEM;
 }
 
-static void enqueue(struct sweep *s, struct engine_io *io) {
+void sweep_io_enqueue(struct sweep *s, struct engine_io *io) {
         assert(s->unsent_count < s->unsent_room);
         s->unsent[(s->unsent_first + s->unsent_count) % s->unsent_room] = io;
         s->unsent_count++;
@@ -49,7 +49,7 @@ static void enqueue_rest(struct sweep *s, struct block *b) {
                 .buffer = b->bytes + b->done_bytes,
                 .owner = b,
         };
-        enqueue(s, &b->io);
+        sweep_io_enqueue(s, &b->io);
 }
 
 static void start_block(struct sweep *s, struct block *b, struct extent place) {
@@ -101,7 +101,7 @@ bool sweep_io_write_next(struct sweep *s, struct extent place) {
 
 void sweep_io_flush(struct sweep *s) {
         s->flush = (struct engine_io){ .op = ENGINE_FLUSH, .owner = &s->flush };
-        enqueue(s, &s->flush);
+        sweep_io_enqueue(s, &s->flush);
 }
 
 bool sweep_device_is_there(struct sweep *s) {
@@ -156,7 +156,7 @@ static bool error_is_a_fault(struct sweep *s, int error) {
 }
 
 /* What the kernel said, as a positive errno. A transfer of nothing, or of half a logical block, is an error too. */
-static int completion_error(const struct sweep *s, const struct engine_io *io) {
+int sweep_io_error(const struct sweep *s, const struct engine_io *io) {
         if (io->result < 0)
                 return (int)-io->result;
         if (io->result == 0 || io->result % s->o.logical_block_bytes != 0 || io->result > io->length_bytes)
@@ -213,12 +213,18 @@ static void remember_bad_write(struct sweep *s, struct extent place) {
                 s->bad_writes[s->bad_write_count++] = place;
 }
 
-static void add_bad_piece(struct sweep *s, struct block *b, int error, struct extent place, bool narrowed) {
+/*
+ * again: it failed once more when it was tried by itself. That is for good, but before the first write: what a write
+ * does to it is seen when it is read back.
+ */
+static void add_bad_piece(struct sweep *s, struct block *b, int error, struct extent place, bool again) {
+        bool for_good = again && s->pass_step != STEP_SAMPLE && s->pass_step != STEP_CHECK;
         struct io_fault fault = {
                 .op = b->is_write ? ENGINE_WRITE : ENGINE_READ,
                 .error = error,
                 .place = place,
-                .narrowed = narrowed,
+                .narrowed = place.length_bytes <= s->o.logical_block_bytes,
+                .persistence = for_good ? PERSISTENCE_PERSISTENT : PERSISTENCE_UNKNOWN,
         };
         s->narrow.found = true;
         s->lost_bytes += place.length_bytes;
@@ -247,7 +253,7 @@ static void piece_is_good(struct sweep *s, struct block *b, struct extent piece)
                 sweep_judge_piece(s, b, piece);
 }
 
-static void append(struct block **first, struct block **last, struct block *b) {
+void sweep_block_append(struct block **first, struct block **last, struct block *b) {
         b->next = NULL;
         if (*last)
                 (*last)->next = b;
@@ -257,14 +263,14 @@ static void append(struct block **first, struct block **last, struct block *b) {
 }
 
 /* Whether an error is to be told. Once the device is known to be gone, what it still fails is no news of the medium. */
-static bool error_counts(struct sweep *s, int error) {
+bool sweep_error_counts(struct sweep *s, int error) {
         if (sweep_is_ending(s) && s->record.end == END_FAILED)
                 return false;
         return error_is_a_fault(s, error);
 }
 
 static void block_failed(struct sweep *s, struct block *b, int error) {
-        if (!error_counts(s, error)) {
+        if (!sweep_error_counts(s, error)) {
                 block_enter(b, BLOCK_FAILED);
                 sweep_block_done(s, b);
                 return;
@@ -273,11 +279,11 @@ static void block_failed(struct sweep *s, struct block *b, int error) {
                 piece_is_good(s, b, (struct extent){ b->offset_bytes, b->done_bytes });
         b->error = error;
         block_enter(b, BLOCK_FAILED);
-        append(&s->failed_first, &s->failed_last, b);
+        sweep_block_append(&s->failed_first, &s->failed_last, b);
 }
 
 static void block_completed(struct sweep *s, struct block *b) {
-        int error = completion_error(s, &b->io);
+        int error = sweep_io_error(s, &b->io);
         if (error && medium_judge(error) == MEDIUM_AGAIN && b->tries < OURS_TRIES_MAX && !sweep_is_ending(s)) {
                 b->tries++;
                 enqueue_rest(s, b);
@@ -299,7 +305,7 @@ static void block_completed(struct sweep *s, struct block *b) {
         }
         b->length_bytes = b->done_bytes; /* shorter only when the sweep is ending */
         block_enter(b, BLOCK_ARRIVED);
-        append(&s->arrived_first, &s->arrived_last, b);
+        sweep_block_append(&s->arrived_first, &s->arrived_last, b);
         s->arrived_count++;
 }
 
@@ -314,7 +320,7 @@ static void flush_completed(struct sweep *s) {
         if (!error)
                 return;
         struct io_fault fault = { .op = ENGINE_FLUSH, .error = error, .place = s->segment, .narrowed = true };
-        if (error_counts(s, error))
+        if (sweep_error_counts(s, error))
                 add_io_fault(s, &fault);
 }
 
@@ -353,21 +359,21 @@ static void narrow_enqueue(struct sweep *s) {
         if (!b->is_write)
                 stamp_destroy(n->io.buffer, n->piece.offset_bytes, n->piece.length_bytes, true);
         n->out = true;
-        enqueue(s, &n->io);
+        sweep_io_enqueue(s, &n->io);
 }
 
 static void narrow_completed(struct sweep *s) {
         struct narrowing *n = &s->narrow;
         n->out = false;
         n->spent_us += n->io.completed_us - n->io.submitted_us;
-        int error = completion_error(s, &n->io);
+        int error = sweep_io_error(s, &n->io);
         if (error && medium_judge(error) == MEDIUM_AGAIN && n->tries++ < OURS_TRIES_MAX && !sweep_is_ending(s)) {
                 push_piece(n, n->piece.offset_bytes, extent_end(n->piece));
                 return;
         }
         n->tries = 0;
         if (error) {
-                if (!error_counts(s, error))
+                if (!sweep_error_counts(s, error))
                         return;
                 if (is_smallest(s, n->piece))
                         add_bad_piece(s, n->block, error, n->piece, true);
@@ -389,8 +395,8 @@ static void narrow_begin(struct sweep *s) {
         n->block = b;
         n->found = false;
         struct extent rest = { b->offset_bytes + b->done_bytes, b->length_bytes - b->done_bytes };
-        if (is_smallest(s, rest))
-                add_bad_piece(s, b, b->error, rest, true);
+        if (is_smallest(s, rest)) /* nothing to tell apart, but it may come through */
+                push_piece(n, rest.offset_bytes, extent_end(rest));
         else
                 push_halves(s, rest);
 }
@@ -406,7 +412,7 @@ bool sweep_io_narrow(struct sweep *s) {
                 return false;
         if (n->depth == 0) {
                 struct block *b = STEAL(n->block);
-                if (!n->found && error_counts(s, b->error))
+                if (!n->found && sweep_error_counts(s, b->error))
                         add_transient(s, b);
                 sweep_block_done(s, b);
                 return true;
@@ -414,8 +420,8 @@ bool sweep_io_narrow(struct sweep *s) {
         n->piece = n->stack[--n->depth];
         if (!sweep_is_ending(s) && n->spent_us <= s->o.narrow_budget_us)
                 narrow_enqueue(s);
-        else if (error_counts(s, n->block->error))
-                add_bad_piece(s, n->block, n->block->error, n->piece, is_smallest(s, n->piece));
+        else if (sweep_error_counts(s, n->block->error))
+                add_bad_piece(s, n->block, n->block->error, n->piece, false);
         return true;
 }
 
@@ -424,6 +430,8 @@ static void completed(struct sweep *s, struct engine_io *io) {
                 flush_completed(s);
         else if (io == &s->narrow.io)
                 narrow_completed(s);
+        else if (io == &s->ladder.io)
+                sweep_ladder_completed(s);
         else
                 block_completed(s, io->owner);
 }
@@ -473,6 +481,8 @@ void sweep_io_abandon(struct sweep *s) {
                 if (io == &s->narrow.io) {
                         s->narrow.out = false;
                         push_piece(&s->narrow, s->narrow.piece.offset_bytes, extent_end(s->narrow.piece));
+                } else if (io == &s->ladder.io) {
+                        sweep_ladder_abandon(s);
                 } else if (io != &s->flush) {
                         sweep_block_done(s, io->owner);
                 }

@@ -93,7 +93,8 @@ void sweep_ground(struct sweep *s, struct diagnosis_ground *g, uint64_t offset_b
 }
 
 /* Diagnoses and adds the fault. True: it is a damaged form of what we wrote. */
-bool sweep_unit_is_bad(struct sweep *s, const struct expectation *e, const uint8_t *bytes, struct extent unit) {
+bool sweep_unit_is_bad(struct sweep *s, const struct expectation *e, const uint8_t *bytes, struct extent unit,
+        enum persistence persistence) {
         struct diagnosis_ground ground;
         struct diagnosis d;
         sweep_ground(s, &ground, unit.offset_bytes);
@@ -103,22 +104,26 @@ bool sweep_unit_is_bad(struct sweep *s, const struct expectation *e, const uint8
                 .place = unit,
                 .sample = d.sample,
                 .cause = d.fault == FAULT_MISDIRECTED ? d.displacement_bytes : (int64_t)d.generation,
-                .withheld = s->pass_step == STEP_CHECK && !d.ours,
+                .persistence = persistence,
+                .withheld = s->pass_step == STEP_CHECK && !d.ours && persistence != PERSISTENCE_TRANSIENT,
         };
         diagnose_describe(&d, fault.text, &fault.detail);
+        if (s->lone_cpu)
+                detail_set(&fault.detail, "verified_again", "no: sweepd may use one CPU only");
         if (d.ours || s->pass_step != STEP_SAMPLE) /* the sample weighs by itself what is not ours */
                 sweep_add_fault(s, &fault);
         return d.ours;
 }
 
-static void judge_bad_units(struct sweep *s, const struct expectation *e, const uint8_t *bytes, struct extent piece,
-        const uint64_t *bad_units) {
+/* Adds a fault for each unit whose bit is set: bit 0 is the unit that holds the place's offset. */
+void sweep_judge_units(struct sweep *s, const struct expectation *e, const uint8_t *bytes, struct extent piece,
+        const uint64_t *bad_units, enum persistence persistence) {
         size_t unit = 0;
         for (uint64_t at = 0; at < piece.length_bytes; unit++) {
                 uint64_t offset = piece.offset_bytes + at;
                 uint64_t length = MIN(UNIT_BYTES - offset % UNIT_BYTES, piece.length_bytes - at);
                 if (bad_units[unit / 64] & BIT(unit % 64))
-                        (void)sweep_unit_is_bad(s, e, bytes + at, (struct extent){ offset, length });
+                        (void)sweep_unit_is_bad(s, e, bytes + at, (struct extent){ offset, length }, persistence);
                 at += length;
         }
 }
@@ -150,9 +155,14 @@ static void judge_stretch(struct sweep *s, struct block *b, struct extent piece)
                 count_stamps(s, bytes, piece);
                 s->covered_bytes += piece.length_bytes;
         } else if (b->expectation.count > 0) {
-                uint64_t bad[ELEMENTS(b->job.bad_units)];
-                if (expectation_check(&b->expectation, bytes, piece.offset_bytes, piece.length_bytes, bad) > 0)
-                        judge_bad_units(s, &b->expectation, bytes, piece, bad);
+                struct verify_job job = {
+                        .expectation = &b->expectation,
+                        .bytes = bytes,
+                        .offset_bytes = piece.offset_bytes,
+                        .length_bytes = (uint32_t)piece.length_bytes,
+                };
+                if (!sweep_verify(s, &job)) /* a part of a block is not tried again */
+                        sweep_judge_units(s, &b->expectation, bytes, piece, job.bad_units, PERSISTENCE_UNKNOWN);
                 count_verified(s, piece.length_bytes);
         }
 }
@@ -189,9 +199,16 @@ void sweep_judge_piece(struct sweep *s, struct block *b, struct extent piece) {
 
 static void job_done(struct sweep *s, struct verify_job *job) {
         struct block *b = job->owner;
-        struct extent place = { b->offset_bytes, b->length_bytes };
-        if (job->bad_count > 0)
-                judge_bad_units(s, &b->expectation, b->bytes, place, job->bad_units);
+        if (!job->done)
+                verify_job_run(job);
+        if (job->bad_count > 0 && !sweep_verify_again(s, job))
+                sweep_ladder_add(s, b);
+        else
+                sweep_judge_end(s, b);
+}
+
+/* All that there is to say of the block was said. */
+void sweep_judge_end(struct sweep *s, struct block *b) {
         s->record.bytes.read += b->length_bytes;
         count_verified(s, b->length_bytes);
         sweep_block_done(s, b);
@@ -222,6 +239,7 @@ static void prepare_job(struct block *b) {
         b->job.offset_bytes = b->offset_bytes;
         b->job.length_bytes = b->length_bytes;
         b->job.owner = b;
+        b->job.worker = 0;
 }
 
 /*

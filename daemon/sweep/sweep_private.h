@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * sweep_private: what the files of the sweep share. sweep.c has the steps, sweep_io.c the way of a block, sweep_judge.c
- * what is made of bytes that were read, sweep_sample.c the look before the first write, sweep_report.c the news.
+ * what is made of bytes that were read, sweep_ladder.c what becomes of those that were wrong, sweep_sample.c the look
+ * before the first write, sweep_report.c the news.
  */
 #pragma once
 
@@ -37,6 +38,7 @@ enum {
         BAD_WRITES_MAX = 256,
         NARROW_STACK_MAX = 32,
         OURS_TRIES_MAX = 1000,
+        LADDER_BLOCKS_MAX = 256, /* in the retention pass, and as many in those that write */
         OUTBOX_MAX = 4,
         TABLES_MAX = 16
 };
@@ -57,6 +59,26 @@ struct narrowing {
         bool found; /* some piece of the block was bad again */
         unsigned tries;
         uint64_t spent_us;
+        struct engine_io io;
+};
+
+enum ladder_rung { RUNG_READ_AGAIN, RUNG_WRITE_AGAIN, RUNG_FLUSH, RUNG_READ_BACK };
+
+/* Blocks with wrong bytes, which are kept until it is known whether they are wrong for good. A bit a unit. */
+struct ladder {
+        struct block *first, *last; /* these wait */
+        struct block *block;        /* NULL: none is on the ladder */
+        enum ladder_rung rung;
+        struct extent place;  /* what this rung reads or writes of the block */
+        uint64_t done_bytes;  /* of a short completion */
+        uint8_t *read_bytes;  /* of the block's size both, laid out as the block: so what was found first */
+        uint8_t *write_bytes; /* stays as it is, and nothing is written from where it was read to */
+        bool out;             /* the engine has the request */
+        unsigned tries;
+        unsigned taken; /* how many blocks were on the ladder */
+        uint64_t spent_us;
+        uint64_t still_bad[VERIFY_WORDS]; /* as it is known so far */
+        uint64_t transient[VERIFY_WORDS], repaired[VERIFY_WORDS], persistent[VERIFY_WORDS];
         struct engine_io io;
 };
 
@@ -99,6 +121,8 @@ struct sweep {
         size_t arrived_count;
         struct block *failed_first, *failed_last;
         struct narrowing narrow;
+        struct ladder ladder;
+        bool lone_cpu; /* there is no other CPU to verify on once more */
 
         struct span span; /* of the last look-up, as a cache */
         struct span own;  /* what this sweep writes */
@@ -143,17 +167,37 @@ void sweep_io_flush(struct sweep *s);
 void sweep_io_abandon(struct sweep *s);
 bool sweep_io_idle(const struct sweep *s);
 bool sweep_device_is_there(struct sweep *s);
+void sweep_io_enqueue(struct sweep *s, struct engine_io *io);
+int sweep_io_error(const struct sweep *s, const struct engine_io *io);
+bool sweep_error_counts(struct sweep *s, int error);
+void sweep_block_append(struct block **first, struct block **last, struct block *b);
 
 /* sweep_judge.c */
 bool sweep_judge_arrived(struct sweep *s);
 bool sweep_judge_take_back(struct sweep *s);
 void sweep_judge_piece(struct sweep *s, struct block *b, struct extent piece);
-bool sweep_unit_is_bad(struct sweep *s, const struct expectation *e, const uint8_t *bytes, struct extent unit);
+void sweep_judge_units(struct sweep *s, const struct expectation *e, const uint8_t *bytes, struct extent place,
+        const uint64_t *bad_units, enum persistence persistence);
+void sweep_judge_end(struct sweep *s, struct block *b);
+bool sweep_unit_is_bad(struct sweep *s, const struct expectation *e, const uint8_t *bytes, struct extent unit,
+        enum persistence persistence);
 void sweep_block_done(struct sweep *s, struct block *b);
 const struct span *sweep_span(struct sweep *s, uint64_t offset_bytes);
 bool sweep_span_expect(struct sweep *s, struct expectation *e, const struct span *span);
 void sweep_expectation_release(struct expectation *e);
 void sweep_ground(struct sweep *s, struct diagnosis_ground *g, uint64_t offset_bytes);
+
+/* sweep_ladder.c */
+int sweep_ladder_init(struct sweep *s);
+void sweep_ladder_deinit(struct sweep *s);
+bool sweep_verify(struct sweep *s, struct verify_job *job);
+bool sweep_verify_again(struct sweep *s, struct verify_job *job);
+void sweep_ladder_add(struct sweep *s, struct block *b);
+bool sweep_ladder(struct sweep *s);
+void sweep_ladder_completed(struct sweep *s);
+void sweep_ladder_abandon(struct sweep *s);
+void sweep_settle_sampled(struct sweep *s);
+void sweep_settle_repairs(struct sweep *s);
 
 /* sweep_sample.c */
 bool sweep_sample_place(struct sweep *s, struct extent *ret);

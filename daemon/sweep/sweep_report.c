@@ -106,6 +106,7 @@ static bool post_fault(struct sweep *s, struct fault_run *run) {
         if (!s->o.news->post(s->o.news, &news))
                 return false;
         run->reported_bytes = run->bad_bytes;
+        run->reported_as = run->persistence;
         return true;
 }
 
@@ -120,8 +121,12 @@ uint64_t sweep_frontier(const struct sweep *s) {
         return at;
 }
 
+static bool is_told(const struct fault_run *run) {
+        return run->bad_bytes == run->reported_bytes && run->persistence == run->reported_as;
+}
+
 static bool is_ripe(const struct sweep *s, const struct fault_run *run, uint64_t frontier_bytes, bool all) {
-        if (run->withheld || run->doubtful || run->bad_bytes == run->reported_bytes)
+        if (run->withheld || run->doubtful || is_told(run))
                 return false;
         return all || run->pass < s->pass_number || run->place.offset_bytes < frontier_bytes;
 }
@@ -141,7 +146,7 @@ bool sweep_report(struct sweep *s, bool all) {
                 struct fault_run *run = fault_table_at(s->faults, i);
                 if (is_ripe(s, run, frontier_bytes, all) && !post_fault(s, run))
                         return false;
-                left |= run->bad_bytes != run->reported_bytes;
+                left |= !is_told(run);
         }
         s->faults_dirty = left;
         s->faults_reported_us = s->now_us;
@@ -186,6 +191,7 @@ void sweep_settle_doubts(struct sweep *s, uint64_t limit_bytes) {
 
 void sweep_add_fault(struct sweep *s, struct fault_run *fault) {
         fault->pass = s->pass_number;
+        fault->sampled = s->pass_step == STEP_SAMPLE;
         fault_table_add(s->faults, fault);
         s->faults_dirty = true;
         s->has_doubts |= fault->doubtful;

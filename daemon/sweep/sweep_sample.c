@@ -105,15 +105,20 @@ static enum unit_answer judge_unit(struct sweep *s, const uint8_t *bytes, struct
         bool expected = span->count > 0 && sweep_span_expect(s, &e, span);
         enum unit_answer answer = UNIT_FOREIGN;
         struct stamp stamp;
-        uint64_t bad[2];
+        struct verify_job job = {
+                .expectation = &e,
+                .bytes = bytes,
+                .offset_bytes = unit.offset_bytes,
+                .length_bytes = (uint32_t)unit.length_bytes,
+        };
         sweep_ground(s, &ground, unit.offset_bytes);
-        if (expected && expectation_check(&e, bytes, unit.offset_bytes, unit.length_bytes, bad) == 0) {
+        if (expected && sweep_verify(s, &job)) {
                 answer = UNIT_OURS;
         } else if (diagnose_is_self_consistent(&stamp, &ground, bytes, unit.offset_bytes, unit.length_bytes) &&
                 stamp_is_ours(s, &stamp)) {
                 answer = UNIT_OURS;
         } else if (expected) {
-                answer = sweep_unit_is_bad(s, &e, bytes, unit) ? UNIT_DAMAGED : UNIT_FOREIGN;
+                answer = sweep_unit_is_bad(s, &e, bytes, unit, PERSISTENCE_UNKNOWN) ? UNIT_DAMAGED : UNIT_FOREIGN;
         } else if (content_is_zero(bytes, unit.length_bytes)) {
                 answer = UNIT_DAMAGED;
         } else if (s->o.target->range_count > 0) {

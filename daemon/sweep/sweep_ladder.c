@@ -1,0 +1,374 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Wrong bytes are not yet a bad disk. The CPU that compared them may be wrong: so another one compares the same memory.
+ * The way from the disk may be: so the place is read once more. What was written may have been lost: so, where we may
+ * write, it is written, flushed and read back once more. Before the first write that is what the sweep does anyway.
+ *
+ * What could go wrong: yesterday's bytes passing for the second reading, a re-write that reaches a disk that took the
+ * place of ours, good bytes that hide what was found first, and a disk that is bad everywhere and takes a year. So the
+ * memory of each reading is destroyed before it, the device is looked at before it is written to, the first bytes are
+ * kept until they are judged, and blocks and time on the ladder have a limit.
+ *
+ *   READ_AGAIN -> [WRITE_AGAIN -> FLUSH -> READ_BACK] -> judged
+ */
+#include "media/medium.h"
+#include "sweep/sweep_private.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+int sweep_ladder_init(struct sweep *s) {
+        size_t bytes = s->o.block_bytes;
+        s->ladder.read_bytes = aligned_alloc(UNIT_BYTES, bytes);
+        if (!s->ladder.read_bytes)
+                return -ENOMEM;
+        if (s->o.mode == MODE_READ)
+                return 0;
+        s->ladder.write_bytes = aligned_alloc(UNIT_BYTES, bytes);
+        return s->ladder.write_bytes ? 0 : -ENOMEM;
+}
+
+void sweep_ladder_deinit(struct sweep *s) {
+        free(s->ladder.read_bytes);
+        free(s->ladder.write_bytes);
+}
+
+/* The first rung: another CPU. */
+
+static size_t subtract(uint64_t left[static VERIFY_WORDS], const uint64_t *from, const uint64_t *what) {
+        size_t count = 0;
+        for (size_t i = 0; i < VERIFY_WORDS; i++) {
+                left[i] = from[i] & ~what[i];
+                count += (size_t)__builtin_popcountll(left[i]);
+        }
+        return count;
+}
+
+static size_t words_of(const struct verify_job *job) {
+        return (job->length_bytes / UNIT_BYTES + 2 + 63) / 64;
+}
+
+static bool has_bit(const uint64_t *bits, size_t i) {
+        return bits[i / 64] & BIT(i % 64);
+}
+
+/* The i-th unit of a place, or the part of it that lies there. */
+static struct extent unit_of(struct extent place, size_t i) {
+        uint64_t from = (place.offset_bytes / UNIT_BYTES + i) * UNIT_BYTES;
+        return extent_common((struct extent){ from, UNIT_BYTES }, place);
+}
+
+/* A CPU that disagrees with the others on a unit was wrong there. */
+static void blame(struct sweep *s, const struct verify_job *job, const uint64_t *verdict, int other_cpu) {
+        struct extent place = { job->offset_bytes, job->length_bytes };
+        bool wrong = false;
+        for (size_t i = 0; i < words_of(job) * 64; i++) {
+                if (has_bit(job->bad_units, i) == has_bit(verdict, i))
+                        continue;
+                wrong = true;
+                struct fault_run fault = { .fault = FAULT_HOST, .cause = job->cpu, .place = unit_of(place, i) };
+                text_format(fault.text, sizeof fault.text,
+                        "CPU %d took %s bytes for %s: not the disk, but this computer", job->cpu,
+                        has_bit(verdict, i) ? "wrong" : "right", has_bit(verdict, i) ? "right" : "wrong");
+                detail_set(&fault.detail, "cpu", "%d", job->cpu);
+                detail_set(&fault.detail, "other_cpu", "%d", other_cpu);
+                if (job->worker > 0)
+                        detail_set(&fault.detail, "worker", "%u, taken out of service", job->worker - 1);
+                else
+                        detail_set(&fault.detail, "worker", "none: the sweep's own thread");
+                sweep_add_fault(s, &fault);
+        }
+        if (wrong)
+                verifier_dismiss(s->o.verifier, job->worker);
+}
+
+static void note_cpu(cpu_set_t *set, int cpu) {
+        if (cpu >= 0 && cpu < CPU_SETSIZE)
+                CPU_SET((size_t)cpu, set);
+}
+
+/*
+ * A job that found something bad is done again elsewhere, and again where the two disagree: the majority decides. With
+ * two CPUs there is none, and the first is taken to be wrong: a disk that is at fault will show it again. The job's
+ * bits are then what is agreed on. True: nothing is bad.
+ */
+bool sweep_verify_again(struct sweep *s, struct verify_job *job) {
+        struct verify_job second = *job, third = *job;
+        cpu_set_t tried;
+        CPU_ZERO(&tried);
+        note_cpu(&tried, job->cpu);
+        s->lone_cpu = !verify_job_run_elsewhere(&second, &tried);
+        if (s->lone_cpu || memcmp(second.bad_units, job->bad_units, words_of(job) * sizeof(uint64_t)) == 0)
+                return job->bad_count == 0;
+        bool has_third = verify_job_run_elsewhere(&third, &tried);
+        uint64_t verdict[VERIFY_WORDS] = { 0 };
+        for (size_t i = 0; i < words_of(job); i++) {
+                uint64_t a = job->bad_units[i], b = second.bad_units[i], c = third.bad_units[i];
+                verdict[i] = has_third ? (a & b) | (a & c) | (b & c) : b;
+        }
+        blame(s, job, verdict, second.cpu);
+        blame(s, &second, verdict, job->cpu);
+        if (has_third)
+                blame(s, &third, verdict, job->cpu);
+        job->bad_count = 0;
+        for (size_t i = 0; i < words_of(job); i++)
+                job->bad_count += (size_t)__builtin_popcountll(verdict[i]);
+        memcpy(job->bad_units, verdict, words_of(job) * sizeof(uint64_t));
+        return job->bad_count == 0;
+}
+
+/* Verifies here, and elsewhere where that finds something. True: all is right. */
+bool sweep_verify(struct sweep *s, struct verify_job *job) {
+        verify_job_run(job);
+        return job->bad_count == 0 || sweep_verify_again(s, job);
+}
+
+/* The other rungs. */
+
+void sweep_ladder_add(struct sweep *s, struct block *b) {
+        block_enter(b, BLOCK_DOUBTED);
+        size_t words = words_of(&b->job);
+        memset(b->job.bad_units + words, 0, (VERIFY_WORDS - words) * sizeof(uint64_t));
+        sweep_block_append(&s->ladder.first, &s->ladder.last, b);
+}
+
+static struct extent place_of(const struct block *b) {
+        return (struct extent){ b->offset_bytes, b->length_bytes };
+}
+
+/* Asks for what is missing of this rung. */
+static void ask(struct sweep *s) {
+        static const enum engine_op ops[] = {
+                [RUNG_READ_AGAIN] = ENGINE_READ,
+                [RUNG_WRITE_AGAIN] = ENGINE_WRITE,
+                [RUNG_FLUSH] = ENGINE_FLUSH,
+                [RUNG_READ_BACK] = ENGINE_READ,
+        };
+        struct ladder *l = &s->ladder;
+        l->io = (struct engine_io){ .op = ops[l->rung], .owner = l };
+        if (l->rung != RUNG_FLUSH) {
+                uint8_t *bytes = l->rung == RUNG_WRITE_AGAIN ? l->write_bytes : l->read_bytes;
+                l->io.offset_bytes = l->place.offset_bytes + l->done_bytes;
+                l->io.length_bytes = (uint32_t)(l->place.length_bytes - l->done_bytes);
+                l->io.buffer = bytes + (l->io.offset_bytes - l->block->offset_bytes);
+        }
+        if (l->io.op == ENGINE_READ)
+                stamp_destroy(l->io.buffer, l->io.offset_bytes, l->io.length_bytes, true);
+        l->out = true;
+        sweep_io_enqueue(s, &l->io);
+}
+
+static void climb(struct sweep *s, enum ladder_rung rung) {
+        s->ladder.rung = rung;
+        s->ladder.done_bytes = 0;
+        s->ladder.tries = 0;
+        ask(s);
+}
+
+/* Adds what is known of the block on the ladder, which leaves it. */
+static void judge(struct sweep *s) {
+        struct ladder *l = &s->ladder;
+        struct block *b = STEAL(l->block);
+        uint64_t unknown[VERIFY_WORDS];
+        subtract(unknown, b->job.bad_units, l->transient);
+        subtract(unknown, unknown, l->repaired);
+        subtract(unknown, unknown, l->persistent);
+        sweep_judge_units(s, &b->expectation, b->bytes, place_of(b), l->transient, PERSISTENCE_TRANSIENT);
+        sweep_judge_units(s, &b->expectation, b->bytes, place_of(b), l->repaired, PERSISTENCE_REPAIRED);
+        sweep_judge_units(s, &b->expectation, b->bytes, place_of(b), l->persistent, PERSISTENCE_PERSISTENT);
+        sweep_judge_units(s, &b->expectation, b->bytes, place_of(b), unknown, PERSISTENCE_UNKNOWN);
+        sweep_judge_end(s, b);
+}
+
+/* Verifies what was read. A unit that was right before and is wrong now is a fault as well. */
+static void compare(
+        struct sweep *s, uint64_t bad[static VERIFY_WORDS], const uint64_t *before, enum persistence fresh) {
+        struct ladder *l = &s->ladder;
+        const struct block *b = l->block;
+        uint64_t skipped = l->place.offset_bytes - b->offset_bytes, unit = skipped / UNIT_BYTES;
+        struct verify_job job = {
+                .expectation = &b->expectation,
+                .bytes = l->read_bytes + skipped,
+                .offset_bytes = l->place.offset_bytes,
+                .length_bytes = (uint32_t)l->place.length_bytes,
+        };
+        memset(bad, 0, VERIFY_WORDS * sizeof *bad);
+        if (sweep_verify(s, &job))
+                return;
+        for (size_t i = 0; i < words_of(&job) * 64 && i + unit < VERIFY_WORDS * UINT64_C(64); i++)
+                if (has_bit(job.bad_units, i))
+                        bad[(i + unit) / 64] |= BIT((i + unit) % 64);
+        uint64_t new_bad[VERIFY_WORDS];
+        if (subtract(new_bad, bad, before) > 0)
+                sweep_judge_units(s, &b->expectation, l->read_bytes, place_of(b), new_bad, fresh);
+}
+
+/* The units that are still bad, and what lies between them, are written as they were. */
+static void write_again(struct sweep *s) {
+        struct ladder *l = &s->ladder;
+        bool any = false;
+        for (size_t i = 0; i < VERIFY_WORDS * UINT64_C(64); i++) {
+                if (!has_bit(l->still_bad, i))
+                        continue;
+                struct extent unit = unit_of(place_of(l->block), i);
+                l->place = any ? extent_hull(l->place, unit) : unit;
+                any = true;
+        }
+        assert(any);
+        uint64_t at = l->place.offset_bytes - l->block->offset_bytes;
+        content_fill(&s->content, l->write_bytes + at, l->place.offset_bytes, l->place.length_bytes);
+        climb(s, RUNG_WRITE_AGAIN);
+}
+
+static void after_reading_again(struct sweep *s, bool failed) {
+        struct ladder *l = &s->ladder;
+        const uint64_t *first = l->block->job.bad_units;
+        uint64_t bad[VERIFY_WORDS], none[VERIFY_WORDS] = { 0 };
+        if (failed)
+                memcpy(bad, first, sizeof bad);
+        else
+                compare(s, bad, first, PERSISTENCE_TRANSIENT);
+        subtract(l->transient, first, bad);
+        /* INV-2: the device is looked at again; the sweep that is here has passed the interlock. */
+        if (subtract(l->still_bad, first, l->transient) > 0 && s->pass_step == STEP_VERIFY && !sweep_is_ending(s) &&
+                sweep_device_is_there(s)) {
+                write_again(s);
+                return;
+        }
+        subtract(l->still_bad, none, none);
+        judge(s);
+}
+
+static void after_reading_back(struct sweep *s, bool failed) {
+        struct ladder *l = &s->ladder;
+        uint64_t bad[VERIFY_WORDS];
+        if (failed)
+                memcpy(bad, l->still_bad, sizeof bad);
+        else
+                compare(s, bad, l->block->job.bad_units, PERSISTENCE_UNKNOWN);
+        subtract(l->repaired, l->still_bad, bad);
+        subtract(l->persistent, l->still_bad, l->repaired);
+        judge(s);
+}
+
+static void rung_is_over(struct sweep *s, bool failed) {
+        struct ladder *l = &s->ladder;
+        if (sweep_is_ending(s)) {
+                judge(s);
+                return;
+        }
+        switch (l->rung) {
+        case RUNG_READ_AGAIN:
+                after_reading_again(s, failed);
+                break;
+        case RUNG_WRITE_AGAIN:
+        case RUNG_FLUSH:
+                if (failed) {
+                        memcpy(l->persistent, l->still_bad, sizeof l->persistent);
+                        judge(s);
+                } else {
+                        climb(s, l->rung == RUNG_FLUSH ? RUNG_READ_BACK : RUNG_FLUSH);
+                }
+                break;
+        case RUNG_READ_BACK:
+                after_reading_back(s, failed);
+                break;
+        }
+}
+
+void sweep_ladder_completed(struct sweep *s) {
+        struct ladder *l = &s->ladder;
+        bool is_flush = l->rung == RUNG_FLUSH;
+        int error = is_flush ? (int)-MIN(l->io.result, 0) : sweep_io_error(s, &l->io);
+        l->out = false;
+        l->spent_us += l->io.completed_us - l->io.submitted_us;
+        if (error && medium_judge(error) == MEDIUM_AGAIN && l->tries++ < OURS_TRIES_MAX && !sweep_is_ending(s)) {
+                ask(s);
+                return;
+        }
+        if (!error && !is_flush)
+                l->done_bytes += (uint64_t)l->io.result;
+        if (!error && !is_flush && l->done_bytes < l->place.length_bytes && !sweep_is_ending(s)) {
+                ask(s);
+                return;
+        }
+        if (error)
+                (void)sweep_error_counts(s, error); /* ends the sweep where the device is gone */
+        rung_is_over(s, error != 0);
+}
+
+/* Its request was never handed to the engine. */
+void sweep_ladder_abandon(struct sweep *s) {
+        s->ladder.out = false;
+        judge(s);
+}
+
+/* One block at a time, one request of it at a time. True: there was something to do. */
+bool sweep_ladder(struct sweep *s) {
+        struct ladder *l = &s->ladder;
+        if (l->block || !l->first)
+                return false;
+        l->block = l->first;
+        l->first = l->block->next;
+        if (!l->first)
+                l->last = NULL;
+        l->place = place_of(l->block);
+        memset(l->still_bad, 0, sizeof l->still_bad);
+        memset(l->transient, 0, sizeof l->transient);
+        memset(l->repaired, 0, sizeof l->repaired);
+        memset(l->persistent, 0, sizeof l->persistent);
+        if (sweep_is_ending(s) || l->taken >= LADDER_BLOCKS_MAX || l->spent_us > s->o.narrow_budget_us) {
+                judge(s);
+                return true;
+        }
+        l->taken++;
+        climb(s, RUNG_READ_AGAIN);
+        return true;
+}
+
+/* What the passes say of each other. */
+
+static bool is_of_a_place(const struct fault_run *run) {
+        return run->fault != FAULT_FLUSH_ERROR && run->fault != FAULT_HOST && run->fault != FAULT_SLOW;
+}
+
+/* What the look before the sweep saw, and the retention pass did not where it came by. */
+void sweep_settle_sampled(struct sweep *s) {
+        for (size_t i = 0; i < fault_table_count(s->faults); i++) {
+                struct fault_run *run = fault_table_at(s->faults, i);
+                if (run->sampled && run->pass == s->pass_number && run->persistence == PERSISTENCE_UNKNOWN &&
+                        is_of_a_place(run) && sweep_span(s, run->place.offset_bytes)->count > 0)
+                        run->persistence = PERSISTENCE_TRANSIENT;
+        }
+        s->faults_dirty = true;
+}
+
+/* What the pass that read back says of a place that was bad before it was written. */
+static enum persistence since_written(struct sweep *s, struct extent place) {
+        enum persistence answer = PERSISTENCE_REPAIRED;
+        for (size_t i = 0; i < fault_table_count(s->faults); i++) {
+                const struct fault_run *run = fault_table_at(s->faults, i);
+                if (run->pass != s->pass_number || run->doubtful || !extent_overlaps(run->place, place))
+                        continue;
+                if (run->fault == FAULT_FLUSH_ERROR)
+                        answer = PERSISTENCE_UNKNOWN; /* right, but perhaps from the drive's cache */
+                else if (is_of_a_place(run) && run->persistence != PERSISTENCE_TRANSIENT &&
+                        run->persistence != PERSISTENCE_REPAIRED)
+                        return PERSISTENCE_PERSISTENT;
+        }
+        return answer;
+}
+
+/* A segment was read back: faults that were met there before it was written are repaired, or not. */
+void sweep_settle_repairs(struct sweep *s) {
+        for (size_t i = 0; i < fault_table_count(s->faults); i++) {
+                struct fault_run *run = fault_table_at(s->faults, i);
+                if (run->pass == s->pass_number || run->persistence != PERSISTENCE_UNKNOWN || !is_of_a_place(run) ||
+                        extent_end(run->place) > s->reached_end)
+                        continue;
+                run->persistence = since_written(s, run->place);
+                s->faults_dirty = true;
+        }
+}

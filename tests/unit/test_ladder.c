@@ -1,0 +1,577 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What becomes of wrong bytes: the real sweep on a disk in memory, which answers at once and fails by rules, and a
+ * verifier that lies. What must hold is told by what was planted, never by the sweep.
+ */
+#include "base/cleanup.h"
+#include "base/cpus.h"
+#include "suite.h"
+#include "sweep/sweep_private.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+
+enum { BLOCK = 64 << 10, BLOCKS = 64, SIZE = BLOCKS * BLOCK, DEPTH = 16, RULES_MAX = 4, FAULTS_MAX = 64 };
+
+enum rule_kind { RULE_NONE, FLIP_READ, LOSE_WRITE, FAIL_READ, FAIL_WRITE, ALL_STUCK };
+
+/* Hits requests that touch the sector at `at`, but for the first `after` and no more than `times` of them. */
+struct rule {
+        enum rule_kind kind;
+        uint64_t at;
+        unsigned after, times;
+        unsigned met, hits;
+};
+
+struct world {
+        struct engine engine;
+        struct news_port news;
+        struct verifier verifier;
+        uint8_t *bytes;
+        uint64_t size;
+        struct rule rules[RULES_MAX];
+        struct engine_io *done[4 * DEPTH + 64];
+        size_t done_count;
+        bool durable; /* the ledger has the mark of a segment */
+        unsigned reads, writes, flushes;
+        uint64_t watched;    /* the requests to this sector, */
+        char watched_as[64]; /* as r and w, with f for each flush */
+
+        bool lies;     /* the verifier takes one good block for bad */
+        bool is_blind; /* the verifier gives everything back undone */
+        unsigned dismissed;
+        struct verify_job *jobs[4 * DEPTH];
+        size_t job_count;
+
+        uint64_t sequence;
+        struct finding faults[FAULTS_MAX];
+        uint64_t serials[FAULTS_MAX];
+        size_t fault_count;
+        unsigned posts;
+};
+
+static struct world *world_of_engine(struct engine *e) {
+        return (struct world *)((char *)e - offsetof(struct world, engine));
+}
+
+static bool touches(const struct engine_io *io, uint64_t at) {
+        return at >= io->offset_bytes && at < io->offset_bytes + io->length_bytes;
+}
+
+static bool hit(struct rule *rule, const struct engine_io *io, enum engine_op op) {
+        if (io->op != op || (rule->kind != ALL_STUCK && !touches(io, rule->at)))
+                return false;
+        if (rule->met++ < rule->after || rule->hits >= rule->times)
+                return false;
+        rule->hits++;
+        return true;
+}
+
+static void watch(struct world *w, const struct engine_io *io) {
+        static const char letters[] = { [ENGINE_READ] = 'r', [ENGINE_WRITE] = 'w', [ENGINE_FLUSH] = 'f' };
+        size_t at = strlen(w->watched_as);
+        if (at + 1 < sizeof w->watched_as && (io->op == ENGINE_FLUSH || touches(io, w->watched)))
+                w->watched_as[at] = letters[io->op];
+}
+
+static void read_from(struct world *w, struct engine_io *io) {
+        w->reads++;
+        memcpy(io->buffer, w->bytes + io->offset_bytes, io->length_bytes);
+        for (size_t i = 0; i < RULES_MAX; i++) {
+                struct rule *rule = &w->rules[i];
+                if (rule->kind == FAIL_READ && hit(rule, io, ENGINE_READ))
+                        io->result = -EIO;
+                if (rule->kind == FLIP_READ && hit(rule, io, ENGINE_READ))
+                        ((uint8_t *)io->buffer)[rule->at - io->offset_bytes + 100] ^= 4;
+                if (rule->kind == ALL_STUCK && hit(rule, io, ENGINE_READ))
+                        for (uint64_t at = 100; at < io->length_bytes; at += UNIT_BYTES)
+                                ((uint8_t *)io->buffer)[at] ^= 4;
+        }
+}
+
+static void write_to(struct world *w, struct engine_io *io) {
+        w->writes++;
+        ck_assert(w->durable); /* INV-1 */
+        for (size_t i = 0; i < RULES_MAX; i++) {
+                struct rule *rule = &w->rules[i];
+                if (rule->kind == FAIL_WRITE && hit(rule, io, ENGINE_WRITE)) {
+                        io->result = -EIO;
+                        return;
+                }
+                if (rule->kind == LOSE_WRITE && hit(rule, io, ENGINE_WRITE)) {
+                        uint8_t kept[SECTOR_BYTES];
+                        memcpy(kept, w->bytes + rule->at, sizeof kept);
+                        memcpy(w->bytes + io->offset_bytes, io->buffer, io->length_bytes);
+                        memcpy(w->bytes + rule->at, kept, sizeof kept);
+                        return;
+                }
+        }
+        memcpy(w->bytes + io->offset_bytes, io->buffer, io->length_bytes);
+}
+
+static int disk_submit(struct engine *engine, struct engine_io *const *ios, size_t count) {
+        struct world *w = world_of_engine(engine);
+        for (size_t i = 0; i < count; i++) {
+                struct engine_io *io = ios[i];
+                io->result = io->length_bytes;
+                watch(w, io);
+                if (io->op == ENGINE_READ)
+                        read_from(w, io);
+                else if (io->op == ENGINE_WRITE)
+                        write_to(w, io);
+                else
+                        w->flushes++;
+                w->done[w->done_count++] = io;
+        }
+        return (int)count;
+}
+
+static size_t disk_reap(struct engine *engine, struct engine_io **done, size_t max) {
+        struct world *w = world_of_engine(engine);
+        size_t n = MIN(max, w->done_count);
+        memcpy(done, w->done, n * sizeof(struct engine_io *));
+        w->done_count -= n;
+        memmove(w->done, w->done + n, w->done_count * sizeof(struct engine_io *));
+        return n;
+}
+
+static int disk_look(struct engine *engine, struct engine_look *ret) {
+        *ret = (struct engine_look){ .size_bytes = world_of_engine(engine)->size, .diskseq = 1 };
+        return 0;
+}
+
+static const struct engine_ops disk_ops = { .submit = disk_submit, .reap = disk_reap, .look = disk_look };
+
+static struct world *world_of_verifier(struct verifier *v) {
+        return (struct world *)((char *)v - offsetof(struct world, verifier));
+}
+
+static size_t liar_hand_over(struct verifier *v, struct verify_job *const *jobs, size_t count) {
+        struct world *w = world_of_verifier(v);
+        if (w->dismissed)
+                return 0;
+        for (size_t i = 0; i < count; i++) {
+                jobs[i]->done = false;
+                jobs[i]->worker = 7;
+                if (!w->is_blind)
+                        verify_job_run(jobs[i]);
+                if (w->lies) {
+                        w->lies = false;
+                        jobs[i]->cpu = sched_getcpu();
+                        jobs[i]->bad_count++;
+                        jobs[i]->bad_units[0] |= BIT(3);
+                }
+                w->jobs[w->job_count++] = jobs[i];
+        }
+        return count;
+}
+
+static size_t liar_take_back(struct verifier *v, struct verify_job **jobs, size_t max) {
+        struct world *w = world_of_verifier(v);
+        size_t n = MIN(max, w->job_count);
+        memcpy(jobs, w->jobs, n * sizeof(struct verify_job *));
+        w->job_count -= n;
+        memmove(w->jobs, w->jobs + n, w->job_count * sizeof(struct verify_job *));
+        return n;
+}
+
+static void liar_dismiss(struct verifier *v, unsigned worker) {
+        world_of_verifier(v)->dismissed = worker;
+}
+
+static const struct verifier_ops liar_ops = {
+        .hand_over = liar_hand_over,
+        .take_back = liar_take_back,
+        .dismiss = liar_dismiss,
+};
+
+static bool port_post(struct news_port *port, const struct news *news) {
+        struct world *w = (struct world *)((char *)port - offsetof(struct world, news));
+        w->sequence = MAX(w->sequence, news->sequence);
+        if (news->kind != NEWS_FAULT)
+                return true;
+        size_t i = 0;
+        while (i < w->fault_count && w->serials[i] != news->fault_serial)
+                i++;
+        ck_assert_uint_lt(i, FAULTS_MAX);
+        w->fault_count = MAX(w->fault_count, i + 1);
+        w->serials[i] = news->fault_serial;
+        w->faults[i] = news->fault;
+        w->posts++;
+        return true;
+}
+
+static struct world *world_new(uint64_t size) {
+        struct world *w = calloc(1, sizeof *w);
+        ck_assert_ptr_nonnull(w);
+        w->bytes = calloc(1, size);
+        ck_assert_ptr_nonnull(w->bytes);
+        w->size = size;
+        w->engine.ops = &disk_ops;
+        w->verifier.ops = &liar_ops;
+        w->news.post = port_post;
+        w->watched = UINT64_MAX;
+        return w;
+}
+
+static struct world *world_free(struct world *w) {
+        free(w->bytes);
+        free(w);
+        return NULL;
+}
+
+static void plant(struct world *w, size_t i, struct rule rule) {
+        w->rules[i] = rule;
+}
+
+/* What the ledger would know after the sweep, so that the next one checks what it left. */
+static struct target_record *remember(const struct sweep_record *last, uint64_t size) {
+        struct target_record *t = calloc(1, sizeof *t + sizeof t->ranges[0]);
+        ck_assert_ptr_nonnull(t);
+        t->row = 1;
+        if (!last)
+                return t;
+        t->target_id = 11;
+        t->last_generation = last->generation;
+        t->range_count = 1;
+        t->ranges[0] = (struct stamped_range){ { 0, size }, last->generation, last->nonce, last->started_us, true };
+        return t;
+}
+
+/* Runs a sweep to its end. cancel_after: pumps; 0: never. */
+static struct sweep_record sweep_once(
+        struct world *w, enum sweep_mode mode, const struct sweep_record *last, unsigned cancel_after) {
+        static uint64_t nonce = 1000;
+        struct sweep_gauge gauge = { 0 };
+        struct sweep *s;
+        struct sweep_options o = {
+                .id = 1,
+                .device = "d0",
+                .mode = mode,
+                .started_us = 1700000000000000 + nonce,
+                .block_bytes = w->size < SIZE ? UNIT_BYTES : BLOCK,
+                .segment_bytes = w->size / 4,
+                .depth = DEPTH,
+                .size_bytes = w->size,
+                .logical_block_bytes = SECTOR_BYTES,
+                .diskseq = 1,
+                .narrow_budget_us = 60 * USEC_PER_SEC,
+                .random = { ++nonce, 11, 5 },
+                .target = mode == MODE_READ ? NULL : remember(last, w->size),
+                .engine = &w->engine,
+                .verifier = &w->verifier,
+                .news = &w->news,
+                .gauge = &gauge,
+        };
+        w->fault_count = w->posts = 0;
+        w->reads = w->writes = w->flushes = 0;
+        w->durable = false;
+        w->sequence = 0;
+        ck_assert_int_eq(sweep_new(&s, &o), 0);
+        unsigned pumps = 0;
+        for (uint64_t now = 1;
+                sweep_pump(s, cancel_after && pumps > cancel_after ? SWEEP_CANCEL : SWEEP_RUN, now, now) != SWEEP_ENDED;
+                now += 1000) {
+                ck_assert_uint_lt(pumps++, 1000000);
+                if (w->sequence > 0) {
+                        struct answer answer = { .kind = ANSWER_DURABLE, .sequence = w->sequence };
+                        sweep_answer(s, &answer);
+                        w->durable = true;
+                }
+        }
+        struct sweep_record record = *sweep_record(s);
+        sweep_free(s);
+        return record;
+}
+
+static void expect_one(const struct world *w, enum fault fault, uint64_t at, uint64_t length, enum persistence p) {
+        ck_assert_uint_gt(w->fault_count, 0);
+        for (size_t i = 0; i < w->fault_count; i++) {
+                ck_assert_str_eq(fault_name(w->faults[i].fault), fault_name(fault));
+                ck_assert_uint_eq(w->faults[i].place.offset_bytes, at);
+                ck_assert_uint_eq(w->faults[i].place.length_bytes, length);
+                ck_assert_str_eq(persistence_name(w->faults[i].persistence), persistence_name(p));
+        }
+}
+
+static void expect_clean(const struct world *w, const struct sweep_record *r) {
+        ck_assert_uint_eq(w->fault_count, 0);
+        ck_assert_int_eq(r->verdict, VERDICT_CLEAN);
+}
+
+/* Any place, in any segment, first and last units as well. */
+static uint64_t place_at(int i) {
+        static const uint64_t units[] = { 0, 15, 16, 300, SIZE / UNIT_BYTES / 4 - 1, SIZE / UNIT_BYTES / 4,
+                SIZE / UNIT_BYTES - 1 };
+        return units[(size_t)i] * UNIT_BYTES;
+}
+
+enum { PLACES = 7 };
+
+START_TEST(a_bit_that_flips_in_one_reading_is_transient) {
+        struct world *w = world_new(SIZE);
+        uint64_t at = place_at(_i);
+        struct sweep_record last = sweep_once(w, MODE_PATTERN, NULL, 0);
+        expect_clean(w, &last);
+        for (unsigned reading = 0; reading < 3; reading++) { /* in the sample, in the retention pass, when read back */
+                plant(w, 0, (struct rule){ FLIP_READ, at, reading, 1, 0, 0 });
+                last = sweep_once(w, MODE_PATTERN, &last, 0);
+                ck_assert_int_eq(last.verdict, VERDICT_FAULTY);
+                ck_assert_uint_eq(w->fault_count, 1);
+                expect_one(w, FAULT_BIT_FLIP, at, UNIT_BYTES, PERSISTENCE_TRANSIENT);
+                ck_assert_uint_eq(w->writes, BLOCKS); /* nothing was written twice */
+        }
+        world_free(w);
+}
+END_TEST
+
+START_TEST(a_lost_write_is_repaired_by_writing_again) {
+        struct world *w = world_new(SIZE);
+        uint64_t at = place_at(_i);
+        struct sweep_record last = sweep_once(w, MODE_PATTERN, NULL, 0);
+        plant(w, 0, (struct rule){ LOSE_WRITE, at + SECTOR_BYTES, 0, 1, 0, 0 });
+        last = sweep_once(w, MODE_PATTERN, &last, 0);
+        ck_assert_int_eq(last.verdict, VERDICT_FAULTY);
+        expect_one(w, FAULT_TORN, at, UNIT_BYTES, PERSISTENCE_REPAIRED);
+        ck_assert_uint_eq(last.bytes.total, last.bytes.read + last.bytes.written + last.bytes.skipped);
+        last = sweep_once(w, MODE_PATTERN, &last, 0);
+        expect_clean(w, &last);
+        world_free(w);
+}
+END_TEST
+
+START_TEST(a_bit_that_is_stuck_is_persistent) {
+        struct world *w = world_new(SIZE);
+        uint64_t at = place_at(_i);
+        plant(w, 0, (struct rule){ FLIP_READ, at, 0, UINT32_MAX, 0, 0 });
+        struct sweep_record last = sweep_once(w, MODE_PATTERN, NULL, 0);
+        for (int i = 0; i < 2; i++) {
+                ck_assert_int_eq(last.verdict, VERDICT_FAULTY);
+                expect_one(w, FAULT_BIT_FLIP, at, UNIT_BYTES, PERSISTENCE_PERSISTENT);
+                last = sweep_once(w, MODE_PATTERN, &last, 0);
+        }
+        world_free(w);
+}
+END_TEST
+
+START_TEST(damage_between_sweeps_is_repaired_by_the_sweep_that_finds_it) {
+        struct world *w = world_new(SIZE);
+        uint64_t at = place_at(_i);
+        struct sweep_record last = sweep_once(w, MODE_PATTERN, NULL, 0);
+        memset(w->bytes + at, 0, UNIT_BYTES);
+        last = sweep_once(w, MODE_PATTERN, &last, 0);
+        ck_assert_int_eq(last.verdict, VERDICT_FAULTY);
+        expect_one(w, FAULT_ZEROED, at, UNIT_BYTES, PERSISTENCE_REPAIRED);
+        ck_assert_uint_eq(w->writes, BLOCKS);
+        last = sweep_once(w, MODE_PATTERN, &last, 0);
+        expect_clean(w, &last);
+        world_free(w);
+}
+END_TEST
+
+START_TEST(between_writing_again_and_reading_back_there_is_a_flush) {
+        struct world *w = world_new(SIZE);
+        w->watched = 20 * UNIT_BYTES;
+        plant(w, 0, (struct rule){ FLIP_READ, w->watched, 0, UINT32_MAX, 0, 0 });
+        sweep_once(w, MODE_PATTERN, NULL, 0);
+        ck_assert_msg(strncmp(w->watched_as, "rwfrrwfr", 8) == 0, "%s", w->watched_as);
+        world_free(w);
+}
+END_TEST
+
+START_TEST(a_sector_that_writing_makes_readable_is_repaired) {
+        struct world *w = world_new(SIZE);
+        uint64_t at = place_at(_i);
+        struct sweep_record last = sweep_once(w, MODE_PATTERN, NULL, 0);
+        /* Each reading of the sample and of the retention pass tries the sector as often, until it is alone. */
+        plant(w, 0, (struct rule){ FAIL_READ, at, 0, UINT32_MAX, 0, 0 });
+        last = sweep_once(w, MODE_PATTERN, &last, 0);
+        expect_one(w, FAULT_READ_ERROR, at, SECTOR_BYTES, PERSISTENCE_PERSISTENT);
+        unsigned a_pass = w->rules[0].hits / 3;
+        plant(w, 0, (struct rule){ FAIL_READ, at, 0, 2 * a_pass, 0, 0 });
+        last = sweep_once(w, MODE_PATTERN, &last, 0);
+        expect_one(w, FAULT_READ_ERROR, at, SECTOR_BYTES, PERSISTENCE_REPAIRED);
+        plant(w, 0, (struct rule){ FAIL_READ, at, 0, a_pass, 0, 0 });
+        last = sweep_once(w, MODE_PATTERN, &last, 0);
+        expect_one(w, FAULT_READ_ERROR, at, SECTOR_BYTES, PERSISTENCE_TRANSIENT);
+        world_free(w);
+}
+END_TEST
+
+START_TEST(in_mode_read_a_sector_that_fails_again_is_persistent) {
+        struct world *w = world_new(SIZE);
+        uint64_t at = place_at(_i);
+        plant(w, 0, (struct rule){ FAIL_READ, at, 0, UINT32_MAX, 0, 0 });
+        sweep_once(w, MODE_READ, NULL, 0);
+        ck_assert_uint_eq(w->fault_count, 1);
+        expect_one(w, FAULT_READ_ERROR, at, SECTOR_BYTES, PERSISTENCE_PERSISTENT);
+        plant(w, 0, (struct rule){ FAIL_READ, at, 0, 1, 0, 0 });
+        sweep_once(w, MODE_READ, NULL, 0);
+        ck_assert_uint_eq(w->fault_count, 1);
+        expect_one(w, FAULT_READ_ERROR, at / BLOCK * BLOCK, BLOCK, PERSISTENCE_TRANSIENT);
+        world_free(w);
+}
+END_TEST
+
+START_TEST(a_sector_that_can_not_be_written_is_persistent) {
+        struct world *w = world_new(SIZE);
+        plant(w, 0, (struct rule){ FAIL_WRITE, place_at(_i), 0, UINT32_MAX, 0, 0 });
+        sweep_once(w, MODE_PATTERN, NULL, 0);
+        expect_one(w, FAULT_WRITE_ERROR, place_at(_i), SECTOR_BYTES, PERSISTENCE_PERSISTENT);
+        world_free(w);
+}
+END_TEST
+
+/* The same disk twice: the extra requests don't depend on how much of it is bad. */
+START_TEST(a_disk_that_is_bad_everywhere_is_not_tried_again_everywhere) {
+        enum { MANY = 1000 };
+        struct world *w = world_new(MANY * UNIT_BYTES);
+        plant(w, 0, (struct rule){ ALL_STUCK, 0, 0, UINT32_MAX, 0, 0 });
+        struct sweep_record r = sweep_once(w, MODE_PATTERN, NULL, 0);
+        ck_assert_int_eq(r.verdict, VERDICT_FAULTY);
+        ck_assert_uint_eq(w->writes, MANY + LADDER_BLOCKS_MAX);
+        ck_assert_uint_eq(w->flushes, 4 + LADDER_BLOCKS_MAX);
+        expect_one(w, FAULT_BIT_FLIP, 0, MANY * UNIT_BYTES, PERSISTENCE_PERSISTENT);
+        ck_assert_uint_eq(w->fault_count, 1);
+        world_free(w);
+}
+END_TEST
+
+START_TEST(a_sweep_that_is_cancelled_on_the_ladder_ends) {
+        for (unsigned pumps = 1; pumps < 200; pumps++) {
+                struct world *w = world_new(SIZE);
+                for (size_t i = 0; i < RULES_MAX; i++)
+                        plant(w, i, (struct rule){ FLIP_READ, i * BLOCK, 0, UINT32_MAX, 0, 0 });
+                struct sweep_record r = sweep_once(w, MODE_PATTERN, NULL, pumps);
+                ck_assert_int_ne(r.verdict, VERDICT_CLEAN);
+                ck_assert_uint_eq(w->done_count, 0);
+                world_free(w);
+        }
+}
+END_TEST
+
+static bool has_two_cpus(void) {
+        cpu_set_t set;
+        return cpus_of_this_thread(&set) == 0 && CPU_COUNT(&set) > 1;
+}
+
+START_TEST(a_cpu_that_lies_is_a_fault_of_the_host_and_loses_its_worker) {
+        if (!has_two_cpus())
+                return;
+        struct world *w = world_new(SIZE);
+        struct sweep_record r = sweep_once(w, MODE_PATTERN, NULL, 0);
+        w->lies = true;
+        r = sweep_once(w, MODE_PATTERN, &r, 0);
+        ck_assert_uint_eq(w->fault_count, 1);
+        const struct finding *f = &w->faults[0];
+        ck_assert_str_eq(fault_name(f->fault), "host");
+        ck_assert_uint_eq(f->place.offset_bytes % BLOCK, 3 * UNIT_BYTES);
+        ck_assert_uint_eq(f->place.length_bytes, UNIT_BYTES);
+        ck_assert_ptr_nonnull(strstr(f->detail.lines, "worker=6, taken out of service\n"));
+        ck_assert_ptr_nonnull(strstr(f->detail.lines, "cpu="));
+        ck_assert_uint_eq(w->dismissed, 7);
+        ck_assert_int_eq(r.end, END_FINISHED);
+        ck_assert_int_eq(r.verdict, VERDICT_FAULTY);
+        ck_assert_uint_eq(r.bytes.verified, 2 * SIZE);
+        world_free(w);
+}
+END_TEST
+
+START_TEST(on_a_single_cpu_a_finding_says_that_nobody_else_could_look) {
+        cpu_set_t set;
+        ck_assert_int_eq(cpus_of_this_thread(&set), 0);
+        ck_assert_int_eq(cpus_pin_this_thread(cpus_nth(&set, 0)), 0);
+        struct world *w = world_new(SIZE);
+        plant(w, 0, (struct rule){ FLIP_READ, UNIT_BYTES, 0, UINT32_MAX, 0, 0 });
+        sweep_once(w, MODE_PATTERN, NULL, 0);
+        expect_one(w, FAULT_BIT_FLIP, UNIT_BYTES, UNIT_BYTES, PERSISTENCE_PERSISTENT);
+        ck_assert_ptr_nonnull(strstr(w->faults[0].detail.lines, "verified_again=no"));
+        ck_assert_int_eq(cpus_allow_this_thread(&set), 0);
+        world_free(w);
+}
+END_TEST
+
+START_TEST(blocks_that_come_back_undone_are_verified_all_the_same) {
+        struct world *w = world_new(SIZE);
+        w->is_blind = true;
+        plant(w, 0, (struct rule){ FLIP_READ, 300 * UNIT_BYTES, 0, UINT32_MAX, 0, 0 });
+        struct sweep_record r = sweep_once(w, MODE_PATTERN, NULL, 0);
+        ck_assert_uint_eq(r.bytes.verified, SIZE);
+        expect_one(w, FAULT_BIT_FLIP, 300 * UNIT_BYTES, UNIT_BYTES, PERSISTENCE_PERSISTENT);
+        world_free(w);
+}
+END_TEST
+
+/* With real threads: of two workers one, then the other. What was handed over comes back, done or not. */
+START_TEST(a_worker_out_of_service_does_nothing_any_more) {
+        enum { JOBS = 24 };
+        static uint8_t bytes[BLOCK];
+        cpu_set_t cpus;
+        struct verify_pool *pool;
+        struct verifier *v;
+        struct table_cache *tables;
+        ck_assert_int_eq(table_cache_new(&tables, 1), 0);
+        struct content c = { .table = table_cache_get(tables, 3) };
+        struct expectation e = { .count = 1, .candidates = { c } };
+        content_fill(&c, bytes, 0, BLOCK);
+        ck_assert_int_eq(cpus_of_this_thread(&cpus), 0);
+        ck_assert_int_eq(verify_pool_new(&pool, 2, &cpus), 0);
+        ck_assert_int_eq(verify_pool_verifier(&v, pool, JOBS, -1), 0);
+        for (unsigned dismissed = 0; dismissed <= 2; dismissed++) {
+                struct worker_record before[2], after[2];
+                struct verify_job jobs[JOBS], *list[JOBS], *back[JOBS];
+                for (unsigned i = 0; i < 2; i++)
+                        verify_pool_record(pool, i, &before[i]);
+                for (size_t i = 0; i < JOBS; i++) {
+                        jobs[i] = (struct verify_job){ .expectation = &e, .bytes = bytes, .length_bytes = BLOCK };
+                        list[i] = &jobs[i];
+                }
+                size_t taken = 0, returned = 0, tries = 0;
+                while (taken < JOBS && tries++ < 500) {
+                        taken += verifier_hand_over(v, list + taken, JOBS - taken);
+                        returned += verifier_take_back(v, back, JOBS);
+                        poll(NULL, 0, 1);
+                        if (dismissed == 2)
+                                break;
+                }
+                for (tries = 0; returned < taken && tries < 5000; tries++) {
+                        returned += verifier_take_back(v, back, JOBS);
+                        poll(NULL, 0, 1);
+                }
+                ck_assert_uint_eq(returned, taken);
+                ck_assert_uint_eq(taken, dismissed == 2 ? 0 : JOBS);
+                for (unsigned i = 0; i < 2; i++) {
+                        verify_pool_record(pool, i, &after[i]);
+                        ck_assert_int_eq(after[i].in_service, i >= dismissed);
+                        if (i < dismissed)
+                                ck_assert_uint_eq(after[i].blocks_verified, before[i].blocks_verified);
+                }
+                if (dismissed < 2)
+                        verifier_dismiss(v, dismissed + 1);
+        }
+        verifier_free(v);
+        verify_pool_free(pool);
+        table_unref((struct table *)c.table);
+        table_cache_free(tables);
+}
+END_TEST
+
+int main(void) {
+        TCase *t = tcase_create("ladder");
+        tcase_add_loop_test(t, a_bit_that_flips_in_one_reading_is_transient, 0, PLACES);
+        tcase_add_loop_test(t, a_lost_write_is_repaired_by_writing_again, 0, PLACES);
+        tcase_add_loop_test(t, a_bit_that_is_stuck_is_persistent, 0, PLACES);
+        tcase_add_loop_test(t, damage_between_sweeps_is_repaired_by_the_sweep_that_finds_it, 0, PLACES);
+        tcase_add_test(t, between_writing_again_and_reading_back_there_is_a_flush);
+        tcase_add_loop_test(t, a_sector_that_writing_makes_readable_is_repaired, 0, PLACES);
+        tcase_add_loop_test(t, in_mode_read_a_sector_that_fails_again_is_persistent, 0, PLACES);
+        tcase_add_loop_test(t, a_sector_that_can_not_be_written_is_persistent, 0, PLACES);
+        tcase_add_test(t, a_disk_that_is_bad_everywhere_is_not_tried_again_everywhere);
+        tcase_add_test(t, a_sweep_that_is_cancelled_on_the_ladder_ends);
+        tcase_add_test(t, a_cpu_that_lies_is_a_fault_of_the_host_and_loses_its_worker);
+        tcase_add_test(t, on_a_single_cpu_a_finding_says_that_nobody_else_could_look);
+        tcase_add_test(t, blocks_that_come_back_undone_are_verified_all_the_same);
+        tcase_add_test(t, a_worker_out_of_service_does_nothing_any_more);
+        return suite_run("ladder", t);
+}
