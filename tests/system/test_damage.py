@@ -180,6 +180,7 @@ def a_repaired_fault_is_over_after_the_next_clean_sweep(case):
     daemon.sweep('d0')
     device = daemon.device('d0')
     assert device['verdict'] == 'faulty' and device['needs_attention'] and device['findings_open'] == 1, device
+    assert daemon.findings('d0')[0]['persistence'] == 'repaired', daemon.findings('d0')
     third = daemon.sweep('d0')
     expect_clean(third)
     device = daemon.device('d0')

@@ -2,9 +2,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Disks that answer with errors, lose writes, or don't answer: what is reported, where, and that sweeps go on."""
 
+import os
 import time
 
 from harness import (KIB, MIB, SECTOR, UNIT, device_entry, eventually, expect_clean, expect_places, main, places, test)
+
+
+def expect_persistence(daemon, *expected):
+    found = [f['persistence'] for f in daemon.findings('d0')]
+    assert found == list(expected) or set(found) == set(expected) and len(expected) == 1, daemon.findings('d0')
 
 
 def sector_runs(case, disk, count, longest=5, margin=0):
@@ -31,6 +37,7 @@ def unreadable_sectors_are_found_to_the_sector(case):
     unreadable = sum(length for _, length in runs)
     assert sweep['bytes_read'] == sweep['bytes_total'] - unreadable == disk.size - unreadable, sweep
     expect_places(daemon.findings('d0'), [(o, n, 'read_error') for o, n in runs])
+    expect_persistence(daemon, 'persistent')
 
 
 @test
@@ -84,7 +91,8 @@ def a_read_error_that_does_not_come_back_is_still_told(case):
     daemon = case.daemon([device_entry('d0', disk, 'read')])
     daemon.sweep('d0')
     findings = daemon.findings('d0')
-    assert [f['fault'] for f in findings] == ['read_error'] and findings[0]['persistence'] != 'persistent', findings
+    assert [f['fault'] for f in findings] == ['read_error'], findings
+    expect_persistence(daemon, 'transient')
     assert findings[0]['offset'] <= 3 * MIB < findings[0]['offset'] + findings[0]['length'], findings
 
 
@@ -115,6 +123,7 @@ def unreadable_sectors_are_found_by_a_pattern_sweep(case):
         sweep = daemon.sweep('d0')
         assert (sweep['end'], sweep['verdict']) == ('finished', 'faulty'), sweep
         expect_places(daemon.findings('d0'), [(o, n, 'read_error') for o, n in runs])
+        expect_persistence(daemon, 'persistent')
 
 
 @test
@@ -154,6 +163,8 @@ def a_lost_write_is_stale(case):
     disk.command(f'lose write at={2 * MIB} length=16K times=1')
     daemon.sweep('d0')
     expect_places(daemon.findings('d0'), [(2 * MIB, 16 * KIB, 'stale')])
+    expect_persistence(daemon, 'repaired')
+    expect_clean(daemon.sweep('d0'))
 
 
 @test
@@ -187,6 +198,7 @@ def a_bit_that_flips_in_one_read_is_found(case):
     disk.command(f'flip read at={2 * MIB} length=4K bits=1 times=1')
     daemon.end(sweep_id)
     expect_places(daemon.findings('d0'), [(2 * MIB, UNIT, 'bit_flip')])
+    expect_persistence(daemon, 'transient')
 
 
 @test
@@ -197,6 +209,26 @@ def a_bit_that_is_stuck_is_found(case):
     for _ in range(2):
         daemon.sweep('d0')
         expect_places(daemon.findings('d0'), [(2 * MIB, UNIT, 'bit_flip')])
+        expect_persistence(daemon, 'persistent')
+
+
+@test
+def a_disk_that_loses_every_write_is_not_written_again_everywhere(case):
+    """What is tried again has a limit; the findings stay one."""
+    disk = case.faultdisk(4 * MIB)
+    daemon = case.daemon([device_entry('d0', disk, block_size='4K')])
+    expect_clean(daemon.sweep('d0'))
+    log = os.path.join(case.directory('log'), 'requests')
+    disk.command('lose write at=1M length=3M')
+    disk.command(f'log {log}')
+    sweep = daemon.sweep('d0')
+    disk.command('log off')
+    assert (sweep['end'], sweep['verdict']) == ('finished', 'faulty'), sweep
+    expect_places(daemon.findings('d0'), [(MIB, 3 * MIB, 'stale')])
+    expect_persistence(daemon, 'persistent')
+    with open(log, encoding='utf-8') as file:
+        written = sum(int(line.split()[2]) for line in file if line.startswith('write'))
+    assert disk.size < written <= disk.size + 256 * 4 * KIB, written
 
 
 @test

@@ -52,7 +52,7 @@ struct world {
 };
 
 static struct world *world_of_engine(struct engine *e) {
-        return (struct world *)((char *)e - offsetof(struct world, engine));
+        return (struct world *)(void *)((char *)e - offsetof(struct world, engine));
 }
 
 static bool touches(const struct engine_io *io, uint64_t at) {
@@ -144,7 +144,7 @@ static int disk_look(struct engine *engine, struct engine_look *ret) {
 static const struct engine_ops disk_ops = { .submit = disk_submit, .reap = disk_reap, .look = disk_look };
 
 static struct world *world_of_verifier(struct verifier *v) {
-        return (struct world *)((char *)v - offsetof(struct world, verifier));
+        return (struct world *)(void *)((char *)v - offsetof(struct world, verifier));
 }
 
 static size_t liar_hand_over(struct verifier *v, struct verify_job *const *jobs, size_t count) {
@@ -187,7 +187,7 @@ static const struct verifier_ops liar_ops = {
 };
 
 static bool port_post(struct news_port *port, const struct news *news) {
-        struct world *w = (struct world *)((char *)port - offsetof(struct world, news));
+        struct world *w = (struct world *)(void *)((char *)port - offsetof(struct world, news));
         w->sequence = MAX(w->sequence, news->sequence);
         if (news->kind != NEWS_FAULT)
                 return true;
@@ -243,6 +243,7 @@ static struct target_record *remember(const struct sweep_record *last, uint64_t 
 static struct sweep_record sweep_once(
         struct world *w, enum sweep_mode mode, const struct sweep_record *last, unsigned cancel_after) {
         static uint64_t nonce = 1000;
+        nonce++;
         struct sweep_gauge gauge = { 0 };
         struct sweep *s;
         struct sweep_options o = {
@@ -257,7 +258,7 @@ static struct sweep_record sweep_once(
                 .logical_block_bytes = SECTOR_BYTES,
                 .diskseq = 1,
                 .narrow_budget_us = 60 * USEC_PER_SEC,
-                .random = { ++nonce, 11, 5 },
+                .random = { nonce, 11, 5 },
                 .target = mode == MODE_READ ? NULL : remember(last, w->size),
                 .engine = &w->engine,
                 .verifier = &w->verifier,
