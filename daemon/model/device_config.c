@@ -49,6 +49,7 @@ int device_config_new(struct device_config **ret, const char *name, const char *
         config->queue_depth = 16;
         config->segment_bytes = UINT64_C(1) << 30;
         config->narrow_budget_us = UINT64_C(60) * 1000000;
+        config->io_timeout_us = UINT64_C(60) * 1000000;
         config->every_us = UINT64_C(30) * 24 * 3600 * 1000000;
         *ret = STEAL(config);
         return 0;

@@ -26,6 +26,7 @@ struct device_config {
         uint32_t queue_depth;
         uint64_t segment_bytes;
         uint64_t narrow_budget_us; /* what a sweep may spend on telling bad blocks apart, and as much on trying again */
+        uint64_t io_timeout_us;    /* without an answer for this long, the device hangs */
         uint64_t every_us;         /* EVERY_NEVER: only by hand */
         int line;                  /* where it stands in the configuration file, for messages */
 };

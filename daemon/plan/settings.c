@@ -347,6 +347,22 @@ static int take_every(struct loader *l, const config_setting_t *s, void *into) {
         return 0;
 }
 
+static int take_io_timeout(struct loader *l, const config_setting_t *s, void *into) {
+        const char *text;
+        int r = take_string(l, s, "a span as a string, such as \"60s\"", &text);
+        if (r != 0)
+                return r;
+        uint64_t span_us;
+        r = text_parse_span(&span_us, text);
+        if (r == -EINVAL)
+                return FAIL(l, s,
+                        "io_timeout: \"%.100s\" is not a span: write a number with s, m or h, such as \"60s\"", text);
+        if (r < 0 || span_us < USEC_PER_SEC || span_us > USEC_PER_DAY)
+                return FAIL(l, s, "io_timeout: \"%.100s\" is out of range: give \"1s\" to \"1d\"", text);
+        ((struct device_config *)into)->io_timeout_us = span_us;
+        return 0;
+}
+
 /* --- groups --- */
 
 static const struct key device_keys[] = {
@@ -359,6 +375,7 @@ static const struct key device_keys[] = {
         { "queue_depth", take_queue_depth, false },
         { "segment", take_segment, false },
         { "narrow_budget", take_narrow_budget, false },
+        { "io_timeout", take_io_timeout, false },
         { "every", take_every, false },
         { 0 },
 };
@@ -549,6 +566,7 @@ static int take_device(struct loader *l, const config_setting_t *group) {
         device->queue_depth = l->defaults->queue_depth;
         device->segment_bytes = l->defaults->segment_bytes;
         device->narrow_budget_us = l->defaults->narrow_budget_us;
+        device->io_timeout_us = l->defaults->io_timeout_us;
         device->every_us = l->defaults->every_us;
         device->line = line_of(l, config_setting_get_member(group, "name"));
         r = take_keys(l, group, device_keys, device);

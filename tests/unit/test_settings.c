@@ -168,6 +168,7 @@ START_TEST(a_device_has_the_documented_defaults) {
         ck_assert_uint_eq(d->segment_bytes, 1 << 30);
         ck_assert_uint_eq(d->narrow_budget_us, 60 * USEC_PER_SEC);
         ck_assert_uint_eq(d->every_us, 30 * USEC_PER_DAY);
+        ck_assert_uint_eq(d->io_timeout_us, 60 * USEC_PER_SEC);
         ck_assert_int_eq(d->line, 2);
 }
 END_TEST
@@ -177,7 +178,7 @@ START_TEST(every_device_key_is_taken) {
         struct settings *s = loaded(
                 "devices = ( { name = \"spare-7\"; path = \"/dev/nonexistent\"; mode = \"pattern\"; serial = \"ZA1234\";\n"
                 "  destroys_data = \"0x5000c500a1b2c3d4\"; block_size = \"4M\"; queue_depth = 256; segment = \"64M\";\n"
-                "  narrow_budget = \"5m\"; every = \"never\"; } );");
+                "  narrow_budget = \"5m\"; every = \"never\"; io_timeout = \"90s\"; } );");
         const struct device_config *d = settings_device(s, "spare-7");
         ck_assert_ptr_nonnull(d);
         ck_assert_int_eq(d->mode, MODE_PATTERN);
@@ -187,6 +188,7 @@ START_TEST(every_device_key_is_taken) {
         ck_assert_uint_eq(d->queue_depth, 256);
         ck_assert_uint_eq(d->segment_bytes, 64 << 20);
         ck_assert_uint_eq(d->narrow_budget_us, 300 * USEC_PER_SEC);
+        ck_assert_uint_eq(d->io_timeout_us, 90 * USEC_PER_SEC);
         ck_assert(d->every_us == EVERY_NEVER);
         ck_assert_ptr_null(settings_device(s, "spare-8"));
         ck_assert_str_eq(settings_nearest_device(s, "spare7"), "spare-7");
@@ -199,13 +201,14 @@ START_TEST(defaults_hold_for_all_devices_wherever_they_stand) {
         struct settings *s = loaded(
                 "devices = ( " DEVICE_A ", { name = \"b\"; path = \"/dev/nonexistent-b\"; every = \"1d\"; } );\n"
                 "defaults = { mode = \"pattern\"; every = \"7d\"; block_size = \"4K\"; queue_depth = 1; segment = \"8K\";\n"
-                "  narrow_budget = \"1s\"; };\n");
+                "  narrow_budget = \"1s\"; io_timeout = \"2m\"; };\n");
         for (size_t i = 0; i < 2; i++) {
                 ck_assert_int_eq(s->devices[i]->mode, MODE_PATTERN);
                 ck_assert_uint_eq(s->devices[i]->block_size_bytes, 4096);
                 ck_assert_uint_eq(s->devices[i]->queue_depth, 1);
                 ck_assert_uint_eq(s->devices[i]->segment_bytes, 8192);
                 ck_assert_uint_eq(s->devices[i]->narrow_budget_us, USEC_PER_SEC);
+                ck_assert_uint_eq(s->devices[i]->io_timeout_us, 120 * USEC_PER_SEC);
         }
         ck_assert_uint_eq(s->devices[0]->every_us, 7 * USEC_PER_DAY);
         ck_assert_uint_eq(s->devices[1]->every_us, USEC_PER_DAY);
@@ -293,6 +296,10 @@ END_TEST
 
 START_TEST(a_segment_is_a_multiple_of_the_block_size) {
         assert_invalid_device("segment = \"256K\";", "segment: 262144 bytes must be a multiple of block_size");
+        assert_invalid_device("io_timeout = \"0s\";", "io_timeout: \"0s\" is out of range: give \"1s\" to \"1d\"");
+        assert_invalid_device("io_timeout = \"2d\";", "is out of range");
+        assert_invalid_device("io_timeout = \"soon\";", "io_timeout: \"soon\" is not a span");
+        assert_invalid_device("io_timeout = 60;", "io_timeout: expected a span as a string");
         assert_invalid_device("segment = \"0\";", "segment: 0 bytes must be");
         assert_invalid_device("block_size = \"1M\"; segment = \"1500K\";", "must be a multiple");
         assert_invalid("defaults = { segment = \"4K\"; };\ndevices = ( " DEVICE_A " );", 2, "must be a multiple");
