@@ -108,6 +108,8 @@ bool device_is_watched(const struct device *d) {
 }
 
 enum device_state device_state(const struct device *d, uint64_t wall_us) {
+        if (d->stall.since_us > 0 || d->held_by_pid > 0)
+                return DEVICE_STALLED;
         if (d->thread)
                 return DEVICE_SWEEPING;
         if (d->absent)
@@ -170,6 +172,14 @@ static void fill_progress(const struct device *d, struct device_record *ret, uin
 static void fill_reason(const struct device *d, struct device_record *ret) {
         if (ret->state == DEVICE_REFUSED)
                 ret->reason = d->refusal;
+        else if (ret->state == DEVICE_STALLED && d->held_by_pid > 0)
+                reason_set(&ret->reason, "hung",
+                        "See dmesg and the cabling; it is swept again when that I/O has come back.",
+                        "the daemon before this one has ended, but the device keeps I/O of its process %d",
+                        d->held_by_pid);
+        else if (ret->state == DEVICE_STALLED)
+                reason_set(&ret->reason, "hung", sweep_hung_remedy, "the device does not answer: %s",
+                        d->stall.finding.text);
         else if (ret->state == DEVICE_MISSING)
                 reason_set(&ret->reason, "missing",
                         "Check the path, the cabling and dmesg; sweepd looks again by itself.",
@@ -229,6 +239,6 @@ void device_fill_record(
         if (d->write_cache >= 0 && sweep_mode_writes(ret->mode))
                 ret->cache_defeated = !d->write_cache || d->config->segment_bytes >= CACHE_BYTES_MAX;
         ret->needs_attention = counts->open_faults > 0 || ret->state == DEVICE_REFUSED ||
-                ret->state == DEVICE_MISSING || ret->overdue ||
+                ret->state == DEVICE_MISSING || ret->state == DEVICE_STALLED || ret->overdue ||
                 (!d->thread && d->history.schedule.last_end == END_FAILED);
 }

@@ -34,6 +34,7 @@ struct device_wish {
         uint64_t sweep_id;
         enum sweep_mode mode;
         char *overwrite;   /* NULL: none */
+        uint64_t begun_us; /* monotonic */
         struct call *call; /* to be answered when the start succeeds or is refused; NULL: answered */
 };
 
@@ -43,6 +44,14 @@ struct device_rate {
         uint64_t at_us[DEVICE_RATE_SAMPLES]; /* monotonic */
         uint64_t done_bytes[DEVICE_RATE_SAMPLES];
         unsigned count, next;
+};
+
+/* The device has not answered in time. */
+struct device_stall {
+        uint64_t since_us; /* monotonic; 0: it answers */
+        enum sweep_request request;
+        bool told;
+        struct finding finding;
 };
 
 struct device {
@@ -70,6 +79,13 @@ struct device {
         bool under_way; /* it passed the checks: it has a row in the ledger */
         enum sweep_order order;
         struct device_rate rate;
+        struct device_stall stall;
+        uint64_t late_since_us;     /* of the request that was late at the last look; 0: none */
+        uint64_t kernel_timeout_us; /* of each command; 0: unknown */
+        uint64_t told_timeout_us;   /* what was said to count in place of io_timeout */
+
+        int held_by_pid;        /* a daemon that has ended, but for I/O that the device does not give back; 0: none */
+        uint64_t held_by_start; /* of that process, in ticks since boot: pids are given again */
 };
 
 /* Takes a reference to the configuration. -ENOMEM. */

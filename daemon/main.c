@@ -22,6 +22,8 @@
 #include <systemd/sd-daemon.h>
 #include <systemd/sd-event.h>
 
+enum { NOTE_BYTES = 16 << 10 };
+
 static const char default_config[] = "/etc/sweepd/sweepd.conf";
 
 static const char help[] = "sweepd [OPTION...]\n"
@@ -164,6 +166,18 @@ static void lock_memory(void) {
                         strerror(errno));
 }
 
+/* What lies in the file of the lock: which devices still have I/O of a daemon that has ended. */
+static void read_note(int lock_fd, char *note, size_t note_bytes) {
+        ssize_t n = pread(lock_fd, note, note_bytes - 1, 0);
+        note[MAX(n, 0)] = '\0';
+}
+
+static void leave_note(int lock_fd, const char *note) {
+        size_t length = strlen(note);
+        if (ftruncate(lock_fd, 0) < 0 || pwrite(lock_fd, note, length, 0) != (ssize_t)length)
+                fputs("The next daemon could not be told which disks are stuck.\n", stderr);
+}
+
 static void unrefp(sd_event **event) {
         *event = sd_event_unref(*event);
 }
@@ -190,11 +204,14 @@ static int run(struct settings *settings, const char *config, const struct setti
                 settings_free(settings);
                 return EXIT_FAILURE;
         }
+        char note[NOTE_BYTES];
+        read_note(lock_fd, note, sizeof note);
         block_signals();
         lock_memory();
         struct manager_options options = {
                 .config_file = config,
                 .surroundings = surroundings,
+                .note = note,
                 .listen_fd = listen_fd,
                 .lines_on_stderr = !getenv("INVOCATION_ID"),
         };
@@ -210,7 +227,9 @@ static int run(struct settings *settings, const char *config, const struct setti
         r = listen_to_signals(event, m);
         if (r >= 0)
                 r = sd_event_loop(event);
+        manager_note(m, note, sizeof note);
         bool all = manager_free(m);
+        leave_note(lock_fd, note);
         flock(lock_fd, LOCK_UN);
         close_fd(lock_fd);
         if (!all) {

@@ -48,6 +48,16 @@ size_t manager_running(const struct manager *m) {
         return running;
 }
 
+/* One that hangs takes no part in what is allowed at a time: it would keep all others from their sweeps. */
+static unsigned count_alive(const struct manager *m) {
+        size_t n = manager_running(m);
+        for (size_t i = 0; i < m->settings->device_count; i++)
+                n -= m->devices[i]->thread && m->devices[i]->stall.since_us > 0;
+        for (size_t i = 0; i < m->leaving_count; i++)
+                n -= m->leaving[i]->stall.since_us > 0;
+        return (unsigned)n;
+}
+
 static size_t count_attention(struct manager *m, uint64_t wall_us) {
         size_t n = 0;
         for (size_t i = 0; i < m->settings->device_count; i++) {
@@ -93,6 +103,8 @@ static int start(struct manager *m, struct device *d) {
         d->running_config = device_config_ref(d->config);
         d->running_mode = options.mode;
         d->started_us = clock_wall_us();
+        d->wish.begun_us = clock_monotonic_us();
+        d->stall = (struct device_stall){ 0 };
         d->under_way = false;
         d->order = SWEEP_RUN;
         d->rate = (struct device_rate){ 0 };
@@ -100,7 +112,7 @@ static int start(struct manager *m, struct device *d) {
 }
 
 static bool may_start(const struct device *d) {
-        return !d->thread && !d->absent;
+        return !d->thread && !d->absent && d->held_by_pid == 0;
 }
 
 /* Starts as many as may start now. */
@@ -132,8 +144,8 @@ void manager_admit(struct manager *m) {
                 }
                 for (size_t i = 0; i < m->leaving_count; i++)
                         busy[busy_count++] = m->leaving[i]->disk;
-                int chosen = schedule_admit(candidates, n, busy, busy_count, (unsigned)manager_running(m),
-                        m->settings->concurrent_sweeps, now_us);
+                int chosen = schedule_admit(
+                        candidates, n, busy, busy_count, count_alive(m), m->settings->concurrent_sweeps, now_us);
                 if (chosen < 0)
                         return;
                 int r = start(m, m->devices[index[chosen]]);
@@ -155,11 +167,14 @@ static void forget_leaving(struct manager *m, struct device *d) {
 }
 
 void manager_sweep_ended(struct manager *m, struct device *d) {
+        bool unheard = d->wish.wanted && !d->wish.call;
         d->thread = sweep_thread_join(d->thread);
         d->running_config = device_config_unref(d->running_config);
         d->under_way = false;
         if (d->wish.call) /* it never got as far as being refused */
                 call_fail_not_running(STEAL(d->wish.call), d->config->name);
+        if (d->order != SWEEP_RUN && unheard) /* whoever has its number can ask what became of it */
+                routes_store_unbegun(m, d, d->order == SWEEP_CANCEL ? END_CANCELLED : END_KILLED, NULL);
         if (d->order != SWEEP_RUN)
                 device_drop_wish(d);
         forget_leaving(m, d);
@@ -198,6 +213,7 @@ static int on_clock(sd_event_source *source, uint64_t usec, void *userdata) {
                 return 0;
         }
         look_for_absent(m);
+        stalls_look(m, monotonic_us);
         for (size_t i = 0; i < m->settings->device_count; i++)
                 device_sample_rate(m->devices[i], monotonic_us);
         routes_retry(m, clock_wall_us());
@@ -209,13 +225,21 @@ static int on_clock(sd_event_source *source, uint64_t usec, void *userdata) {
 
 /* Not later than the next device is due, and often enough for rates and for devices that come and go. */
 void manager_set_clock(struct manager *m) {
-        uint64_t now_us = clock_wall_us(), wait_us = manager_running(m) > 0 ? BUSY_TICK_US : IDLE_TICK_US;
+        uint64_t now_us = clock_wall_us(), wait_us = manager_running(m) > 0 ? BUSY_TICK_US : IDLE_TICK_US, set_us;
+        if (m->stopping) /* the clock has the limit for that */
+                return;
         for (size_t i = 0; i < m->settings->device_count; i++) {
+                if (m->devices[i]->held_by_pid > 0)
+                        wait_us = MIN(wait_us, BUSY_TICK_US);
                 uint64_t start_us = device_next_start_us(m->devices[i], now_us);
                 if (may_start(m->devices[i]) && start_us > now_us)
                         wait_us = MIN(wait_us, start_us - now_us);
         }
-        sd_event_source_set_time(m->clock, clock_monotonic_us() + wait_us);
+        /* Never later than it was: news that keep coming must not keep the clock from coming. */
+        uint64_t next_us = clock_monotonic_us() + wait_us;
+        if (sd_event_source_get_enabled(m->clock, NULL) > 0 && sd_event_source_get_time(m->clock, &set_us) >= 0)
+                next_us = MIN(next_us, set_us);
+        sd_event_source_set_time(m->clock, next_us);
         sd_event_source_set_enabled(m->clock, SD_EVENT_ONESHOT);
 }
 
@@ -453,6 +477,7 @@ static int build(struct manager *m, struct settings *settings, const struct mana
                 if (r < 0)
                         return r;
         }
+        stalls_take_note(m, options->note);
         return routes_open(m, options->lines_on_stderr);
 }
 

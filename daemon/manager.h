@@ -17,6 +17,7 @@ struct manager_options {
         sd_event *event;
         const char *config_file;
         const struct settings_surroundings *surroundings;
+        const char *note;     /* what the daemon before this one left by manager_note() */
         int listen_fd;        /* control socket from systemd, or -1 */
         bool lines_on_stderr; /* run by hand */
 };
@@ -35,6 +36,9 @@ void manager_reload(struct manager *m);
 
 /* SIGTERM: stops the sweeps, and ends the event loop when they have ended or time is up. */
 void manager_stop(struct manager *m);
+
+/* Which devices have I/O that did not come back, of this process or of one before it: for the next daemon. */
+void manager_note(const struct manager *m, char *note, size_t note_bytes);
 
 /*
  * Ends what can be ended. False: a thread is stuck in the kernel with a disk that does not answer; everything else is

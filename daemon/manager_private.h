@@ -97,6 +97,18 @@ void routes_retry(struct manager *m, uint64_t wall_us);
 void routes_tell(struct manager *m, enum event_kind kind, int priority, const struct device *d,
         const struct finding *finding, const char *format, ...) __attribute__((format(printf, 6, 7)));
 
+void routes_store_finding(struct manager *m, const struct finding *finding);
+
+/* stalls.c */
+/* Once a second: who hangs, who answers again, whose caller has waited long enough. */
+void stalls_look(struct manager *m, uint64_t now_us);
+/* Before a sweep's thread is joined: what hung has come back. */
+void stalls_sweep_ended(struct manager *m, struct device *d);
+/* What the kernel gives the device for a command: io_timeout is never less than twice that. */
+void stalls_note_timeout(struct manager *m, struct device *d, uint64_t kernel_timeout_us);
+/* What the daemon before this one left: which devices still have I/O of its process. */
+void stalls_take_note(struct manager *m, const char *note);
+
 /* requests.c */
 void requests_handle(void *userdata, struct call *call, const struct control_request *request);
 void requests_drained(void *userdata, struct call *call);

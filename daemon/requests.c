@@ -357,7 +357,7 @@ static void start_sweep(struct manager *m, struct call *call, const struct contr
                 call_fail_invalid_parameter(call, "mode");
                 return;
         }
-        if (d->thread || d->wish.wanted || m->stopping) {
+        if (d->thread || d->wish.wanted || d->held_by_pid > 0 || m->stopping) {
                 call_fail_busy(call, d->config->name, device_state_name(device_state(d, clock_wall_us())));
                 return;
         }
@@ -366,6 +366,7 @@ static void start_sweep(struct manager *m, struct call *call, const struct contr
                 d->wish.overwrite = strdup(r->overwrite);
         d->absent = false; /* somebody thinks that it is there: look */
         manager_admit(m);
+        manager_set_clock(m);
         if (!d->thread && d->wish.call) /* queued */
                 call_reply_sweep_id(STEAL(d->wish.call), d->wish.sweep_id);
 }

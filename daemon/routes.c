@@ -163,6 +163,7 @@ static void on_identified(struct manager *m, struct device *d, const struct news
         d->size_bytes = found->size_bytes;
         d->disk = found->disk;
         d->write_cache = found->write_cache;
+        stalls_note_timeout(m, d, found->timeout_us);
         if (disk_is_busy(m, d)) {
                 deny(m, d->sweep_id, "disk_busy", "It starts by itself when the other sweep has ended.",
                         "another sweep is using the same disk");
@@ -178,7 +179,7 @@ static void on_identified(struct manager *m, struct device *d, const struct news
         routes_send(m, request);
 }
 
-static void store_finding(struct manager *m, const struct finding *finding) {
+void routes_store_finding(struct manager *m, const struct finding *finding) {
         struct ledger_request *request = request_for(LEDGER_FINDING, 0, 0);
         if (!request)
                 return;
@@ -196,7 +197,7 @@ static void on_over(void *userdata, const struct finding *f) {
         struct over_context *c = userdata;
         if (c->d)
                 c->d->history.findings_resolved++;
-        store_finding(c->m, f);
+        routes_store_finding(c->m, f);
         routes_tell(c->m, EVENT_FINDING_OVER, LOG_NOTICE, c->d, f,
                 "%s at offset %" PRIu64 ", length %" PRIu64 " is over: %s", fault_name(f->fault), f->place.offset_bytes,
                 f->place.length_bytes, c->why);
@@ -345,7 +346,7 @@ static void on_fault(struct manager *m, struct device *d, const struct news *new
         const struct finding *f = finding_book_report(m->book, &news->fault, news->fault_serial, &is_new);
         if (!f)
                 return;
-        store_finding(m, f);
+        routes_store_finding(m, f);
         if (is_new)
                 routes_tell(m, EVENT_FINDING, f->fault == FAULT_SLOW ? LOG_WARNING : LOG_ERR, d, f,
                         "%s at offset %" PRIu64 ", length %" PRIu64 ": %s", fault_name(f->fault), f->place.offset_bytes,
@@ -367,8 +368,19 @@ static void tell_end(struct manager *m, struct device *d, const struct sweep_rec
                 r->reason.found);
 }
 
+/* It hung before it began: as if refused, so that it is looked at again. */
+static void note_hung_early(struct manager *m, struct device *d, const struct sweep_record *r) {
+        if (d->under_way || strcmp(r->reason.rule, "hung") != 0 || strcmp(d->refusal.rule, "hung") == 0)
+                return;
+        d->refusal = r->reason;
+        d->look_again_us = clock_wall_us() + LOOK_AGAIN_US;
+        answer_refused(m, d);
+}
+
 static void on_ended(struct manager *m, struct device *d, const struct news *news) {
         const struct sweep_record *r = &news->record;
+        stalls_sweep_ended(m, d);
+        note_hung_early(m, d, r);
         if (d->under_way) {
                 struct over_context c = { m, d, "a later pass reached the place and did not see it" };
                 if (news->reached.length_bytes > 0)

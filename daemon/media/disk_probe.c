@@ -52,5 +52,7 @@ void disk_probe(struct target_facts *facts, int whole) {
         facts->write_cache = facts->write_cache_known && strcmp(text, "write back") == 0;
         CLEANUP_CLOSE int hardware = sysfs_open_hardware(whole);
         facts->real = hardware >= 0 && sysfs_exists(hardware, "device");
+        if (hardware >= 0 && sysfs_number(hardware, "device/timeout", &n)) /* in seconds */
+                facts->timeout_us = MIN(n, UINT64_C(86400)) * 1000000;
         facts->thin = hardware >= 0 && is_thin(hardware);
 }

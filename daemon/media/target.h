@@ -46,6 +46,7 @@ struct target_facts {
         uint64_t diskseq;      /* of the whole disk; 0: the kernel does not tell */
         unsigned nr_requests;  /* 0: unknown */
         uint32_t max_io_bytes; /* max_sectors_kb; 0: unknown */
+        uint64_t timeout_us;   /* that the kernel gives each command; 0: unknown */
         bool read_only;
         bool real; /* a disk (or a partition of one) that has hardware behind it: its serial is asked for */
         bool zoned;

@@ -499,7 +499,7 @@ size_t finding_book_resolve(struct finding_book *book, const char *device_name, 
         for (size_t i = 0; i < book->by_id.count; i++) {
                 struct entry *entry = book->by_id.items[i];
                 const struct finding *f = &entry->finding;
-                if (f->target_row != target_row || entry->seen_sweep == sweep_id ||
+                if ((f->target_row != target_row && f->target_row != 0) || entry->seen_sweep == sweep_id ||
                         strcmp(f->device, device_name) != 0 || !is_within(joined, stretches, f->place))
                         continue;
                 end_entry(entry, FINDING_RESOLVED, now_us, over, userdata);
@@ -520,7 +520,8 @@ size_t finding_book_retire(struct finding_book *book, const char *device_name, u
         size_t count = 0;
         for (size_t i = 0; i < book->by_id.count; i++) {
                 struct entry *entry = book->by_id.items[i];
-                if ((except_target_row != 0 && entry->finding.target_row == except_target_row) ||
+                uint64_t row = entry->finding.target_row;
+                if ((except_target_row != 0 && (row == except_target_row || row == 0)) ||
                         strcmp(entry->finding.device, device_name) != 0)
                         continue;
                 end_entry(entry, FINDING_RETIRED, now_us, over, userdata);

@@ -35,14 +35,15 @@ const struct finding *finding_book_report(
         struct finding_book *book, const struct finding *seen, uint64_t serial, bool *is_new);
 
 /*
- * A sweep ended: every open or acknowledged finding of this device and target whose place lies wholly in `reached` and
+ * A sweep ended: every open or acknowledged finding of this device and target (or of none: it hung before it was
+ * known which one it is) whose place lies wholly in `reached` and
  * that this sweep did not report is over (resolved). Calls `over` for each, then drops it. Returns how many.
  */
 typedef void (*finding_over_fn)(void *userdata, const struct finding *finding);
 size_t finding_book_resolve(struct finding_book *book, const char *device, uint64_t target_row, uint64_t sweep_id,
         const struct extent *reached, size_t reached_count, uint64_t now_us, finding_over_fn over, void *userdata);
 
-/* Retires what belongs to the device but not to this target (0: all of the device's). Returns how many. */
+/* Retires what belongs to the device and another target than this one (0: all of the device's). Returns how many. */
 size_t finding_book_retire(struct finding_book *book, const char *device, uint64_t except_target_row, uint64_t now_us,
         finding_over_fn over, void *userdata);
 

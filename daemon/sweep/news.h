@@ -39,8 +39,9 @@ struct news_mark {
 struct news_identified {
         struct identity identity;
         uint64_t size_bytes;
-        uint64_t disk;   /* device number of the whole disk */
-        int write_cache; /* 1, 0; -1: unknown */
+        uint64_t disk;       /* device number of the whole disk */
+        int write_cache;     /* 1, 0; -1: unknown */
+        uint64_t timeout_us; /* that the kernel gives each command; 0: unknown */
 };
 
 struct news {

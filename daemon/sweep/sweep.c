@@ -28,6 +28,9 @@ static const uint64_t next_steps[STEP_COUNT] = {
         [STEP_DRAIN] = BIT(STEP_ENDED),
 };
 
+const char sweep_hung_remedy[] =
+        "See dmesg, the cabling and the device's own log. A disk that hangs may be about to fail.";
+
 static bool has_answer(const struct sweep *s) {
         return s->answered == s->sequence;
 }
@@ -357,6 +360,8 @@ static void obey(struct sweep *s, enum sweep_order order) {
         else if (order == SWEEP_STOP)
                 sweep_fail(s, END_KILLED, "stopped", "The next sweep starts by itself when it is due.",
                         "the daemon was stopped in the middle of the sweep");
+        else if (order == SWEEP_GIVE_UP)
+                sweep_fail(s, END_FAILED, "hung", sweep_hung_remedy, "the device did not answer within io_timeout");
 }
 
 enum sweep_pumped sweep_pump(struct sweep *s, enum sweep_order order, uint64_t now_us, uint64_t wall_us) {
@@ -371,6 +376,7 @@ enum sweep_pumped sweep_pump(struct sweep *s, enum sweep_order order, uint64_t n
                 any |= step(s);
         any |= sweep_io_narrow(s);
         any |= sweep_ladder(s);
+        sweep_io_tell_debt(s);
         any |= sweep_io_submit(s);
         any |= sweep_judge_arrived(s);
         sweep_report(s, false);

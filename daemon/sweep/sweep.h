@@ -18,14 +18,41 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* What a device is asked to do; any of it may take for ever. */
+enum sweep_request {
+        REQUEST_NONE,
+        REQUEST_OPEN,
+        REQUEST_PROBE,
+        REQUEST_READ,
+        REQUEST_WRITE,
+        REQUEST_FLUSH,
+        REQUEST_CLOSE
+};
+
+/* The oldest request that the device has not answered. REQUEST_NONE: it owes nothing. Times are monotonic. */
+struct sweep_debt {
+        enum sweep_request request;
+        uint64_t since_us;
+        struct extent place; /* length 0: the request has none */
+        uint64_t paid_us;    /* when it last answered the oldest; 0: never */
+};
+
 /* What others see of a running sweep. Written by the sweep's thread alone, read by main. */
 struct sweep_gauge {
+        atomic_uint_fast64_t owed_since, owed_request, owed_offset, owed_length, paid;
         atomic_uint_fast64_t phase, generation;
         atomic_uint_fast64_t verified, read, written, skipped, done, total;
 };
 
 /* A copy that never claims more verified than read, nor more done than there is. Fills phase, generation and bytes. */
 void sweep_gauge_read(const struct sweep_gauge *gauge, struct progress *ret);
+
+/* The sweep's thread: told before anything that may block on the device, and when nothing is owed any more. */
+void sweep_gauge_owe(struct sweep_gauge *gauge, enum sweep_request request, uint64_t since_us, struct extent place);
+void sweep_gauge_paid(struct sweep_gauge *gauge, uint64_t now_us);
+
+/* Main: false where the device answered in that very moment; *ret is untouched then. */
+bool sweep_gauge_debt(const struct sweep_gauge *gauge, struct sweep_debt *ret);
 
 /* A unit-aligned stretch that bears a signature: forgiven only where it is ours to the byte. */
 struct sweep_suspect {
@@ -63,7 +90,14 @@ struct sweep;
 int sweep_new(struct sweep **ret, const struct sweep_options *options);
 
 /* What main wants. Levels: the last one counts. Once a sweep is ending, orders change nothing. */
-enum sweep_order { SWEEP_RUN, SWEEP_CANCEL, SWEEP_STOP };
+enum sweep_order {
+        SWEEP_RUN,
+        SWEEP_CANCEL,
+        SWEEP_STOP,
+        SWEEP_GIVE_UP /* the device did not answer in time: end when what is out has come back */
+};
+
+extern const char sweep_hung_remedy[];
 
 enum sweep_pumped {
         SWEEP_BUSY,    /* there is more to do at once */

@@ -13,7 +13,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-enum { SUBMIT_BATCH = 64, REAP_BATCH = 64 };
+enum { SUBMIT_BATCH = 64, REAP_BATCH = 64, DEBT_LOOK_US = 100000 };
 
 int sweep_io_init(struct sweep *s) {
         unsigned depth = s->o.depth, spare = MAX(4, MIN(depth, 16));
@@ -264,7 +264,8 @@ void sweep_block_append(struct block **first, struct block **last, struct block 
 
 /* Whether an error is to be told. Once the device is known to be gone, what it still fails is no news of the medium. */
 bool sweep_error_counts(struct sweep *s, int error) {
-        if (sweep_is_ending(s) && s->record.end == END_FAILED)
+        bool gave_up = strcmp(s->record.reason.rule, "hung") == 0; /* such a device may still be there */
+        if (sweep_is_ending(s) && s->record.end == END_FAILED && !gave_up)
                 return false;
         return error_is_a_fault(s, error);
 }
@@ -447,6 +448,60 @@ bool sweep_io_reap(struct sweep *s) {
                 completed(s, done[i]);
         }
         return n > 0;
+}
+
+static void older(const struct engine_io **oldest, const struct engine_io *io) {
+        if (io->submitted_us > 0 && (!*oldest || io->submitted_us < (*oldest)->submitted_us))
+                *oldest = io;
+}
+
+/* The one that was handed over first of those that the engine has; NULL: it has none, or has one just now. */
+static const struct engine_io *oldest_in_flight(const struct sweep *s) {
+        const struct engine_io *oldest = NULL;
+        for (size_t i = 0; i < block_pool_count(s->pool); i++) {
+                const struct block *b = block_pool_at(s->pool, i);
+                if (b->phase == BLOCK_IN_FLIGHT)
+                        older(&oldest, &b->io);
+        }
+        if (s->narrow.out)
+                older(&oldest, &s->narrow.io);
+        if (s->ladder.out)
+                older(&oldest, &s->ladder.io);
+        if (!oldest && s->in_flight > 0)
+                older(&oldest, &s->flush); /* never beside others */
+        return oldest;
+}
+
+/*
+ * Told before each submission, which may block in the kernel, and not later than that. The search goes over all blocks,
+ * so it is made now and then: what is told may be older than the truth by that much, never younger.
+ */
+void sweep_io_tell_debt(struct sweep *s) {
+        static const enum sweep_request requests[] = {
+                [ENGINE_READ] = REQUEST_READ,
+                [ENGINE_WRITE] = REQUEST_WRITE,
+                [ENGINE_FLUSH] = REQUEST_FLUSH,
+        };
+        if (s->in_flight == 0)
+                sweep_gauge_paid(s->o.gauge, s->now_us);
+        if (s->in_flight == 0 && s->unsent_count == 0)
+                return;
+        if (s->in_flight > 0 && s->now_us - s->debt_looked_us < DEBT_LOOK_US)
+                return;
+        s->debt_looked_us = s->now_us;
+        const struct engine_io *io = s->in_flight > 0 ? oldest_in_flight(s) : NULL;
+        uint64_t since_us = io ? io->submitted_us : s->now_us;
+        if (!io)
+                io = s->unsent_count > 0 ? s->unsent[s->unsent_first] : NULL;
+        if (!io)
+                return;
+        struct sweep_debt told;
+        if (sweep_gauge_debt(s->o.gauge, &told) && told.since_us != since_us)
+                sweep_gauge_paid(s->o.gauge, s->now_us);
+        struct extent place = { io->offset_bytes, io->length_bytes };
+        if (io == &s->flush)
+                place = s->segment;
+        sweep_gauge_owe(s->o.gauge, requests[io->op], MAX(since_us, 1), place);
 }
 
 /* A sweep that is ending sends nothing more: the device may be another one by now. */

@@ -113,6 +113,7 @@ struct sweep {
         uint64_t next_look; /* where in the pass the device is looked at again */
         unsigned blocks_out;
         unsigned in_flight;
+        uint64_t debt_looked_us; /* when the oldest request in flight was last looked for */
         struct engine_io flush;
         unsigned flush_tries;      /* after errors that are ours */
         struct engine_io **unsent; /* ring of unsent_room */
@@ -160,6 +161,7 @@ static inline bool sweep_is_ending(const struct sweep *s) {
 int sweep_io_init(struct sweep *s);
 bool sweep_io_reap(struct sweep *s);
 bool sweep_io_submit(struct sweep *s);
+void sweep_io_tell_debt(struct sweep *s);
 bool sweep_io_narrow(struct sweep *s);
 bool sweep_io_read_next(struct sweep *s, struct extent place, const struct span *span);
 bool sweep_io_write_next(struct sweep *s, struct extent place);

@@ -22,6 +22,41 @@ void sweep_gauge_read(const struct sweep_gauge *gauge, struct progress *ret) {
         ret->generation = atomic_load_explicit(&gauge->generation, memory_order_relaxed);
 }
 
+/* owed_since goes to 0 before the rest changes and gets its value after it: who reads the same one twice has seen what
+ * belongs to it. */
+void sweep_gauge_owe(struct sweep_gauge *g, enum sweep_request request, uint64_t since_us, struct extent place) {
+        assert(since_us > 0);
+        uint64_t before = atomic_load(&g->owed_since);
+        if (before == since_us && atomic_load(&g->owed_request) == (uint64_t)request &&
+                atomic_load(&g->owed_offset) == place.offset_bytes)
+                return;
+        atomic_store(&g->owed_since, 0);
+        atomic_store(&g->owed_request, (uint64_t)request);
+        atomic_store(&g->owed_offset, place.offset_bytes);
+        atomic_store(&g->owed_length, place.length_bytes);
+        atomic_store(&g->owed_since, since_us);
+}
+
+void sweep_gauge_paid(struct sweep_gauge *g, uint64_t now_us) {
+        if (atomic_load(&g->owed_since) == 0)
+                return;
+        atomic_store(&g->paid, now_us);
+        atomic_store(&g->owed_since, 0);
+}
+
+bool sweep_gauge_debt(const struct sweep_gauge *g, struct sweep_debt *ret) {
+        struct sweep_debt debt = { .since_us = atomic_load(&g->owed_since) };
+        debt.request = (enum sweep_request)atomic_load(&g->owed_request);
+        debt.place = (struct extent){ atomic_load(&g->owed_offset), atomic_load(&g->owed_length) };
+        debt.paid_us = atomic_load(&g->paid);
+        if (atomic_load(&g->owed_since) != debt.since_us)
+                return false;
+        if (debt.since_us == 0)
+                debt.request = REQUEST_NONE;
+        *ret = debt;
+        return true;
+}
+
 static enum sweep_phase phase_of(const struct sweep *s) {
         switch (s->pass_step) {
         case STEP_WRITE:

@@ -106,6 +106,25 @@ static void fail(struct sweep_thread *t, const char *what, int error) {
         refuse(t, &reason);
 }
 
+/* False: main wants an end, and has heard why where it was the device's fault. */
+static bool may_go_on(struct sweep_thread *t) {
+        enum sweep_order order = (enum sweep_order)atomic_load(&t->order);
+        if (order == SWEEP_GIVE_UP) {
+                struct reason reason;
+                reason_set(&reason, "hung", sweep_hung_remedy, "the device did not answer within io_timeout");
+                refuse(t, &reason);
+        }
+        return order == SWEEP_RUN;
+}
+
+static void owe(struct sweep_thread *t, enum sweep_request request) {
+        sweep_gauge_owe(&t->gauge, request, clock_monotonic_us(), (struct extent){ 0 });
+}
+
+static void paid(struct sweep_thread *t) {
+        sweep_gauge_paid(&t->gauge, clock_monotonic_us());
+}
+
 static bool open_target(struct sweep_thread *t) {
         struct reason reason;
         struct target_options options = {
@@ -113,7 +132,11 @@ static bool open_target(struct sweep_thread *t) {
                 .writable = sweep_mode_writes(t->o.mode),
                 .state_dir = t->state_dir,
         };
+        owe(t, REQUEST_OPEN);
         int r = target_open(&t->target, &reason, &options);
+        paid(t);
+        if (!may_go_on(t))
+                return false;
         if (r == TARGET_OK)
                 return true;
         if (r < 0)
@@ -136,12 +159,13 @@ static bool identify(struct sweep_thread *t) {
                 .size_bytes = facts->size_bytes,
                 .disk = facts->disk,
                 .write_cache = facts->write_cache_known ? facts->write_cache : -1,
+                .timeout_us = facts->timeout_us,
         };
         struct news news = { .kind = NEWS_IDENTIFIED, .sweep_id = t->o.id, .sequence = 1, .identified = identified };
         post_patiently(t, &news);
         for (;;) {
                 void *item;
-                if (atomic_load(&t->order) != SWEEP_RUN)
+                if (!may_go_on(t))
                         return false;
                 if (queue_try_pop(t->answers, &item, 1) == 0) {
                         await_wake_up(t, SWEEP_PATIENCE_US);
@@ -171,7 +195,11 @@ static void suspect(struct sweep_thread *t, const struct signature *signature, u
 static bool examine_signatures(struct sweep_thread *t) {
         const struct target_facts *facts = target_facts(t->target);
         struct signature signatures[TARGET_SIGNATURES_MAX];
+        owe(t, REQUEST_PROBE);
         int found = target_signatures(t->target, signatures, TARGET_SIGNATURES_MAX);
+        paid(t);
+        if (!may_go_on(t))
+                return false;
         switch (interlock_signatures_permit(&t->suspect_reason, facts, signatures, found)) {
         case SIGNATURES_NONE:
                 return true;
@@ -298,8 +326,10 @@ static void *thread_run(void *userdata) {
                 news.reached = sweep_reached(t->sweep);
         t->sweep = sweep_free(t->sweep);
         t->verifier = verifier_free(t->verifier);
+        owe(t, REQUEST_CLOSE);
         t->engine = engine_free(t->engine);
         t->target = target_close(t->target);
+        paid(t);
         if (!t->ended.ended_us)
                 t->ended.ended_us = clock_wall_us();
         news.record = t->ended;
