@@ -296,6 +296,9 @@ static void block_completed(struct sweep *s, struct block *b) {
         }
         b->done_bytes += (uint32_t)b->io.result;
         if (b->done_bytes < b->length_bytes && !sweep_is_ending(s)) {
+                if (!b->is_write) /* the rest may begin within a unit, where there is no stamp to destroy */
+                        stamp_destroy(b->bytes + b->done_bytes, b->offset_bytes + b->done_bytes,
+                                b->length_bytes - b->done_bytes, true);
                 enqueue_rest(s, b);
                 return;
         }
