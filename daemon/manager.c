@@ -78,7 +78,7 @@ void manager_notify_status(struct manager *m) {
                 text_copy(text, sizeof text,
                         "STATUS=Idle: no devices are configured. See sweepd.conf(5), then: sweepctl reload");
         else
-                text_format(text, sizeof text, "STATUS=%zu devices, %zu sweeping, %zu need attention",
+                text_format(text, sizeof text, "STATUS=Devices: %zu, %zu sweeping, %zu need attention",
                         m->settings->device_count, manager_running(m), count_attention(m, clock_wall_us()));
         if (strcmp(text, m->notified) == 0)
                 return;
@@ -337,7 +337,7 @@ static int on_reload(sd_event_source *source, int fd, uint32_t revents, void *us
         if (result.status < 0)
                 text_format(result.error.text, sizeof result.error.text, "%s", strerror(-result.status));
         if (result.status == SETTINGS_OK)
-                routes_tell(m, EVENT_DAEMON, LOG_NOTICE, NULL, NULL, "configuration read: %zu devices%s",
+                routes_tell(m, EVENT_DAEMON, LOG_NOTICE, NULL, NULL, "configuration read, devices: %zu%s",
                         m->settings->device_count, later);
         else
                 routes_tell(m, EVENT_DAEMON, LOG_ERR, NULL, NULL, "%s:%d: %s (what was running goes on as it was)",
@@ -399,7 +399,7 @@ void manager_ready(struct manager *m) {
                 return;
         }
         m->ready = true;
-        routes_tell(m, EVENT_DAEMON, LOG_INFO, NULL, NULL, "sweepd %s started: %zu devices, %u verify workers",
+        routes_tell(m, EVENT_DAEMON, LOG_INFO, NULL, NULL, "sweepd %s started, devices: %zu, verify workers: %u",
                 SWEEPD_VERSION, m->settings->device_count, verify_pool_workers(m->pool));
         sd_notify(0, "READY=1");
         look_for_absent(m);

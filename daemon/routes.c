@@ -300,9 +300,12 @@ static void on_refused(struct manager *m, struct device *d, const struct news *n
                 d->refusal = (struct reason){ 0 };
                 return; /* told by the look for absent devices */
         }
-        if (changed)
-                routes_tell(m, EVENT_REFUSED, LOG_WARNING, d, NULL, "not swept (%s): %s. %s", d->refusal.rule,
-                        d->refusal.found, d->refusal.remedy);
+        if (!changed)
+                return;
+        size_t n = strlen(d->refusal.found);
+        const char *stop = n > 0 && d->refusal.found[n - 1] == '.' ? "" : ".";
+        routes_tell(m, EVENT_REFUSED, LOG_WARNING, d, NULL, "not swept (%s): %s%s %s", d->refusal.rule,
+                d->refusal.found, stop, d->refusal.remedy);
 }
 
 static struct ledger_mark ledger_mark_of(const struct news_mark *mark) {
