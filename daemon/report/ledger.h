@@ -80,7 +80,7 @@ enum { LEDGER_PAGE = 256 };
 
 struct ledger_request {
         enum ledger_op op;
-        void *tag;       /* the sender's own, untouched */
+        void *tag;                 /* the sender's own, untouched */
         uint64_t number, sequence; /* likewise */
 
         /* what goes in */

@@ -334,12 +334,23 @@ static bool is_of_a_place(const struct fault_run *run) {
         return run->fault != FAULT_FLUSH_ERROR && run->fault != FAULT_HOST && run->fault != FAULT_SLOW;
 }
 
+/* Whether the pass found something at the place of a sampled run as well, or could not read it. */
+static bool is_bad_still(const struct sweep *s, const struct fault_run *sampled) {
+        for (size_t i = 0; i < fault_table_count(s->faults); i++) {
+                const struct fault_run *run = fault_table_at(s->faults, i);
+                if (!run->sampled && run->pass == sampled->pass && extent_overlaps(run->place, sampled->place))
+                        return true;
+        }
+        return false;
+}
+
 /* What the look before the sweep saw, and the retention pass did not where it came by. */
 void sweep_settle_sampled(struct sweep *s) {
         for (size_t i = 0; i < fault_table_count(s->faults); i++) {
                 struct fault_run *run = fault_table_at(s->faults, i);
                 if (run->sampled && run->pass == s->pass_number && run->persistence == PERSISTENCE_UNKNOWN &&
-                        is_of_a_place(run) && sweep_span(s, run->place.offset_bytes)->count > 0)
+                        is_of_a_place(run) && sweep_span(s, run->place.offset_bytes)->count > 0 &&
+                        !is_bad_still(s, run))
                         run->persistence = PERSISTENCE_TRANSIENT;
         }
         s->faults_dirty = true;

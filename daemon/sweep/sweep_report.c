@@ -195,7 +195,8 @@ static bool has_bad_neighbour(const struct sweep *s, const struct fault_run *dou
         around.length_bytes = extent_end(doubtful->place) + reach - around.offset_bytes;
         for (size_t i = 0; i < fault_table_count(s->faults); i++) {
                 const struct fault_run *run = fault_table_at(s->faults, i);
-                if (!run->doubtful && run->fault == doubtful->fault && run->pass == doubtful->pass &&
+                bool for_good = !run->doubtful && run->persistence != PERSISTENCE_TRANSIENT;
+                if (for_good && run->fault == doubtful->fault && run->pass == doubtful->pass &&
                         extent_overlaps(run->place, around))
                         return true;
         }

@@ -169,19 +169,16 @@ void disk_read(struct disk *d, uint64_t sector, uint8_t *bytes, struct tag *ret)
         }
 }
 
-bool disk_read_is_phantom(struct disk *d, uint64_t sector) {
-        struct trouble *t = trouble_at(d, TROUBLE_PHANTOM, TROUBLE_PHANTOM, sector);
-        if (t)
-                use_up(t);
-        return t;
-}
-
 int disk_error(struct disk *d, enum trouble_kind kind, uint64_t first, uint64_t count) {
         for (size_t i = 0; i < d->trouble_count; i++) {
                 struct trouble *t = &d->troubles[i];
                 bool meets = t->first < first + count && first < t->first + t->count;
                 if (t->kind != kind || t->left == 0 || (kind != TROUBLE_FLUSH_ERROR && !meets))
                         continue;
+                if (t->skip > 0) {
+                        t->skip--;
+                        continue;
+                }
                 use_up(t);
                 return t->error;
         }
@@ -225,6 +222,8 @@ static void damage_stretch(struct disk *d, uint64_t first, uint64_t count, bool 
         uint64_t from = chance_below(d->chance, d->sectors);
         if (chance_one_in(d->chance, 2)) /* by whole units */
                 from = from / UNIT_SECTORS * UNIT_SECTORS + first % UNIT_SECTORS;
+        if (d->sectors > TABLE_SECTORS && chance_one_in(d->chance, 2)) /* where all but the marks is the same */
+                from = (first + TABLE_SECTORS) % d->sectors;
         size_t generation = another_target ? 0 : chance_below(d->chance, d->history->count);
         for (uint64_t i = 0; i < count && first + i < d->sectors; i++) {
                 uint64_t to = first + i;

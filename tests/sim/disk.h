@@ -45,19 +45,20 @@ enum trouble_kind {
         TROUBLE_MISDIRECTED,
         /* of reading, sector by sector */
         TROUBLE_READ_FLIPPED,
-        TROUBLE_PHANTOM, /* unit by unit */
         /* of requests; `left` counts them */
+        TROUBLE_PHANTOM, /* a read that transfers nothing, and says that it did */
         TROUBLE_READ_ERROR,
         TROUBLE_WRITE_ERROR,
         TROUBLE_FLUSH_ERROR
 };
 
-enum { TROUBLES_MAX = 24 };
+enum { TROUBLES_MAX = 24, TABLE_SECTORS = TABLE_BYTES / SECTOR_BYTES };
 #define TROUBLE_ALWAYS UINT32_MAX
 
 struct trouble {
         enum trouble_kind kind;
         uint64_t first, count; /* sectors */
+        uint32_t skip;         /* how many requests it lets pass before */
         uint32_t left;         /* how often it still happens */
         int error;
         int64_t shift; /* misdirected: by how many sectors */
@@ -91,10 +92,7 @@ void disk_read(struct disk *d, uint64_t sector, uint8_t *bytes, struct tag *ret)
 /* Empties the cache. lose: some of it is lost. */
 void disk_flush(struct disk *d, bool lose);
 
-/* Whether a read of the whole unit that begins here transfers nothing. */
-bool disk_read_is_phantom(struct disk *d, uint64_t sector);
-
-/* The errno with which a request over these sectors fails; 0: none. */
+/* The errno of the trouble of this kind that a request over these sectors meets; 0: none. */
 int disk_error(struct disk *d, enum trouble_kind kind, uint64_t first, uint64_t count);
 
 /* A sector where something may go wrong. */

@@ -43,7 +43,7 @@ void oracle_begin_sweep(struct oracle *o, enum sweep_mode mode, bool overwrite, 
         o->target_id = l->target_id;
         o->last_generation = l->last_generation;
         o->range_count = l->ranges.count;
-        o->has_event = o->look_failed = o->writes = false;
+        o->has_event = o->look_failed = o->writes = o->rewriting = o->reread = false;
         o->fatal_error = 0;
         o->ours = 0;
         o->flush_failure_count = 0;
@@ -64,15 +64,35 @@ static bool same_tag(struct tag a, struct tag b) {
         return a.kind == b.kind && a.generation == b.generation && a.bits == b.bits && a.sector == b.sector;
 }
 
+/* Whether a request for this sector is one of the ladder: it was done before. */
+static bool is_again(const struct oracle *o, enum layer layer, uint64_t sector) {
+        return layer != LAYER_SAMPLE && o->notes[layer][sector].outcome == OUTCOME_GOOD;
+}
+
+static void delivered_again(struct oracle *o, enum layer layer, uint64_t sector, struct tag tag) {
+        struct note *n = &o->notes[layer][sector];
+        o->reread = true;
+        if (layer == LAYER_WRITE) {
+                MUST(o->notes[LAYER_READ][sector].delivered, "sector %" PRIu64 " was written twice", sector);
+                o->rewriting = true;
+                return;
+        }
+        MUST(n->delivered <= AGAIN_MAX, "sector %" PRIu64 " was read %u times", sector, n->delivered + 1);
+        n->again[n->delivered++ - 1] = tag;
+}
+
 void oracle_delivered(struct oracle *o, enum layer layer, uint64_t sector, struct tag tag, bool partly) {
         struct note *n = &o->notes[layer][sector];
-        MUST(layer == LAYER_SAMPLE || n->outcome != OUTCOME_GOOD, "sector %" PRIu64 " was done twice in one pass",
-                sector);
+        if (is_again(o, layer, sector)) {
+                delivered_again(o, layer, sector, tag);
+                return;
+        }
         n->varied |= n->delivered && (!same_tag(n->tag, tag) || tag.kind == TAG_PHANTOM || tag.kind == TAG_FLIPPED);
         n->tag = tag;
         n->delivered = 1;
         n->partly |= partly;
         n->outcome = OUTCOME_GOOD;
+        o->rewriting &= layer != LAYER_WRITE;
 }
 
 void oracle_failed(struct oracle *o, enum layer layer, struct extent place, int error) {
@@ -87,9 +107,21 @@ void oracle_failed(struct oracle *o, enum layer layer, struct extent place, int 
         }
         for (uint64_t i = place.offset_bytes / SECTOR_BYTES; i < extent_end(place) / SECTOR_BYTES; i++) {
                 struct note *n = &o->notes[layer][i];
+                if (is_again(o, layer, i)) {
+                        o->notes[LAYER_READ][i].again_failed |= layer == LAYER_WRITE;
+                        n->again_failed = true;
+                        continue;
+                }
                 n->failed = true;
                 n->outcome = single ? OUTCOME_BAD : OUTCOME_COARSE;
+                o->rewriting &= layer != LAYER_WRITE;
         }
+}
+
+/* A flush of what was written once more: all that was tried is as it was. */
+static void flush_again_failed(struct oracle *o) {
+        for (uint64_t i = 0; i < o->disk->sectors; i++)
+                o->notes[LAYER_READ][i].again_failed |= o->notes[LAYER_READ][i].delivered > 1;
 }
 
 void oracle_flush_failed(struct oracle *o, int error) {
@@ -99,6 +131,8 @@ void oracle_flush_failed(struct oracle *o, int error) {
                 return;
         if (meaning != MEDIUM_BAD && meaning != MEDIUM_TRANSPORT)
                 o->fatal_error = error;
+        else if (o->rewriting)
+                flush_again_failed(o);
         else if (o->flush_failure_count < FLUSH_FAILURES_MAX)
                 o->flush_failures[o->flush_failure_count++] = o->books->segment;
 }
@@ -147,20 +181,20 @@ static uint64_t unit_count(const struct oracle *o) {
 /* Whether bytes tell, beside the sector's own, which generation made a sector that is no head. 1: yes; 0: no; -1:
  * perhaps. */
 static int generation_is_known(
-        const struct oracle *o, enum layer layer, const struct note *head, uint64_t sector, uint8_t generation) {
+        const struct oracle *o, enum layer layer, struct tag head, uint64_t sector, uint8_t generation) {
         struct known expected = expected_at(o, layer, sector);
         if (has(&expected, generation))
                 return 1;
         if (o->before[sector].settled && has(&o->before[sector], generation))
                 return o->books->adopted ? -1 : 1;
-        if (head->tag.generation != generation || !is_head(head->tag.sector) || is_another_target(o, generation))
+        if (head.generation != generation || !is_head(head.sector) || is_another_target(o, generation))
                 return 0;
-        return head->tag.kind == TAG_WRITTEN ? 1 : head->tag.kind == TAG_FLIPPED ? -1 : 0;
+        return head.kind == TAG_WRITTEN ? 1 : head.kind == TAG_FLIPPED ? -1 : 0;
 }
 
 /* Why a sector is bad, as a mask of faults; 0: it is right. STALE stands for stale or torn. */
-static uint32_t sector_faults(const struct oracle *o, enum layer layer, const struct note *head, uint64_t sector) {
-        struct tag tag = o->notes[layer][sector].tag;
+static uint32_t sector_faults(
+        const struct oracle *o, enum layer layer, struct tag head, struct tag tag, uint64_t sector) {
         struct known expected = expected_at(o, layer, sector);
         bool another = is_another_target(o, tag.generation), in_place = tag.sector == sector && !another;
         bool right = in_place && has(&expected, tag.generation);
@@ -215,7 +249,7 @@ static bool is_self_consistent(const struct oracle *o, enum layer layer, struct 
 
 static void add_sector(struct opinion *p, const struct oracle *o, enum layer layer, struct unit u, uint64_t i) {
         const struct note *n = &o->notes[layer][u.first + i];
-        uint32_t faults = sector_faults(o, layer, &o->notes[layer][u.first], u.first + i);
+        uint32_t faults = sector_faults(o, layer, o->notes[layer][u.first].tag, n->tag, u.first + i);
         if (faults == 0) {
                 p->good |= (uint32_t)BIT(i);
                 return;
@@ -314,6 +348,69 @@ static uint64_t number(const struct finding *f, const char *name) {
         return strtoull(text, NULL, 10);
 }
 
+/* A suspect that the sample read twice, and not alike. */
+static bool varied(const struct oracle *o, struct unit u) {
+        for (uint64_t i = u.first; i < u.first + u.count; i++)
+                if (o->notes[LAYER_SAMPLE][i].varied)
+                        return true;
+        return false;
+}
+
+static struct tag reading(const struct note *n, size_t k) {
+        return k == 0 ? n->tag : n->again[k - 1];
+}
+
+/* What was wrong in a unit when it was read once more, as a mask of faults. */
+static uint32_t faults_again(const struct oracle *o, enum layer layer, struct unit u) {
+        uint32_t faults = 0;
+        for (uint64_t i = u.first; i < u.first + u.count; i++) {
+                const struct note *n = &o->notes[layer][i];
+                for (size_t k = 1; k < n->delivered && layer != LAYER_SAMPLE; k++)
+                        faults |= sector_faults(o, layer, reading(&o->notes[layer][u.first], k), reading(n, k), i);
+        }
+        if (faults & (BIT(FAULT_STALE) | BIT(FAULT_MISDIRECTED)))
+                faults |= BIT(FAULT_TORN) | BIT(FAULT_GARBAGE);
+        return faults;
+}
+
+/* Whether the k-th reading of a unit was right; k = SIZE_MAX: the last one. */
+static bool reading_is_right(const struct oracle *o, enum layer layer, struct unit u, size_t k) {
+        for (uint64_t i = u.first; i < u.first + u.count; i++) {
+                const struct note *n = &o->notes[layer][i];
+                struct known expected = expected_at(o, layer, i);
+                if (n->outcome != OUTCOME_GOOD || is_hole(o, layer, i) || !expected.settled ||
+                        (k != SIZE_MAX && k >= n->delivered))
+                        return false;
+                size_t which = k == SIZE_MAX ? n->delivered - 1U : k;
+                if (sector_faults(o, layer, n->tag, reading(n, which), i) != 0)
+                        return false;
+        }
+        return true;
+}
+
+static bool was_right_once(const struct oracle *o, struct unit u) {
+        bool right = reading_is_right(o, LAYER_SAMPLE, u, 0);
+        for (size_t k = 0; k <= AGAIN_MAX; k++)
+                right |= reading_is_right(o, LAYER_CHECK, u, k) || reading_is_right(o, LAYER_READ, u, k);
+        return right;
+}
+
+/* Whether what is said to have become of a finding within one unit is what became of it. */
+static bool persistence_is_right(const struct oracle *o, const struct finding *f) {
+        struct unit u = { first_of(f), end_of(f) - first_of(f) };
+        bool right_at_last = reading_is_right(o, LAYER_READ, u, SIZE_MAX);
+        switch (f->persistence) {
+        case PERSISTENCE_TRANSIENT:
+                return was_right_once(o, u) || varied(o, u);
+        case PERSISTENCE_REPAIRED: /* a single reading that is wrong after one that was right is another fault */
+                return right_at_last || reading_is_right(o, LAYER_READ, u, 0);
+        case PERSISTENCE_PERSISTENT:
+                return !right_at_last || o->notes[LAYER_READ][u.first].again_failed;
+        default:
+                return true;
+        }
+}
+
 /* The numbers of a finding that is of one unit. */
 static bool numbers_are_right(const struct finding *f, const struct opinion *p) {
         uint32_t kinds = p->faults;
@@ -332,14 +429,6 @@ static bool numbers_are_right(const struct finding *f, const struct opinion *p) 
         }
 }
 
-/* A suspect that the sample read twice, and not alike. */
-static bool varied(const struct oracle *o, struct unit u) {
-        for (uint64_t i = u.first; i < u.first + u.count; i++)
-                if (o->notes[LAYER_SAMPLE][i].varied)
-                        return true;
-        return false;
-}
-
 static const enum layer reading_layers[] = { LAYER_SAMPLE, LAYER_CHECK, LAYER_READ };
 
 /* Whether a layer's opinion of a unit admits a finding that covers the unit's sectors from..to. */
@@ -348,6 +437,8 @@ static bool admits(
         struct opinion p = opinion_of(o, layer, unit);
         struct unit u = unit_at(o, unit);
         if (layer == LAYER_SAMPLE && varied(o, u))
+                return true;
+        if (!p.bad && !p.in_pieces && faults_again(o, layer, u) & BIT(f->fault))
                 return true;
         if (!p.bad || !(p.faults & BIT(f->fault)))
                 return false;
@@ -370,6 +461,8 @@ static void check_data_run(const struct oracle *o, const struct finding *f) {
                         admitted |= admits(o, reading_layers[i], unit, f, from, to);
                 MUST(admitted, "%s at %" PRIu64 ", length %" PRIu64 " (%s): unit %" PRIu64 " has no such fault",
                         fault_name(f->fault), f->place.offset_bytes, f->place.length_bytes, f->text, unit);
+                MUST(f->place.length_bytes > UNIT_BYTES || persistence_is_right(o, f), "%s at %" PRIu64 " is not %s",
+                        fault_name(f->fault), f->place.offset_bytes, persistence_name(f->persistence));
         }
 }
 
@@ -437,6 +530,19 @@ static bool must_be_told(const struct oracle *o, enum layer layer, uint64_t unit
         return true;
 }
 
+/* A unit that was right at first, and wrong when a neighbour was read again. */
+static void check_again_told(const struct oracle *o, uint64_t unit) {
+        struct unit u = unit_at(o, unit);
+        for (enum layer layer = LAYER_CHECK; layer <= LAYER_READ; layer++) {
+                bool whole = layer != LAYER_WRITE;
+                for (uint64_t i = u.first; i < u.first + u.count; i++)
+                        whole &= !o->notes[layer][i].again_failed && o->notes[layer][i].delivered > 1;
+                if (whole && faults_again(o, layer, u) != 0)
+                        MUST(told(o, u.first, DATA_FAULTS) > 0, "unit %" PRIu64 " was bad when it was read again",
+                                unit);
+        }
+}
+
 static void check_data_told(const struct oracle *o, uint64_t unit, const struct ending *end) {
         struct unit u = unit_at(o, unit);
         bool first = must_be_told(o, LAYER_SAMPLE, unit, end) || must_be_told(o, LAYER_CHECK, unit, end);
@@ -484,11 +590,31 @@ static void check_io_told(const struct oracle *o, uint64_t sector, const struct 
                         "sector %" PRIu64 " could not be written, which is not told", sector);
 }
 
+/*
+ * What failed and then came through is told where nothing of the pass failed for good: else it may have been a part of
+ * that.
+ */
+static void check_transient_told(const struct oracle *o, enum layer layer, uint64_t faults) {
+        for (uint64_t i = 0; i < o->disk->sectors; i++)
+                if (io_failed(o, layer, i, false))
+                        return;
+        for (uint64_t i = 0; i < o->disk->sectors; i++)
+                if (o->notes[layer][i].failed)
+                        MUST(told(o, i, faults) > 0, "sector %" PRIu64 " failed for a moment, which is not told", i);
+}
+
 static void check_all_told(const struct oracle *o, const struct ending *end) {
-        for (uint64_t i = 0; i < unit_count(o); i++)
+        for (uint64_t i = 0; i < unit_count(o); i++) {
                 check_data_told(o, i, end);
+                if (end->finished)
+                        check_again_told(o, i);
+        }
         for (uint64_t i = 0; i < o->disk->sectors; i++)
                 check_io_told(o, i, end);
+        if (end->finished) {
+                check_transient_told(o, LAYER_WRITE, BIT(FAULT_WRITE_ERROR));
+                check_transient_told(o, LAYER_READ, BIT(FAULT_READ_ERROR));
+        }
         for (size_t k = 0; k < o->flush_failure_count && !end->failed && !o->has_event; k++)
                 MUST(told(o, o->flush_failures[k].offset_bytes / SECTOR_BYTES, BIT(FAULT_FLUSH_ERROR)) > 0,
                         "a flush that failed is not told");
@@ -528,6 +654,7 @@ static void check_verdict(const struct oracle *o, const struct ending *end) {
         } else {
                 MUST(r->assurance == ASSURANCE_NONE, "an assurance without a clean verdict");
         }
+        MUST(!o->reread || !nothing_happened(o), "what was right was read again");
         if (end->finished && nothing_happened(o))
                 MUST(r->verdict == VERDICT_CLEAN, "nothing happened, but the verdict is %s", verdict_name(r->verdict));
 }
@@ -636,6 +763,18 @@ static enum guess suspect_is_not_ours(const struct oracle *o) {
         return answer;
 }
 
+/* A generation is newer than all that the sample saw, whatever the ledger knows. */
+static void check_generation(const struct oracle *o) {
+        const struct stamp *new = &o->history->of[o->books->generation].stamp;
+        for (uint64_t unit = 0; unit < unit_count(o) && o->books->stamped; unit++) {
+                struct unit u = unit_at(o, unit);
+                const struct stamp *old = &o->history->of[o->notes[LAYER_SAMPLE][u.first].tag.generation].stamp;
+                if (is_self_consistent(o, LAYER_SAMPLE, u) && old->target_id == new->target_id)
+                        MUST(new->generation > old->generation, "generation %" PRIu64 " is on the disk already",
+                                new->generation);
+        }
+}
+
 /* The look before the first write, when it came to its end. */
 static void check_sample(const struct oracle *o, const struct sweep *sweep, const struct ending *end) {
         enum guess foreign = is_too_foreign(o), suspect = suspect_is_not_ours(o), adopt = ledger_is_behind(o);
@@ -655,6 +794,7 @@ static void check_sample(const struct oracle *o, const struct sweep *sweep, cons
                 return;
         MUST(suspect != YES, "a signature that is not ours was forgiven");
         MUST(foreign != YES || !stamped || o->overwrite, "somebody's data was not noticed");
+        check_generation(o);
         MUST(adopt == MAYBE || o->books->adopted == (adopt == YES), "adopted: %d", o->books->adopted);
 }
 

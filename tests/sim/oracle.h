@@ -19,14 +19,18 @@ enum outcome {
         OUTCOME_COARSE /* a larger one failed, and nothing smaller was tried since */
 };
 
-/* What became of a sector in a layer. */
+enum { AGAIN_MAX = 2 };
+
+/* What became of a sector in a layer. Wrong bytes are read again, and read back: that is kept apart. */
 struct note {
         struct tag tag; /* as it was delivered */
-        uint8_t delivered;
+        struct tag again[AGAIN_MAX];
+        uint8_t delivered; /* how often */
         uint8_t outcome;
-        bool failed; /* ever */
-        bool partly; /* delivered by a request that came back short */
-        bool varied; /* delivered twice, and not alike */
+        bool failed;       /* ever, but for being tried again */
+        bool again_failed; /* reading, writing or flushing it once more */
+        bool partly;       /* delivered by a request that came back short */
+        bool varied;       /* of the sample: delivered twice, and not alike */
 };
 
 enum { FLUSH_FAILURES_MAX = 64 };
@@ -49,6 +53,8 @@ struct oracle {
         int fatal_error;  /* an errno that must end the sweep was handed up */
         bool look_failed; /* the device was looked at, and was no longer what it was */
         bool writes;      /* any write was submitted */
+        bool rewriting;   /* what was read back wrong is being written once more */
+        bool reread;      /* anything was */
 };
 
 void oracle_init(struct oracle *o, const struct disk *disk, const struct history *history, const struct books *books);

@@ -122,15 +122,13 @@ static int submit(struct engine *engine, struct engine_io *const *ios, size_t co
 
 static int64_t do_read(struct sim_engine *e, struct flight *f, uint64_t sectors, bool partly) {
         uint8_t *to = f->io->buffer;
-        uint64_t phantom_until = 0, first = first_sector(f->io);
+        uint64_t first = first_sector(f->io);
+        bool phantom = disk_error(e->disk, TROUBLE_PHANTOM, first, sectors) != 0;
         for (uint64_t i = 0; i < sectors; i++) {
-                uint64_t sector = first + i;
                 struct tag tag = { .kind = TAG_PHANTOM };
-                if (sector % UNIT_SECTORS == 0 && i + UNIT_SECTORS <= sectors && disk_read_is_phantom(e->disk, sector))
-                        phantom_until = sector + UNIT_SECTORS;
-                if (sector >= phantom_until)
-                        disk_read(e->disk, sector, to + i * SECTOR_BYTES, &tag);
-                oracle_delivered(e->oracle, f->layer, sector, tag, partly);
+                if (!phantom)
+                        disk_read(e->disk, first + i, to + i * SECTOR_BYTES, &tag);
+                oracle_delivered(e->oracle, f->layer, first + i, tag, partly);
         }
         return (int64_t)(sectors * SECTOR_BYTES);
 }

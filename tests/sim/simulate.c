@@ -56,6 +56,7 @@ static void on_abort(int number) {
 
 enum event_kind {
         EVENT_DAMAGE,
+        EVENT_TROUBLE,
         EVENT_CANCEL,
         EVENT_STOP,
         EVENT_KILL,
@@ -160,19 +161,23 @@ static void add_trouble(struct simulation *s) {
                 .heals = chance_one_in(c, 2),
         };
         bool by_units = chance_one_in(c, 2);
-        if (by_units || t.kind == TROUBLE_PHANTOM) {
+        if (by_units) {
                 t.first = t.first / UNIT_SECTORS * UNIT_SECTORS;
                 t.count = (t.count + UNIT_SECTORS - 1) / UNIT_SECTORS * UNIT_SECTORS;
         }
         t.shift = (int64_t)chance_between(c, 1, 60) * (chance_one_in(c, 2) ? 1 : -1);
         if (by_units)
                 t.shift *= UNIT_SECTORS;
+        if (s->disk.sectors > TABLE_SECTORS && chance_one_in(c, 2)) /* where all but the marks is the same */
+                t.shift = t.shift < 0 ? -TABLE_SECTORS : TABLE_SECTORS;
         t.left = (uint32_t)(chance_one_in(c, 2) ? t.count : chance_between(c, 1, 4));
         bool ours = t.error == ENOMEM || t.error == EAGAIN || t.error == EINTR;
         if (t.kind >= TROUBLE_READ_ERROR && t.kind <= TROUBLE_WRITE_ERROR && chance_one_in(c, 2))
                 t.left = TROUBLE_ALWAYS;
         if (t.kind >= TROUBLE_READ_ERROR && ours)
                 t.left = chance_one_in(c, 20) ? TROUBLE_ALWAYS : (uint32_t)chance_between(c, 1, 40);
+        if (t.kind >= TROUBLE_PHANTOM && chance_one_in(c, 2))
+                t.skip = (uint32_t)chance_between(c, 1, 4);
         if (disk_add_trouble(&s->disk, &t))
                 story("trouble %d at sector %" PRIu64 ", %" PRIu64 " of them, left %" PRIu32 ", errno %d", t.kind,
                         t.first, t.count, t.left, t.error);
@@ -219,9 +224,7 @@ static void plan_events(struct simulation *s, uint64_t requests) {
                 if (s->calm && kind != EVENT_CANCEL && kind != EVENT_STOP && kind != EVENT_KILL)
                         continue;
                 if (kind >= EVENT_GONE && chance_one_in(c, 2))
-                        kind = EVENT_DAMAGE;
-                if (s->calm && kind == EVENT_DAMAGE)
-                        continue;
+                        kind = chance_one_in(c, 2) ? EVENT_DAMAGE : EVENT_TROUBLE;
                 s->events[s->event_count++] = (struct event){ kind, chance_below(c, requests + 1) };
         }
 }
@@ -233,6 +236,9 @@ static void happen(struct simulation *s, enum event_kind kind) {
         switch (kind) {
         case EVENT_DAMAGE:
                 disk_damage(&s->disk, false);
+                return;
+        case EVENT_TROUBLE:
+                add_trouble(s);
                 return;
         case EVENT_CANCEL:
                 s->order = SWEEP_CANCEL;
@@ -388,8 +394,9 @@ static void tell(const struct simulation *s) {
         const struct sweep_record *r = sweep_record(s->sweep);
         for (size_t i = 0; i < s->books.run_count; i++) {
                 const struct finding *f = &s->books.runs[i].fault;
-                story("  %s at sector %" PRIu64 ", %" PRIu64 " of them: %s", fault_name(f->fault),
-                        f->place.offset_bytes / SECTOR_BYTES, f->place.length_bytes / SECTOR_BYTES, f->text);
+                story("  %s, %s, at sector %" PRIu64 ", %" PRIu64 " of them: %s", fault_name(f->fault),
+                        persistence_name(f->persistence), f->place.offset_bytes / SECTOR_BYTES,
+                        f->place.length_bytes / SECTOR_BYTES, f->text);
         }
         story("%sended %s, %s, %s %s", s->books.adopted ? "adopted, " : "", sweep_end_name(r->end),
                 verdict_name(r->verdict), r->reason.rule, r->reason.found);

