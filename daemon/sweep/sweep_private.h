@@ -178,7 +178,7 @@ void sweep_block_append(struct block **first, struct block **last, struct block 
 bool sweep_judge_arrived(struct sweep *s);
 bool sweep_judge_take_back(struct sweep *s);
 void sweep_judge_piece(struct sweep *s, struct block *b, struct extent piece);
-void sweep_judge_units(struct sweep *s, const struct expectation *e, const uint8_t *bytes, struct extent place,
+void sweep_judge_units(struct sweep *s, const struct expectation *e, const uint8_t *bytes, struct extent piece,
         const uint64_t *bad_units, enum persistence persistence);
 void sweep_judge_end(struct sweep *s, struct block *b);
 bool sweep_unit_is_bad(struct sweep *s, const struct expectation *e, const uint8_t *bytes, struct extent unit,
