@@ -289,6 +289,14 @@ static struct opinion opinion_of(const struct oracle *o, enum layer layer, uint6
 
 enum guess { NO, MAYBE, YES };
 
+/* A unit that the sample read twice (a suspect, or a short last one), and not alike. */
+static bool varied(const struct oracle *o, struct unit u) {
+        for (uint64_t i = u.first; i < u.first + u.count; i++)
+                if (o->notes[LAYER_SAMPLE][i].varied)
+                        return true;
+        return false;
+}
+
 static bool has_gap(const struct oracle *o, struct unit u) {
         for (uint64_t i = u.first; i < u.first + u.count; i++)
                 if (o->notes[LAYER_SAMPLE][i].failed || !o->notes[LAYER_SAMPLE][i].delivered)
@@ -303,12 +311,12 @@ static enum guess ledger_is_behind(const struct oracle *o) {
                 struct unit u = unit_at(o, unit);
                 const struct note *n = &o->notes[LAYER_SAMPLE][u.first];
                 bool expected = o->before[u.first].settled && has(&o->before[u.first], n->tag.generation);
-                if (!expected && has_gap(o, u) && n->tag.kind == TAG_WRITTEN)
-                        answer = MAYBE; /* a piece of it may have been consistent */
+                if (varied(o, u) || (!expected && has_gap(o, u) && n->tag.kind == TAG_WRITTEN))
+                        answer = MAYBE; /* a piece of it, or another reading, may have been consistent */
                 if (!is_self_consistent(o, LAYER_SAMPLE, u) || expected)
                         continue;
                 if (o->target_id == 0 || o->history->of[n->tag.generation].stamp.generation > o->last_generation)
-                        return n->varied ? MAYBE : YES;
+                        return varied(o, u) ? MAYBE : YES;
         }
         return answer;
 }
@@ -346,14 +354,6 @@ static uint64_t number(const struct finding *f, const char *name) {
         const char *text = fact(f, name);
         MUST(text, "%s at %" PRIu64 " has no %s", fault_name(f->fault), f->place.offset_bytes, name);
         return strtoull(text, NULL, 10);
-}
-
-/* A suspect that the sample read twice, and not alike. */
-static bool varied(const struct oracle *o, struct unit u) {
-        for (uint64_t i = u.first; i < u.first + u.count; i++)
-                if (o->notes[LAYER_SAMPLE][i].varied)
-                        return true;
-        return false;
 }
 
 static struct tag reading(const struct note *n, size_t k) {
@@ -395,6 +395,13 @@ static bool was_right_once(const struct oracle *o, struct unit u) {
         return right;
 }
 
+static bool again_failed(const struct oracle *o, struct unit u) {
+        for (uint64_t i = u.first; i < u.first + u.count; i++)
+                if (o->notes[LAYER_READ][i].again_failed)
+                        return true;
+        return false;
+}
+
 /* Whether what is said to have become of a finding within one unit is what became of it. */
 static bool persistence_is_right(const struct oracle *o, const struct finding *f) {
         struct unit u = { first_of(f), end_of(f) - first_of(f) };
@@ -402,10 +409,13 @@ static bool persistence_is_right(const struct oracle *o, const struct finding *f
         switch (f->persistence) {
         case PERSISTENCE_TRANSIENT:
                 return was_right_once(o, u) || varied(o, u);
-        case PERSISTENCE_REPAIRED: /* a single reading that is wrong after one that was right is another fault */
-                return right_at_last || reading_is_right(o, LAYER_READ, u, 0);
+        case PERSISTENCE_REPAIRED:
+                /* A reading that is wrong after one that was right is another fault. Units that were not tried again
+                 * share the fate of their neighbours. */
+                return right_at_last || reading_is_right(o, LAYER_READ, u, 0) ||
+                        o->notes[LAYER_READ][u.first].delivered < 2;
         case PERSISTENCE_PERSISTENT:
-                return !right_at_last || o->notes[LAYER_READ][u.first].again_failed;
+                return !right_at_last || again_failed(o, u);
         default:
                 return true;
         }
@@ -442,7 +452,7 @@ static bool admits(
                 return true;
         if (!p.bad || !(p.faults & BIT(f->fault)))
                 return false;
-        if (layer == LAYER_SAMPLE && !p.certain && ledger_is_behind(o) != NO)
+        if (layer == LAYER_SAMPLE && !p.certain && ledger_is_behind(o) == YES)
                 return false;
         if (!p.in_pieces && (from != 0 || to != u.count))
                 return false;
@@ -634,7 +644,7 @@ static bool all_is_right(const struct oracle *o) {
 static bool nothing_happened(const struct oracle *o) {
         for (size_t l = 0; l < LAYER_COUNT; l++)
                 for (uint64_t i = 0; i < o->disk->sectors; i++)
-                        if (o->notes[l][i].failed)
+                        if (o->notes[l][i].failed || o->notes[l][i].varied)
                                 return false;
         for (uint64_t i = 0; i < unit_count(o) && o->mode != MODE_READ; i++)
                 for (size_t l = 0; l < ELEMENTS(reading_layers); l++)
