@@ -395,8 +395,8 @@ static bool was_right_once(const struct oracle *o, struct unit u) {
         return right;
 }
 
-static bool again_failed(const struct oracle *o, struct unit u) {
-        for (uint64_t i = u.first; i < u.first + u.count; i++)
+static bool any_again_failed(const struct oracle *o) {
+        for (uint64_t i = 0; i < o->disk->sectors; i++)
                 if (o->notes[LAYER_READ][i].again_failed)
                         return true;
         return false;
@@ -415,7 +415,10 @@ static bool persistence_is_right(const struct oracle *o, const struct finding *f
                 return right_at_last || reading_is_right(o, LAYER_READ, u, 0) ||
                         o->notes[LAYER_READ][u.first].delivered < 2;
         case PERSISTENCE_PERSISTENT:
-                return !right_at_last || again_failed(o, u);
+                /* By its whole unit: that is what the pass that read back judged. Where trying again failed anywhere in
+                 * a block, all of it counts as persistent. */
+                u = unit_at(o, u.first / UNIT_SECTORS);
+                return !reading_is_right(o, LAYER_READ, u, SIZE_MAX) || any_again_failed(o);
         default:
                 return true;
         }
