@@ -18,7 +18,6 @@ enum { CAPACITY = FAULT_TABLE_RUNS_MAX + FAULT_COUNT };
 struct fault_table {
         size_t count;
         uint32_t next_serial;
-        uint64_t bad_bytes[FAULT_COUNT];
         uint16_t order[CAPACITY]; /* indices into runs, by place */
         struct fault_run runs[CAPACITY];
 };
@@ -73,6 +72,11 @@ static bool touches(const struct fault_run *run, const struct fault_run *fault) 
 
 static void remove_at(struct fault_table *t, size_t at);
 
+/* A run that has grown is bad all over, also where the parts overlap, unless the table was full before. */
+static void add_bad_bytes(struct fault_run *run, uint64_t bytes) {
+        run->bad_bytes = run->coarse ? run->bad_bytes + bytes : run->place.length_bytes;
+}
+
 /* The run grows by a fault that touches it, and swallows the next one of its kind if it now touches that. */
 static void grow(struct fault_table *t, size_t at, const struct fault_run *fault) {
         struct fault_run *run = &t->runs[t->order[at]];
@@ -82,7 +86,7 @@ static void grow(struct fault_table *t, size_t at, const struct fault_run *fault
                 run->sample = fault->sample;
         }
         run->place = extent_hull(run->place, fault->place);
-        run->bad_bytes += fault->place.length_bytes;
+        add_bad_bytes(run, fault->place.length_bytes);
         run->persistence = joint_persistence(run->persistence, fault->persistence);
         run->sampled &= fault->sampled;
 }
@@ -97,8 +101,8 @@ static void join_followers(struct fault_table *t, size_t at) {
                         continue;
                 }
                 run->place = extent_hull(run->place, next->place);
-                run->bad_bytes += next->bad_bytes;
                 run->coarse |= next->coarse;
+                add_bad_bytes(run, next->bad_bytes);
                 run->persistence = joint_persistence(run->persistence, next->persistence);
                 run->sampled &= next->sampled;
                 remove_at(t, i); /* may move run to another slot */
@@ -206,7 +210,6 @@ void fault_table_add(struct fault_table *t, const struct fault_run *fault) {
                 last->sampled &= fault->sampled;
                 return;
         }
-        t->bad_bytes[fault->fault] += fault->place.length_bytes;
         if (last && touches(last, fault)) {
                 grow(t, behind - 1, fault);
                 join_followers(t, behind - 1);
@@ -236,14 +239,7 @@ struct fault_run *fault_table_at(struct fault_table *t, size_t index) {
         return &t->runs[t->order[index]];
 }
 
-uint64_t fault_table_bad_bytes(const struct fault_table *t, enum fault fault) {
-        assert(fault < FAULT_COUNT);
-        return t->bad_bytes[fault];
-}
-
 void fault_table_remove(struct fault_table *t, size_t index) {
         assert(index < t->count);
-        const struct fault_run *run = &t->runs[t->order[index]];
-        t->bad_bytes[run->fault] -= run->bad_bytes;
         remove_at(t, index);
 }

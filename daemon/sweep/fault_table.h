@@ -54,7 +54,4 @@ size_t fault_table_count(const struct fault_table *t);
 /* By place, then in the order in which they came. */
 struct fault_run *fault_table_at(struct fault_table *t, size_t index);
 
-/* Bytes that are bad by one class, over all runs. */
-uint64_t fault_table_bad_bytes(const struct fault_table *t, enum fault fault);
-
 void fault_table_remove(struct fault_table *t, size_t index);

@@ -206,6 +206,8 @@ static uint32_t sector_faults(
         case TAG_FLIPPED:
                 if (another && is_head(tag.sector))
                         return BIT(FAULT_GARBAGE) | BIT(FAULT_FOREIGN);
+                if (!right && has(&expected, tag.generation) && tag.sector % TABLE_SECTORS == sector % TABLE_SECTORS)
+                        return BIT(FAULT_GARBAGE) | BIT(FAULT_BIT_FLIP); /* but for the mark, the same bytes */
                 if (!right || tag.bits > FLIPPED_BITS_MAX)
                         return BIT(FAULT_GARBAGE);
                 return BIT(FAULT_BIT_FLIP) | (expected.count > 1 ? BIT(FAULT_GARBAGE) : 0);
@@ -462,7 +464,8 @@ static bool admits(
         for (uint64_t i = from; i < to; i++)
                 if (!o->notes[layer][u.first + i].delivered || is_hole(o, layer, u.first + i))
                         return false;
-        return f->place.length_bytes > UNIT_BYTES || numbers_are_right(f, &p);
+        /* The numbers of a finding are those of what was seen first, perhaps of a piece. */
+        return f->place.length_bytes > UNIT_BYTES || has_gap(o, u) || numbers_are_right(f, &p);
 }
 
 static void check_data_run(const struct oracle *o, const struct finding *f) {

@@ -33,7 +33,7 @@ struct note {
         bool varied;       /* of the sample: delivered twice, and not alike */
 };
 
-enum { FLUSH_FAILURES_MAX = 64 };
+enum { FLUSH_FAILURES_MAX = 1024 };
 
 struct oracle {
         const struct disk *disk;
