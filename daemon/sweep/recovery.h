@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * recovery: puts the originals of an undo journal back, and nothing else. Per armed slot it looks at every unit of the
+ * segment before it writes any:
+ *
+ *   ORIGINAL    as saved: nothing to do
+ *   PATTERN     each logical block is what the sweep of that very nonce wrote there, or the original: restored
+ *   UNREADABLE  restored, but only if nothing in the segment is foreign
+ *   FOREIGN     anything else: copied to the journal's shelf, never touched; its blocks that are pattern are restored
+ *
+ * then restores, flushes, reads back, and frees the slot; or pins it, where units are lost or foreign. Idempotent: may
+ * be ended at any point and begun again, any number of times. Never blocks; touches the world through two engines only.
+ */
+#pragma once
+
+#include "media/engine.h"
+#include "sweep/undo_layout.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum recovery_kind {
+        RECOVERY_RESTORED,   /* these bytes were pattern or unreadable, and are the originals again */
+        RECOVERY_FOREIGN,    /* somebody else wrote here: left as it is, with a copy on the shelf */
+        RECOVERY_UNREADABLE, /* left as it is, since the segment holds foreign bytes */
+        RECOVERY_LOST,       /* the original could not be put back; error: what the target or the journal said, or 0 */
+        RECOVERY_TABLE_BAD,  /* the slot's table can't be read: none of its units can be judged; error: as above */
+        RECOVERY_KIND_COUNT
+};
+
+/* News of a stretch of units of one kind. */
+struct recovery_note {
+        enum recovery_kind kind;
+        unsigned slot;
+        uint64_t record;
+        struct extent place; /* on the target */
+        int error;           /* positive errno, or 0 */
+        bool journal;        /* the error is the journal's, not the target's */
+        bool shelved;        /* foreign: there was room for a copy of all of it */
+};
+
+struct recovery_options {
+        struct engine *target, *journal; /* borrowed */
+        unsigned depth;                  /* requests in flight at most, on each */
+        uint32_t block_bytes;            /* one request; a multiple of UNIT_BYTES */
+        uint32_t logical_block_bytes;    /* of the target */
+        uint64_t target_bytes;
+        struct undo_head head; /* of the journal; its target was found by identity, and is the one that is open */
+        bool alone;       /* the caller knows, by the kernel's count of sectors written, that nobody else wrote: what is
+                             neither       original nor pattern is then damage, and restored */
+        bool by_hand;     /* also take up slots that are pinned (`rescue retry`) */
+        uint64_t wall_us; /* now */
+        void (*note)(void *userdata, const struct recovery_note *note);
+        void *userdata;
+};
+
+struct recovery_result {
+        unsigned slots_armed; /* that were found armed, or pinned */
+        unsigned slots_freed;
+        unsigned slots_pinned;              /* left for a person */
+        uint64_t bytes_read, bytes_written; /* on the target */
+        uint64_t units_restored, units_foreign, units_lost;
+        int journal_error; /* positive errno: the journal could not be read, written or flushed; 0 */
+        bool gone;         /* the target went away or is another one: nothing more was written */
+};
+
+struct recovery;
+
+/* -ENOMEM. */
+int recovery_new(struct recovery **ret, const struct recovery_options *options);
+
+enum recovery_pumped { RECOVERY_BUSY, RECOVERY_WAITING, RECOVERY_ENDED };
+
+/* give_up: submit nothing more, and end when what is out has come back; slots stay as they are. */
+enum recovery_pumped recovery_pump(struct recovery *r, bool give_up);
+
+const struct recovery_result *recovery_result(const struct recovery *r);
+
+/* The request that has been out longest, for the judgement of hangs; NULL: none. */
+const struct engine_io *recovery_oldest(const struct recovery *r);
+
+/* Must have ended, or never been pumped. Accepts NULL; returns NULL. */
+struct recovery *recovery_free(struct recovery *r);
