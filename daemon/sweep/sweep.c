@@ -6,6 +6,7 @@
  * segment, and the verdict is computed from the bytes that the last pass judged.
  *
  *   read:    READ -> DRAIN -> ENDED
+ *   refresh, preserve: STAMP -> REWRITE -> [UNDO] -> DRAIN -> ENDED
  *   pattern: SAMPLE -> [ADOPT] -> [CHECK] -> STAMP -> { MARK -> WRITE -> FLUSH -> VERIFY } -> DRAIN -> ENDED
  */
 #include "sweep/sweep_private.h"
@@ -19,12 +20,14 @@ static const uint64_t next_steps[STEP_COUNT] = {
         [STEP_SAMPLE] = BIT(STEP_ADOPT) | BIT(STEP_CHECK) | BIT(STEP_STAMP) | BIT(STEP_DRAIN),
         [STEP_ADOPT] = BIT(STEP_STAMP) | BIT(STEP_DRAIN),
         [STEP_CHECK] = BIT(STEP_STAMP) | BIT(STEP_DRAIN),
-        [STEP_STAMP] = BIT(STEP_MARK) | BIT(STEP_DRAIN),
+        [STEP_STAMP] = BIT(STEP_MARK) | BIT(STEP_REWRITE) | BIT(STEP_DRAIN),
         [STEP_MARK] = BIT(STEP_WRITE) | BIT(STEP_DRAIN),
         [STEP_WRITE] = BIT(STEP_FLUSH) | BIT(STEP_DRAIN),
         [STEP_FLUSH] = BIT(STEP_VERIFY) | BIT(STEP_DRAIN),
         [STEP_VERIFY] = BIT(STEP_MARK) | BIT(STEP_DRAIN),
         [STEP_READ] = BIT(STEP_DRAIN),
+        [STEP_REWRITE] = BIT(STEP_UNDO) | BIT(STEP_DRAIN),
+        [STEP_UNDO] = BIT(STEP_DRAIN),
         [STEP_DRAIN] = BIT(STEP_ENDED),
 };
 
@@ -109,6 +112,14 @@ static void on_enter(struct sweep *s) {
                 draw_generation(s);
                 post_mark(s, (struct extent){ 0 }, (struct extent){ 0 });
                 break;
+        case STEP_REWRITE:
+                assert(has_answer(s)); /* INV-1: ledger before disk */
+                s->pass_step = s->step;
+                keeper_begin(s->keeper);
+                break;
+        case STEP_UNDO:
+                sweep_begin_undo(s);
+                break;
         case STEP_WRITE:
                 assert(has_answer(s)); /* INV-1: ledger before disk */
                 s->segment_flushed = s->segment_spoiled = false;
@@ -180,15 +191,22 @@ static bool pass_is_over(const struct sweep *s) {
 }
 
 /* Somebody else's data is no fault; too little of it to be that is damage. */
-static void settle_withheld(struct sweep *s) {
+void sweep_settle_withheld(struct sweep *s, bool foreign) {
         for (size_t i = fault_table_count(s->faults); i > 0; i--) {
                 struct fault_run *run = fault_table_at(s->faults, i - 1);
-                if (run->withheld && s->too_foreign)
+                if (run->withheld && foreign)
                         fault_table_remove(s->faults, i - 1);
                 else
                         run->withheld = false;
         }
         s->faults_dirty = true;
+}
+
+bool sweep_has_withheld(const struct sweep *s) {
+        bool any = false;
+        for (size_t i = 0; i < fault_table_count(s->faults); i++)
+                any |= fault_table_at(s->faults, i)->withheld;
+        return any;
 }
 
 static bool step_sample(struct sweep *s) {
@@ -226,7 +244,7 @@ static bool step_check(struct sweep *s) {
         }
         if (!pass_is_over(s) || sweep_is_ending(s))
                 return any;
-        settle_withheld(s);
+        sweep_settle_withheld(s, s->too_foreign);
         sweep_settle_sampled(s);
         sweep_enter(s, STEP_STAMP);
         return true;
@@ -304,11 +322,11 @@ static void judge(struct sweep *s) {
 static bool step_drain(struct sweep *s) {
         bool any = s->unsent_count > 0;
         sweep_io_abandon(s);
-        if (!sweep_io_idle(s))
+        if (!sweep_io_idle(s) || !sweep_rewrite_is_idle(s))
                 return any;
         if (!s->sample.concluded) /* nothing was written, so what was damage is found again */
                 sweep_sample_forget(s);
-        settle_withheld(s);
+        sweep_settle_withheld(s, s->too_foreign);
         sweep_settle_doubts(s, UINT64_MAX);
         if (!sweep_report(s, true))
                 return false;
@@ -332,6 +350,10 @@ static bool step(struct sweep *s) {
         case STEP_STAMP:
                 if (!has_answer(s))
                         return false;
+                if (s->keeper) {
+                        sweep_enter(s, STEP_REWRITE);
+                        return true;
+                }
                 s->segment = segment_at(s, 0);
                 post_mark(s, (struct extent){ 0 }, s->segment);
                 sweep_enter(s, STEP_MARK);
@@ -345,6 +367,10 @@ static bool step(struct sweep *s) {
         case STEP_VERIFY:
         case STEP_READ:
                 return step_read(s);
+        case STEP_REWRITE:
+                return sweep_step_rewrite(s);
+        case STEP_UNDO:
+                return sweep_step_undo(s);
         case STEP_DRAIN:
                 return step_drain(s);
         case STEP_ENDED:
@@ -356,9 +382,9 @@ static bool step(struct sweep *s) {
 
 static void obey(struct sweep *s, enum sweep_order order) {
         if (order == SWEEP_CANCEL)
-                sweep_finish(s, END_CANCELLED);
+                sweep_wind_down(s, END_CANCELLED, NULL, NULL, "cancelled");
         else if (order == SWEEP_STOP)
-                sweep_fail(s, END_KILLED, "stopped", "The next sweep starts by itself when it is due.",
+                sweep_wind_down(s, END_KILLED, "stopped", "The next sweep starts by itself when it is due.",
                         "the daemon was stopped in the middle of the sweep");
         else if (order == SWEEP_GIVE_UP)
                 sweep_fail(s, END_FAILED, "hung", sweep_hung_remedy, "the device did not answer within io_timeout");
@@ -415,7 +441,7 @@ bool sweep_was_refused(const struct sweep *s) {
 DEFINE_FREEP(struct sweep, sweep_free, sweep_freep)
 
 int sweep_new(struct sweep **ret, const struct sweep_options *options) {
-        assert(options->mode == MODE_READ || options->mode == MODE_PATTERN);
+        bool keeps = options->mode == MODE_REFRESH || options->mode == MODE_PRESERVE;
         assert(options->mode == MODE_READ || options->target);
         assert(options->depth > 0 && options->size_bytes > 0);
         CLEANUP(sweep_freep)
@@ -438,11 +464,16 @@ int sweep_new(struct sweep **ret, const struct sweep_options *options) {
         r = sweep_io_init(s);
         if (r < 0)
                 return r;
+        r = keeps ? keeper_new(&s->keeper, s) : 0;
+        if (r < 0)
+                return r;
         s->o.target = options->target;
-        s->step = options->mode == MODE_READ ? STEP_READ : STEP_SAMPLE;
+        s->step = options->mode == MODE_READ ? STEP_READ : keeps ? STEP_STAMP : STEP_SAMPLE;
         s->pass_step = s->step;
         on_enter(s);
-        if (s->step == STEP_READ)
+        if (keeps)
+                s->record.bytes.total = (options->mode == MODE_PRESERVE ? 6 : 4) * options->size_bytes;
+        if (s->step != STEP_SAMPLE)
                 sweep_post(s, NEWS_STARTED, false, NULL);
         *ret = STEAL(s);
         return 0;
@@ -451,6 +482,8 @@ int sweep_new(struct sweep **ret, const struct sweep_options *options) {
 struct sweep *sweep_free(struct sweep *s) {
         if (!s)
                 return NULL;
+        recovery_free(s->recovery);
+        keeper_free(s->keeper);
         table_unref(s->table);
         fault_table_free(s->faults);
         block_pool_free(s->pool);

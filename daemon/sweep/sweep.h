@@ -11,6 +11,7 @@
 #include "model/sweep_record.h"
 #include "model/target_record.h"
 #include "sweep/news.h"
+#include "sweep/undo_layout.h"
 #include "sweep/verify.h"
 
 #include <stdatomic.h>
@@ -63,14 +64,15 @@ struct sweep_suspect {
 struct sweep_options {
         uint64_t id;
         const char *device;
-        enum sweep_mode mode; /* MODE_READ or MODE_PATTERN */
-        bool overwrite;       /* the user confirmed that foreign data may go */
-        uint64_t started_us;  /* wall time */
+        enum sweep_mode mode;
+        bool overwrite;      /* the user confirmed that foreign data may go */
+        uint64_t started_us; /* wall time */
         uint32_t block_bytes;
         uint64_t segment_bytes;
         unsigned depth; /* requests in flight at most */
         uint64_t size_bytes;
         uint32_t logical_block_bytes;
+        uint32_t physical_block_bytes;
         uint32_t max_io_bytes; /* the largest request that the kernel makes of several blocks; 0: unknown */
         uint64_t diskseq;
         uint64_t narrow_budget_us;
@@ -78,8 +80,14 @@ struct sweep_options {
         const struct sweep_suspect *suspects;
         size_t suspect_count;
         struct target_record *target; /* taken over on success; NULL in mode read where it is not known */
-        struct engine *engine;        /* borrowed, as are the following */
-        struct verifier *verifier;    /* NULL: verify inline */
+        struct undo_head undo;        /* refresh, preserve: of the journal, whose slots are free */
+        uint64_t undo_sequence;       /* the highest ones that the journal's markers bear; 0: none */
+        uint64_t undo_record;
+        bool discards; /* the device forgets blocks that are not used: zeros are not written to it */
+        unsigned journal_depth;
+        struct engine *journal; /* borrowed, as are the following; NULL in other modes */
+        struct engine *engine;
+        struct verifier *verifier; /* NULL: verify inline */
         struct news_port *news;
         struct sweep_gauge *gauge;
 };
@@ -117,6 +125,10 @@ const struct sweep_record *sweep_record(const struct sweep *s);
 
 /* The extent whose every unit was judged by the last pass. */
 struct extent sweep_reached(const struct sweep *s);
+
+/* Slots of the undo journal that are still armed, or pinned: to be recovered before anything else touches the target.
+ */
+unsigned sweep_left_armed(const struct sweep *s);
 
 /* True: refused before anything was swept; the reason is in the record. */
 bool sweep_was_refused(const struct sweep *s);

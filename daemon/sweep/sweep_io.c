@@ -17,7 +17,7 @@ enum { SUBMIT_BATCH = 64, REAP_BATCH = 64, DEBT_LOOK_US = 100000 };
 
 int sweep_io_init(struct sweep *s) {
         unsigned depth = s->o.depth, spare = MAX(4, MIN(depth, 16));
-        size_t writes = s->o.mode == MODE_READ ? 0 : depth;
+        size_t writes = s->o.mode == MODE_PATTERN ? depth : 0;
         int r = block_pool_new(&s->pool, depth + spare, writes, s->o.block_bytes);
         if (r < 0)
                 return r;
@@ -164,15 +164,7 @@ int sweep_io_error(const struct sweep *s, const struct engine_io *io) {
         return 0;
 }
 
-struct io_fault {
-        enum engine_op op;
-        int error; /* positive errno */
-        struct extent place;
-        bool narrowed;
-        enum persistence persistence;
-};
-
-static void add_io_fault(struct sweep *s, const struct io_fault *f) {
+void sweep_add_io_fault(struct sweep *s, const struct io_fault *f) {
         static const enum fault faults[] = {
                 [ENGINE_READ] = FAULT_READ_ERROR,
                 [ENGINE_WRITE] = FAULT_WRITE_ERROR,
@@ -228,7 +220,7 @@ static void add_bad_piece(struct sweep *s, struct block *b, int error, struct ex
         };
         s->narrow.found = true;
         s->lost_bytes += place.length_bytes;
-        add_io_fault(s, &fault);
+        sweep_add_io_fault(s, &fault);
         if (b->is_write)
                 remember_bad_write(s, place);
         else if (s->pass_step == STEP_SAMPLE) /* what can't be compared can't be forgiven */
@@ -243,7 +235,7 @@ static void add_transient(struct sweep *s, const struct block *b) {
                 .place = { b->offset_bytes + b->done_bytes, b->length_bytes - b->done_bytes },
                 .persistence = PERSISTENCE_TRANSIENT,
         };
-        add_io_fault(s, &fault);
+        sweep_add_io_fault(s, &fault);
 }
 
 static void piece_is_good(struct sweep *s, struct block *b, struct extent piece) {
@@ -325,7 +317,7 @@ static void flush_completed(struct sweep *s) {
                 return;
         struct io_fault fault = { .op = ENGINE_FLUSH, .error = error, .place = s->segment, .narrowed = true };
         if (sweep_error_counts(s, error))
-                add_io_fault(s, &fault);
+                sweep_add_io_fault(s, &fault);
 }
 
 static void push_piece(struct narrowing *n, uint64_t from, uint64_t to) {
@@ -461,6 +453,8 @@ static void older(const struct engine_io **oldest, const struct engine_io *io) {
 /* The one that was handed over first of those that the engine has; NULL: it has none, or has one just now. */
 static const struct engine_io *oldest_in_flight(const struct sweep *s) {
         const struct engine_io *oldest = NULL;
+        if (s->recovery || s->keeper)
+                return s->recovery ? recovery_oldest(s->recovery) : keeper_oldest(s->keeper);
         for (size_t i = 0; i < block_pool_count(s->pool); i++) {
                 const struct block *b = block_pool_at(s->pool, i);
                 if (b->phase == BLOCK_IN_FLIGHT)
@@ -475,24 +469,35 @@ static const struct engine_io *oldest_in_flight(const struct sweep *s) {
         return oldest;
 }
 
-/*
- * Told before each submission, which may block in the kernel, and not later than that. The search goes over all blocks,
- * so it is made now and then: what is told may be older than the truth by that much, never younger.
- */
-void sweep_io_tell_debt(struct sweep *s) {
+/* Of a keeper's or a recovery's request the place is not told: it may be one in the journal. */
+void sweep_io_owe(struct sweep *s, const struct engine_io *io, uint64_t since_us) {
         static const enum sweep_request requests[] = {
                 [ENGINE_READ] = REQUEST_READ,
                 [ENGINE_WRITE] = REQUEST_WRITE,
                 [ENGINE_FLUSH] = REQUEST_FLUSH,
         };
-        if (s->in_flight == 0)
+        struct extent place = { io->offset_bytes, io->length_bytes };
+        if (io == &s->flush)
+                place = s->segment;
+        if (s->keeper)
+                place = (struct extent){ 0 };
+        sweep_gauge_owe(s->o.gauge, requests[io->op], MAX(since_us, 1), place);
+}
+
+/*
+ * Told before each submission, which may block in the kernel, and not later than that. The search goes over all blocks,
+ * so it is made now and then: what is told may be older than the truth by that much, never younger.
+ */
+void sweep_io_tell_debt(struct sweep *s) {
+        bool owes = s->in_flight > 0 || oldest_in_flight(s);
+        if (!owes)
                 sweep_gauge_paid(s->o.gauge, s->now_us);
-        if (s->in_flight == 0 && s->unsent_count == 0)
+        if (!owes && s->unsent_count == 0)
                 return;
-        if (s->in_flight > 0 && s->now_us - s->debt_looked_us < DEBT_LOOK_US)
+        if (owes && s->now_us - s->debt_looked_us < DEBT_LOOK_US)
                 return;
         s->debt_looked_us = s->now_us;
-        const struct engine_io *io = s->in_flight > 0 ? oldest_in_flight(s) : NULL;
+        const struct engine_io *io = owes ? oldest_in_flight(s) : NULL;
         uint64_t since_us = io ? io->submitted_us : s->now_us;
         if (!io)
                 io = s->unsent_count > 0 ? s->unsent[s->unsent_first] : NULL;
@@ -501,10 +506,7 @@ void sweep_io_tell_debt(struct sweep *s) {
         struct sweep_debt told;
         if (sweep_gauge_debt(s->o.gauge, &told) && told.since_us != since_us)
                 sweep_gauge_paid(s->o.gauge, s->now_us);
-        struct extent place = { io->offset_bytes, io->length_bytes };
-        if (io == &s->flush)
-                place = s->segment;
-        sweep_gauge_owe(s->o.gauge, requests[io->op], MAX(since_us, 1), place);
+        sweep_io_owe(s, io, since_us);
 }
 
 /* A sweep that is ending sends nothing more: the device may be another one by now. */

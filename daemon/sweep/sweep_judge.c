@@ -105,7 +105,8 @@ bool sweep_unit_is_bad(struct sweep *s, const struct expectation *e, const uint8
                 .sample = d.sample,
                 .cause = d.fault == FAULT_MISDIRECTED ? d.displacement_bytes : (int64_t)d.generation,
                 .persistence = persistence,
-                .withheld = s->pass_step == STEP_CHECK && !d.ours && persistence != PERSISTENCE_TRANSIENT,
+                .withheld = (s->pass_step == STEP_CHECK || s->pass_step == STEP_REWRITE) && !d.ours &&
+                        persistence != PERSISTENCE_TRANSIENT,
         };
         diagnose_describe(&d, fault.text, &fault.detail);
         if (s->lone_cpu)
@@ -128,13 +129,35 @@ void sweep_judge_units(struct sweep *s, const struct expectation *e, const uint8
         }
 }
 
-/* Mode read: stamps are counted, never judged. */
+/* Somebody's data was here, and it is in an undo journal that is not armed here. */
+void sweep_add_unrestored(struct sweep *s, const struct stamp *stamp, struct extent unit) {
+        struct fault_run fault = {
+                .fault = FAULT_UNRESTORED,
+                .place = unit,
+                .cause = (int64_t)stamp->nonce,
+                .persistence = PERSISTENCE_PERSISTENT,
+        };
+        text_copy(fault.text, sizeof fault.text,
+                "bytes of a preserve sweep that never put the data back: it is in that sweep's undo journal");
+        detail_set(&fault.detail, "target_id", "%016" PRIx64, stamp->target_id);
+        detail_set(&fault.detail, "generation", "%" PRIu64, stamp->generation);
+        detail_set(&fault.detail, "nonce", "%016" PRIx64, stamp->nonce);
+        detail_set(&fault.detail, "sweep_started_us", "%" PRIu64, stamp->started_us);
+        sweep_add_fault(s, &fault);
+}
+
+/* Mode read: stamps are counted, not judged, but for those that mean that somebody's data is elsewhere. */
 static void count_stamps(struct sweep *s, const uint8_t *bytes, struct extent piece) {
         uint64_t head = (UNIT_BYTES - piece.offset_bytes % UNIT_BYTES) % UNIT_BYTES;
         for (uint64_t at = head; at < piece.length_bytes; at += UNIT_BYTES) {
                 struct stamp stamp;
-                if (stamp_read(&stamp, bytes + at))
-                        s->record.stamps_seen++;
+                if (!stamp_read(&stamp, bytes + at))
+                        continue;
+                s->record.stamps_seen++;
+                uint64_t offset = piece.offset_bytes + at;
+                if (stamp.mode == MODE_PRESERVE && stamp.offset_bytes == offset)
+                        sweep_add_unrestored(
+                                s, &stamp, (struct extent){ offset, MIN(UNIT_BYTES, extent_end(piece) - offset) });
         }
 }
 

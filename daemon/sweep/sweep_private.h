@@ -12,6 +12,8 @@
 #include "sweep/block.h"
 #include "sweep/diagnose.h"
 #include "sweep/fault_table.h"
+#include "sweep/keeper.h"
+#include "sweep/recovery.h"
 #include "sweep/sweep.h"
 
 enum sweep_step {
@@ -24,7 +26,9 @@ enum sweep_step {
         STEP_FLUSH,
         STEP_VERIFY,
         STEP_READ,
-        STEP_DRAIN, /* wait for all that is in flight, then for the news to go out */
+        STEP_REWRITE, /* refresh, preserve: the keeper overwrites and puts back */
+        STEP_UNDO,    /* recovery puts back what the keeper left armed */
+        STEP_DRAIN,   /* wait for all that is in flight, then for the news to go out */
         STEP_ENDED,
         STEP_COUNT
 };
@@ -136,6 +140,10 @@ struct sweep {
 
         struct sampling sample;
 
+        struct keeper *keeper;     /* refresh, preserve */
+        struct recovery *recovery; /* in STEP_UNDO, and until the end */
+        unsigned left_armed;       /* slots of the journal that are left to a later recovery, or to a person */
+
         uint64_t sequence; /* of the last news that wants an answer */
         uint64_t answered; /* the last one that was made durable */
         struct news outbox[OUTBOX_MAX];
@@ -153,15 +161,28 @@ void sweep_enter(struct sweep *s, enum sweep_step next);
 void sweep_finish(struct sweep *s, enum sweep_end end);
 void sweep_fail(struct sweep *s, enum sweep_end end, const char *rule, const char *remedy, const char *format, ...)
         __attribute__((format(printf, 5, 6)));
+void sweep_wind_down(struct sweep *s, enum sweep_end end, const char *rule, const char *remedy, const char *format, ...)
+        __attribute__((format(printf, 5, 6)));
+bool sweep_has_withheld(const struct sweep *s);
+void sweep_settle_withheld(struct sweep *s, bool foreign);
 static inline bool sweep_is_ending(const struct sweep *s) {
         return s->step >= STEP_DRAIN;
 }
 
 /* sweep_io.c */
+struct io_fault {
+        enum engine_op op;
+        int error; /* positive errno */
+        struct extent place;
+        bool narrowed;
+        enum persistence persistence;
+};
+void sweep_add_io_fault(struct sweep *s, const struct io_fault *f);
 int sweep_io_init(struct sweep *s);
 bool sweep_io_reap(struct sweep *s);
 bool sweep_io_submit(struct sweep *s);
 void sweep_io_tell_debt(struct sweep *s);
+void sweep_io_owe(struct sweep *s, const struct engine_io *io, uint64_t since_us);
 bool sweep_io_narrow(struct sweep *s);
 bool sweep_io_read_next(struct sweep *s, struct extent place, const struct span *span);
 bool sweep_io_write_next(struct sweep *s, struct extent place);
@@ -187,6 +208,7 @@ void sweep_block_done(struct sweep *s, struct block *b);
 const struct span *sweep_span(struct sweep *s, uint64_t offset_bytes);
 bool sweep_span_expect(struct sweep *s, struct expectation *e, const struct span *span);
 void sweep_expectation_release(struct expectation *e);
+void sweep_add_unrestored(struct sweep *s, const struct stamp *stamp, struct extent unit);
 void sweep_ground(struct sweep *s, struct diagnosis_ground *g, uint64_t offset_bytes);
 
 /* sweep_ladder.c */
@@ -200,6 +222,12 @@ void sweep_ladder_completed(struct sweep *s);
 void sweep_ladder_abandon(struct sweep *s);
 void sweep_settle_sampled(struct sweep *s);
 void sweep_settle_repairs(struct sweep *s);
+
+/* sweep_rewrite.c */
+bool sweep_step_rewrite(struct sweep *s);
+void sweep_begin_undo(struct sweep *s);
+bool sweep_step_undo(struct sweep *s);
+bool sweep_rewrite_is_idle(struct sweep *s);
 
 /* sweep_sample.c */
 bool sweep_sample_place(struct sweep *s, struct extent *ret);

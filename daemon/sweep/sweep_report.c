@@ -59,6 +59,8 @@ bool sweep_gauge_debt(const struct sweep_gauge *g, struct sweep_debt *ret) {
 
 static enum sweep_phase phase_of(const struct sweep *s) {
         switch (s->pass_step) {
+        case STEP_REWRITE:
+                return s->recovery ? PHASE_RESTORE : keeper_phase(s->keeper);
         case STEP_WRITE:
                 return PHASE_WRITE;
         case STEP_VERIFY:
@@ -231,7 +233,7 @@ void sweep_add_fault(struct sweep *s, struct fault_run *fault) {
         fault_table_add(s->faults, fault);
         s->faults_dirty = true;
         s->has_doubts |= fault->doubtful;
-        if (!fault->withheld)
+        if (!fault->withheld || s->pass_step == STEP_REWRITE) /* there, the keeper weighs it */
                 return;
         size_t places = 0;
         for (size_t i = 0; i < fault_table_count(s->faults); i++) {

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * keeper: the part of a sweep that overwrites data and puts it back (modes refresh and preserve). It walks the extent
+ * in segments, two at a time, each in a slot of the undo journal. It knows the way that goes well and the faults of a
+ * disk; whatever else happens, it stops, and recovery mends what is armed. State diagram in ARCHITECTURE.md.
+ */
+#pragma once
+
+#include "media/engine.h"
+#include "model/extent.h"
+#include "model/sweep_record.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct keeper;
+struct sweep;
+
+/* For a sweep whose options have a journal. -ENOMEM. */
+int keeper_new(struct keeper **ret, struct sweep *s);
+
+/* Generation and nonce are known, and durable. */
+void keeper_begin(struct keeper *k);
+
+/* Reaps, advances, submits. True: something was done. Once the sweep is ending, it only takes back what is out. */
+bool keeper_pump(struct keeper *k);
+
+/* From now on nothing is begun: segments that were not yet written to are let go, the others are left armed. */
+void keeper_stop(struct keeper *k);
+
+/* Nothing is in flight, and nothing will be done any more. */
+bool keeper_is_over(const struct keeper *k);
+
+/* Slots whose segment may not be what it was: recovery's. */
+unsigned keeper_left_armed(const struct keeper *k);
+
+/* Nobody else wrote to the target while segments were being written, as far as the kernel counts. */
+bool keeper_was_alone(struct keeper *k);
+
+/* True: somebody else wrote, there or somewhere in that segment. */
+bool keeper_met_foreign(const struct keeper *k, struct extent *ret);
+
+enum sweep_phase keeper_phase(const struct keeper *k);
+
+/* The request that has been out longest; NULL: none. */
+const struct engine_io *keeper_oldest(const struct keeper *k);
+
+/* Nothing may be in flight. Accepts NULL; returns NULL. */
+struct keeper *keeper_free(struct keeper *k);

@@ -1,0 +1,361 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a keeper makes of the bytes that it reads. What could go wrong: saving what was not read, overwriting what was
+ * not saved, and taking somebody else's new data for damage of ours. So each unit has its own checksum from the first
+ * read on, a unit that could not be read is left out for good, every mismatch is read once more before it counts, and
+ * what isn't a damaged form of our pattern is withheld until it is known whether somebody else wrote.
+ */
+#include "sweep/keeper_private.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <string.h>
+
+enum { MISREAD_BITS_MAX = 256 }; /* as many differ, and it is called a flip of bits */
+
+struct extent keep_block_place(const struct keep_block *b) {
+        return (struct extent){ b->slot->place.offset_bytes + b->at, b->length_bytes };
+}
+
+static size_t first_unit(const struct keep_block *b) {
+        return (size_t)(b->at / UNIT_BYTES);
+}
+
+static uint32_t unit_length(const struct keep_block *b, size_t i) {
+        return MIN(UNIT_BYTES, b->length_bytes - (uint32_t)i * UNIT_BYTES);
+}
+
+static struct extent unit_place(const struct keep_block *b, size_t i) {
+        return (struct extent){ keep_block_place(b).offset_bytes + i * UNIT_BYTES, unit_length(b, i) };
+}
+
+static void leave_out(struct keep_slot *slot, size_t unit) {
+        if (!undo_table_is_absent(&slot->table, unit))
+                slot->present--;
+        keep_set_bit(slot->table.absent, unit);
+}
+
+/* A logical block of the target that could be neither read nor written, again and again. */
+void keep_bad_piece(struct keeper *k, struct keep_block *b, struct extent piece) {
+        struct keep_slot *slot = b->slot;
+        bool narrowed = piece.length_bytes <= k->s->o.logical_block_bytes;
+        struct io_fault fault = {
+                .op = b->io.op,
+                .error = b->error,
+                .place = { keep_block_place(b).offset_bytes + piece.offset_bytes, piece.length_bytes },
+                .narrowed = narrowed,
+                .persistence = slot->step == KEEP_SAVE && narrowed ? PERSISTENCE_PERSISTENT : PERSISTENCE_UNKNOWN,
+        };
+        sweep_add_io_fault(k->s, &fault);
+        k->s->lost_bytes += piece.length_bytes;
+        for (uint64_t at = piece.offset_bytes / UNIT_BYTES; at * UNIT_BYTES < extent_end(piece); at++) {
+                keep_set_bit(slot->bad, first_unit(b) + at);
+                if (slot->step == KEEP_SAVE)
+                        leave_out(slot, first_unit(b) + at);
+        }
+        if (slot->step == KEEP_RESTORE || slot->step == KEEP_CHECK)
+                keep_leave_armed(k, slot);
+}
+
+/* Someone's data was here, and it is in a journal that we don't have: a preserve sweep was cut short elsewhere. */
+static bool is_unrestored(struct keeper *k, const uint8_t *bytes, struct extent unit) {
+        struct stamp stamp;
+        if (!stamp_read(&stamp, bytes) || stamp.mode != MODE_PRESERVE || stamp.offset_bytes != unit.offset_bytes)
+                return false;
+        sweep_add_unrestored(k->s, &stamp, unit);
+        return true;
+}
+
+/*
+ * The units of one physical block: where one was not read, or bears what nobody may overwrite, none of them is ever
+ * written. True: all of them are to be left out.
+ */
+static bool judge_group(struct keeper *k, struct keep_block *b, size_t from, size_t to) {
+        struct keep_slot *slot = b->slot;
+        bool out = false, zero = k->s->o.discards;
+        for (size_t i = from; i < to; i++) {
+                const uint8_t *bytes = b->bytes + i * UNIT_BYTES;
+                size_t unit = first_unit(b) + i;
+                if (keep_bit(slot->bad, unit)) {
+                        out = true;
+                        continue;
+                }
+                slot->table.crcs[unit] = undo_crc(bytes, unit_length(b, i));
+                out |= is_unrestored(k, bytes, unit_place(b, i));
+                zero = zero && content_is_zero(bytes, unit_length(b, i));
+        }
+        for (size_t i = from; !out && zero && i < to; i++)
+                keep_set_bit(slot->zero, first_unit(b) + i);
+        return out || zero;
+}
+
+static void saved(struct keeper *k, struct keep_block *b) {
+        size_t units = undo_units(b->length_bytes), group = MAX(1, k->s->o.physical_block_bytes / UNIT_BYTES);
+        for (size_t from = 0; from < units; from += group) {
+                size_t to = MIN(from + group, units);
+                if (!judge_group(k, b, from, to))
+                        continue;
+                for (size_t i = from; i < to; i++)
+                        leave_out(b->slot, first_unit(b) + i);
+        }
+        b->second = true;
+        keep_io_request(k, b, LANE_JOURNAL, ENGINE_WRITE, 0, b->length_bytes);
+}
+
+/* Whether the unit's bytes are known by their checksum, and must be those. */
+static bool has_crc(const struct keep_slot *slot, size_t unit) {
+        bool on_target = slot->step == KEEP_COMPARE;
+        return !undo_table_is_absent(&slot->table, unit) || (on_target && keep_bit(slot->zero, unit));
+}
+
+static size_t check_crcs(struct keep_block *b, const uint8_t *bytes, uint64_t *bad) {
+        const struct keep_slot *slot = b->slot;
+        bool on_target = !b->on_journal;
+        size_t count = 0;
+        memset(bad, 0, VERIFY_WORDS * sizeof *bad);
+        for (size_t i = 0; i < undo_units(b->length_bytes); i++) {
+                size_t unit = first_unit(b) + i;
+                if (!has_crc(slot, unit) || (on_target && keep_bit(slot->bad, unit)))
+                        continue;
+                if (undo_crc(bytes + i * UNIT_BYTES, unit_length(b, i)) == slot->table.crcs[unit])
+                        continue;
+                keep_set_bit(bad, i);
+                count++;
+        }
+        return count;
+}
+
+/* The pattern, compared run by run around what was not written. */
+static size_t check_pattern(struct keeper *k, struct keep_block *b, const uint8_t *bytes, uint64_t *bad) {
+        struct expectation e = { .count = 1, .candidates = { k->s->content } };
+        size_t units = undo_units(b->length_bytes), count = 0, to;
+        memset(bad, 0, VERIFY_WORDS * sizeof *bad);
+        for (size_t from = 0; from < units; from = to) {
+                to = from;
+                while (to < units && !undo_table_is_absent(&b->slot->table, first_unit(b) + to) &&
+                        !keep_bit(b->slot->bad, first_unit(b) + to))
+                        to++;
+                if (to == from) {
+                        to++;
+                        continue;
+                }
+                uint64_t at = from * UNIT_BYTES;
+                struct verify_job job = {
+                        .expectation = &e,
+                        .bytes = bytes + at,
+                        .offset_bytes = keep_block_place(b).offset_bytes + at,
+                        .length_bytes = (uint32_t)(MIN(to * UNIT_BYTES, b->length_bytes) - at),
+                };
+                if (sweep_verify(k->s, &job))
+                        continue;
+                for (size_t i = from; i < to; i++)
+                        if (keep_bit(job.bad_units, i - from))
+                                keep_set_bit(bad, i);
+                count += job.bad_count;
+        }
+        return count;
+}
+
+static size_t check(struct keeper *k, struct keep_block *b, const uint8_t *bytes, uint64_t *bad) {
+        return b->slot->step == KEEP_VERIFY ? check_pattern(k, b, bytes, bad) : check_crcs(b, bytes, bad);
+}
+
+static bool table_is_right(struct keeper *k, struct keep_block *b) {
+        uint8_t page[UNDO_PAGE_BYTES];
+        for (uint32_t at = 0; at < b->length_bytes; at += UNDO_PAGE_BYTES) {
+                undo_table_write(page, k->s->o.undo.journal_id, b->slot->marker.record, &b->slot->table,
+                        (b->at + at) / UNDO_PAGE_BYTES);
+                if (memcmp(page, b->bytes + at, sizeof page) != 0)
+                        return false;
+        }
+        return true;
+}
+
+static bool marker_is_right(struct keeper *k, struct keep_block *b) {
+        uint8_t page[UNDO_PAGE_BYTES];
+        undo_marker_write(page, k->s->o.undo.journal_id, &b->slot->marker);
+        return memcmp(page, b->bytes, sizeof page) == 0;
+}
+
+/* What a step writes that it has not read. */
+void keep_make_bytes(struct keeper *k, struct keep_block *b) {
+        uint64_t journal_id = k->s->o.undo.journal_id;
+        switch (b->slot->step) {
+        case KEEP_WRITE:
+                content_fill(&k->s->content, b->bytes, keep_block_place(b).offset_bytes, b->length_bytes);
+                break;
+        case KEEP_SEAL:
+                for (uint32_t at = 0; at < b->length_bytes; at += UNDO_PAGE_BYTES)
+                        undo_table_write(b->bytes + at, journal_id, b->slot->marker.record, &b->slot->table,
+                                (b->at + at) / UNDO_PAGE_BYTES);
+                break;
+        default:
+                undo_marker_write(b->bytes, journal_id, &b->slot->marker);
+                break;
+        }
+}
+
+/* The units of a block that were judged: those of the last pass make up what a verdict covers. */
+static void count_covered(struct keeper *k, const struct keep_block *b) {
+        const struct keep_slot *slot = b->slot;
+        uint64_t passes = k->s->o.mode == MODE_PRESERVE ? 6 : 4;
+        for (size_t i = 0; i < undo_units(b->length_bytes); i++) {
+                size_t unit = first_unit(b) + i;
+                if (keep_bit(slot->bad, unit))
+                        continue;
+                bool zero = slot->step == KEEP_COMPARE && keep_bit(slot->zero, unit);
+                bool judged = (slot->step == KEEP_VERIFY || slot->step == KEEP_CHECK) &&
+                        !undo_table_is_absent(&slot->table, unit);
+                if (judged)
+                        k->s->record.bytes.verified += unit_length(b, i);
+                if (zero)
+                        k->s->record.bytes.skipped += (passes - 2) * unit_length(b, i);
+                if (zero || (judged && slot->step == KEEP_CHECK))
+                        k->s->covered_bytes += unit_length(b, i);
+        }
+}
+
+static void judge(struct keeper *k, struct keep_block *b) {
+        struct keep_doubt *d = &k->doubt;
+        uint64_t bad[VERIFY_WORDS];
+        if (check(k, b, b->bytes, bad) > 0) {
+                b->next = NULL;
+                if (d->last)
+                        d->last->next = b;
+                else
+                        d->first = b;
+                d->last = b;
+                return;
+        }
+        count_covered(k, b);
+        if (b->slot->step == KEEP_RESTORE) {
+                b->second = true;
+                b->run_at = b->run_bytes = 0;
+                keep_write_runs(k, b);
+        } else {
+                keep_block_done(k, b);
+        }
+}
+
+/* A request of the block has been done, as a whole. */
+void keep_arrived(struct keeper *k, struct keep_block *b) {
+        switch (b->slot->step) {
+        case KEEP_SAVE:
+                if (!b->second) {
+                        saved(k, b);
+                        return;
+                }
+                break;
+        case KEEP_READ_TABLE:
+                if (!table_is_right(k, b))
+                        keep_journal_failed(k, "reading back the table from", 0);
+                break;
+        case KEEP_ARM_CHECK:
+                if (!marker_is_right(k, b))
+                        keep_journal_failed(k, "reading back the marker from", 0);
+                break;
+        case KEEP_WRITE:
+                keep_write_runs(k, b);
+                return;
+        case KEEP_RESTORE:
+                if (b->second)
+                        keep_write_runs(k, b);
+                else
+                        judge(k, b);
+                return;
+        case KEEP_READ_BACK:
+        case KEEP_COMPARE:
+        case KEEP_VERIFY:
+        case KEEP_CHECK:
+                judge(k, b);
+                return;
+        default:
+                break;
+        }
+        keep_block_done(k, b);
+}
+
+/* Bytes that differ from the ones that were read before, or after, where nobody wrote: what they should be is known by
+ * their checksum only. */
+static void add_misread(struct keeper *k, struct extent unit, const uint8_t *wrong, const uint8_t *right,
+        enum persistence persistence) {
+        uint64_t bits = 0;
+        struct fault_run fault = { .fault = FAULT_GARBAGE, .place = unit, .persistence = persistence };
+        for (uint64_t i = 0; right && i < unit.length_bytes; i++)
+                bits += (uint64_t)__builtin_popcount(wrong[i] ^ right[i]);
+        if (right && bits <= MISREAD_BITS_MAX) {
+                fault.fault = FAULT_BIT_FLIP;
+                detail_set(&fault.detail, "bits_flipped", "%" PRIu64, bits);
+        }
+        text_format(fault.text, sizeof fault.text, "the data read differs from the data that was %s",
+                right ? "read again" : "put back");
+        sweep_add_fault(k->s, &fault);
+}
+
+/* Met before anything was written here. */
+static void add_foreign(struct keeper *k, struct extent unit) {
+        struct fault_run fault = { .fault = FAULT_FOREIGN, .place = unit, .persistence = PERSISTENCE_PERSISTENT };
+        text_copy(fault.text, sizeof fault.text, "somebody else wrote here after it was saved; it was not overwritten");
+        sweep_add_fault(k->s, &fault);
+}
+
+static void unit_is_wrong(struct keeper *k, struct keep_block *b, size_t i, bool again) {
+        struct extent unit = unit_place(b, i);
+        const uint8_t *bytes = b->bytes + i * UNIT_BYTES;
+        enum persistence persistence = again ? PERSISTENCE_UNKNOWN : PERSISTENCE_TRANSIENT;
+        if (b->slot->step == KEEP_VERIFY) {
+                struct expectation e = { .count = 1, .candidates = { k->s->content } };
+                (void)sweep_unit_is_bad(k->s, &e, bytes, unit, persistence);
+        } else if (!again) {
+                add_misread(k, unit, bytes, k->doubt.bytes + i * UNIT_BYTES, PERSISTENCE_TRANSIENT);
+        } else if (b->slot->step == KEEP_COMPARE) {
+                add_foreign(k, unit);
+                keep_foreign(k, unit);
+        } else if (b->slot->step == KEEP_CHECK) {
+                add_misread(k, unit, bytes, NULL, PERSISTENCE_UNKNOWN);
+                keep_leave_armed(k, b->slot);
+        }
+}
+
+/* The second look has ended; failed: it could not even be read. */
+void keep_judge_again(struct keeper *k, bool failed) {
+        struct keep_doubt *d = &k->doubt;
+        struct keep_block *b = d->block;
+        uint64_t first[VERIFY_WORDS], second[VERIFY_WORDS];
+        check(k, b, b->bytes, first);
+        if (failed)
+                memcpy(second, first, sizeof second);
+        else
+                check(k, b, d->bytes, second);
+        d->block = NULL;
+        if (b->on_journal) {
+                size_t wrong = 0;
+                for (size_t i = 0; i < VERIFY_WORDS; i++)
+                        wrong += (size_t)__builtin_popcountll(second[i]);
+                if (wrong > 0) {
+                        keep_journal_failed(k, "reading back from", 0);
+                        keep_block_done(k, b);
+                        return;
+                }
+                memcpy(b->bytes + b->run_at, d->bytes + b->run_at, b->run_bytes);
+                judge(k, b);
+                return;
+        }
+        for (size_t i = 0; i < undo_units(b->length_bytes); i++)
+                if (keep_bit(first, i) || keep_bit(second, i))
+                        unit_is_wrong(k, b, i, keep_bit(second, i));
+        if (!k->foreign)
+                count_covered(k, b);
+        keep_block_done(k, b);
+}
+
+/* What the pass that put the originals back says of the faults that were met before it in this segment. */
+void keep_settle(struct keeper *k, struct keep_slot *slot, enum persistence persistence) {
+        for (size_t i = 0; i < fault_table_count(k->s->faults); i++) {
+                struct fault_run *run = fault_table_at(k->s->faults, i);
+                if (run->persistence == PERSISTENCE_UNKNOWN && run->fault != FAULT_UNRESTORED &&
+                        extent_overlaps(run->place, slot->place))
+                        run->persistence = persistence;
+        }
+        k->s->faults_dirty = true;
+}

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The two steps of a sweep that keeps the data: the keeper's, and where that left something armed, recovery's. A sweep
+ * that is told to end in the middle must not leave its bytes on the disk: so an order or a failure only makes the
+ * keeper let go, and the sweep ends when recovery has put everything back. Only where the device itself is gone, or
+ * hangs, does the journal stay armed.
+ */
+#include "media/medium.h"
+#include "sweep/sweep_private.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+static void describe_note(struct fault_run *fault, const struct recovery_note *note) {
+        const char *error = note->error ? medium_errno_name(note->error) : "its bytes are wrong";
+        switch (note->kind) {
+        case RECOVERY_FOREIGN:
+                fault->fault = FAULT_FOREIGN;
+                text_format(fault->text, sizeof fault->text,
+                        "somebody else wrote here during the sweep; it was left as it is%s",
+                        note->shelved ? ", and a copy is in the undo journal" : "");
+                break;
+        case RECOVERY_UNREADABLE:
+                text_copy(fault->text, sizeof fault->text,
+                        "can't be read, and its original was not put back, as somebody else wrote nearby; it is in the undo journal");
+                break;
+        case RECOVERY_TABLE_BAD:
+                text_format(fault->text, sizeof fault->text,
+                        "the undo journal can't tell what was here: %s; what it holds is kept in it", error);
+                break;
+        case RECOVERY_LOST:
+        case RECOVERY_RESTORED:
+        case RECOVERY_KIND_COUNT:
+                text_format(fault->text, sizeof fault->text, "the original could not be put back: %s %s",
+                        note->journal ? "in the undo journal" : "here", error);
+                break;
+        }
+        detail_set(&fault->detail, "record", "%" PRIu64, note->record);
+        if (note->error)
+                detail_set(&fault->detail, "errno", "%s", medium_errno_name(note->error));
+}
+
+static void note(void *userdata, const struct recovery_note *note) {
+        struct sweep *s = userdata;
+        struct fault_run fault = {
+                .fault = FAULT_UNRESTORED,
+                .place = note->place,
+                .cause = note->error,
+                .persistence = PERSISTENCE_PERSISTENT,
+        };
+        if (note->kind == RECOVERY_RESTORED)
+                return;
+        describe_note(&fault, note);
+        sweep_add_fault(s, &fault);
+}
+
+/* Told that somebody else wrote, but not where: none of it is left in the segment, or it never was in it. */
+static void settle_foreign(struct sweep *s) {
+        struct extent place;
+        if (!keeper_met_foreign(s->keeper, &place))
+                return;
+        for (size_t i = 0; i < fault_table_count(s->faults); i++)
+                if (fault_table_at(s->faults, i)->fault == FAULT_FOREIGN)
+                        return;
+        struct fault_run fault = { .fault = FAULT_FOREIGN, .place = place, .persistence = PERSISTENCE_UNKNOWN };
+        text_copy(fault.text, sizeof fault.text,
+                "somebody else wrote to the device while this segment was swept; nothing of it is found in the segment");
+        sweep_add_fault(s, &fault);
+}
+
+void sweep_wind_down(
+        struct sweep *s, enum sweep_end end, const char *rule, const char *remedy, const char *format, ...) {
+        if (sweep_is_ending(s) || s->record.end != END_NONE)
+                return;
+        char found[REASON_TEXT_BYTES];
+        va_list arguments;
+        va_start(arguments, format);
+        vsnprintf(found, sizeof found, format, arguments);
+        va_end(arguments);
+        if (rule)
+                reason_set(&s->record.reason, rule, remedy, "%s", found);
+        if (s->step != STEP_REWRITE) {
+                sweep_finish(s, end);
+                return;
+        }
+        s->record.end = end;
+        keeper_stop(s->keeper);
+}
+
+bool sweep_step_rewrite(struct sweep *s) {
+        bool any = keeper_pump(s->keeper);
+        if (sweep_is_ending(s) || !keeper_is_over(s->keeper))
+                return any;
+        s->left_armed = keeper_left_armed(s->keeper);
+        if (s->left_armed > 0)
+                sweep_enter(s, STEP_UNDO);
+        else
+                sweep_finish(s, s->record.end == END_NONE ? END_FINISHED : s->record.end);
+        return true;
+}
+
+void sweep_begin_undo(struct sweep *s) {
+        struct recovery_options options = {
+                .target = s->o.engine,
+                .journal = s->o.journal,
+                .depth = MIN(s->o.depth, s->o.journal_depth),
+                .block_bytes = s->o.block_bytes,
+                .logical_block_bytes = s->o.logical_block_bytes,
+                .target_bytes = s->o.size_bytes,
+                .head = s->o.undo,
+                .alone = keeper_was_alone(s->keeper),
+                .wall_us = s->wall_us,
+                .note = note,
+                .userdata = s,
+        };
+        int r = recovery_new(&s->recovery, &options);
+        if (r < 0) /* the journal stays armed, and is recovered before anything else touches the target */
+                sweep_fail(s, END_FAILED, "resources", "Free memory; the data is put back at the next start.",
+                        "originals could not be put back now for want of memory");
+}
+
+bool sweep_step_undo(struct sweep *s) {
+        enum recovery_pumped pumped = recovery_pump(s->recovery, false);
+        if (pumped != RECOVERY_ENDED)
+                return pumped == RECOVERY_BUSY;
+        const struct recovery_result *result = recovery_result(s->recovery);
+        s->record.bytes.read += result->bytes_read;
+        s->record.bytes.written += result->bytes_written;
+        s->left_armed = result->slots_armed - result->slots_freed;
+        if (result->gone && sweep_device_is_there(s))
+                sweep_fail(s, END_FAILED, "missing",
+                        "See dmesg and the cabling. The data is put back once it is there.",
+                        "the device went away before the originals were put back");
+        else if (!sweep_is_ending(s))
+                sweep_finish(s, s->record.end);
+        return true;
+}
+
+/* True: nothing of the two steps is out any more. */
+bool sweep_rewrite_is_idle(struct sweep *s) {
+        if (!s->keeper)
+                return true;
+        if (s->recovery && recovery_pump(s->recovery, true) != RECOVERY_ENDED)
+                return false;
+        if (!s->recovery)
+                (void)keeper_pump(s->keeper); /* the sweep is ending: it takes back only */
+        if (!keeper_is_over(s->keeper))
+                return false;
+        if (!s->recovery)
+                s->left_armed = keeper_left_armed(s->keeper);
+        settle_foreign(s);
+        return true;
+}
+
+unsigned sweep_left_armed(const struct sweep *s) {
+        return s->left_armed;
+}
