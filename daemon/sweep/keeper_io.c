@@ -150,14 +150,12 @@ bool keep_io_begin(struct keeper *k, struct keep_slot *slot, uint64_t at, uint32
         b->second = false;
         b->run_at = b->run_bytes = 0;
         slot->blocks_out++;
-        if (slot->step == KEEP_WRITE) {
-                keep_make_bytes(k, b);
-                keep_write_runs(k, b);
-                return true;
-        }
         if (first[slot->step].op == ENGINE_WRITE)
                 keep_make_bytes(k, b);
-        keep_io_request(k, b, first[slot->step].lane, first[slot->step].op, 0, length_bytes);
+        if (first[slot->step].lane == LANE_TARGET && slot->step != KEEP_SAVE)
+                keep_next_run(k, b, first[slot->step].op);
+        else
+                keep_io_request(k, b, first[slot->step].lane, first[slot->step].op, 0, length_bytes);
         return true;
 }
 
@@ -169,26 +167,35 @@ void keep_block_done(struct keeper *k, struct keep_block *b) {
         k->free_blocks = b;
 }
 
-/* Units that may be written to: what was never saved is never overwritten. */
-static bool is_writable(const struct keep_slot *slot, size_t unit) {
-        return !undo_table_is_absent(&slot->table, unit) && !(slot->step == KEEP_WRITE && keep_bit(slot->bad, unit));
+/* Units that a step goes over: what was not saved is never overwritten, and what could not be read is left alone. */
+static bool is_of_step(const struct keep_slot *slot, size_t unit) {
+        switch (slot->step) {
+        case KEEP_COMPARE:
+                return !undo_table_is_absent(&slot->table, unit) || keep_bit(slot->zero, unit);
+        case KEEP_WRITE:
+        case KEEP_VERIFY:
+                return !undo_table_is_absent(&slot->table, unit) && !keep_bit(slot->bad, unit);
+        default:
+                return !undo_table_is_absent(&slot->table, unit);
+        }
 }
 
-/* The next run of the block's units that may be written, behind the one before; the block is done when there is none.
- */
-void keep_write_runs(struct keeper *k, struct keep_block *b) {
+/* Asks for the next run of the block's units that the step goes over, behind the one before. */
+void keep_next_run(struct keeper *k, struct keep_block *b, enum engine_op op) {
         uint32_t at = b->run_at + b->run_bytes;
         size_t base = (size_t)(b->at / UNIT_BYTES);
-        while (at < b->length_bytes && !is_writable(b->slot, base + at / UNIT_BYTES))
+        while (at < b->length_bytes && !is_of_step(b->slot, base + at / UNIT_BYTES))
                 at += UNIT_BYTES;
         uint32_t end = at;
-        while (end < b->length_bytes && is_writable(b->slot, base + end / UNIT_BYTES))
+        while (end < b->length_bytes && is_of_step(b->slot, base + end / UNIT_BYTES))
                 end += UNIT_BYTES;
         end = MIN(end, b->length_bytes);
-        if (at >= end || sweep_is_ending(k->s))
+        if (sweep_is_ending(k->s))
                 keep_block_done(k, b);
+        else if (at < end)
+                keep_io_request(k, b, LANE_TARGET, op, at, end - at);
         else
-                keep_io_request(k, b, LANE_TARGET, ENGINE_WRITE, at, end - at);
+                keep_judge(k, b);
 }
 
 void keep_io_flush(struct keeper *k, struct keep_slot *slot, unsigned lane) {
@@ -375,51 +382,63 @@ static bool narrow(struct keeper *k) {
         return true;
 }
 
-/* A second look at a block whose bytes were wrong. */
+/* A second look at units that were wrong: one at a time. */
 
-void keep_read_again(struct keeper *k) {
+static void read_again(struct keeper *k) {
         struct keep_doubt *d = &k->doubt;
-        uint32_t at = d->block->run_at + d->done_bytes;
+        struct keep_block *b = d->block;
+        uint32_t at = d->unit * UNIT_BYTES, length = MIN(UNIT_BYTES, b->length_bytes - at);
+        if (b->on_journal)
+                length = UNIT_BYTES;
         d->io = (struct engine_io){
                 .op = ENGINE_READ,
-                .offset_bytes = offset_of(k, d->block, at, d->block->on_journal),
-                .length_bytes = d->block->run_bytes - d->done_bytes,
-                .buffer = d->bytes + at,
+                .offset_bytes = offset_of(k, b, at, b->on_journal) + d->done_bytes,
+                .length_bytes = length - d->done_bytes,
+                .buffer = d->bytes + d->done_bytes,
                 .owner = d,
         };
         if (d->done_bytes == 0) /* other bytes than those of the first look */
                 poison(d->io.buffer, d->io.length_bytes, KEEP_STEP_COUNT);
         d->out = true;
-        enqueue(&k->lanes[d->block->on_journal], &d->io);
+        enqueue(&k->lanes[b->on_journal], &d->io);
 }
 
 static void doubt_completed(struct keeper *k) {
         struct keep_doubt *d = &k->doubt;
         d->out = false;
         bool failed = error_of(k, &d->io, d->block->on_journal) != 0;
-        if (!failed) {
+        if (!failed && d->io.result < d->io.length_bytes) {
                 d->done_bytes += (uint32_t)d->io.result;
-                if (d->done_bytes < d->block->run_bytes && !sweep_is_ending(k->s)) {
-                        keep_read_again(k);
-                        return;
-                }
+                read_again(k);
+                return;
         }
-        if (sweep_is_ending(k->s))
-                keep_block_done(k, STEAL(d->block));
-        else
+        if (!sweep_is_ending(k->s))
                 keep_judge_again(k, failed);
+        d->done_bytes = 0;
+        d->unit++;
 }
 
+/* True: there was something to do. */
 static bool doubt(struct keeper *k) {
         struct keep_doubt *d = &k->doubt;
-        if (d->block || !d->first)
+        if (d->out || (!d->block && !d->first))
                 return false;
-        d->block = take_first(&d->first, &d->last);
-        d->done_bytes = 0;
+        if (!d->block) {
+                d->block = take_first(&d->first, &d->last);
+                d->unit = d->done_bytes = 0;
+                keep_recheck(k);
+        }
+        uint32_t units = (uint32_t)undo_units(d->block->length_bytes);
+        while (d->unit < units && !keep_bit(d->bad, d->unit))
+                d->unit++;
         if (sweep_is_ending(k->s))
                 keep_block_done(k, STEAL(d->block));
+        else if (d->unit < units && d->looks < SECOND_LOOKS_MAX)
+                d->looks++, read_again(k);
+        else if (d->unit < units)
+                keep_judge_again(k, true), d->unit++;
         else
-                keep_read_again(k);
+                keep_judge_end(k, STEAL(d->block));
         return true;
 }
 
@@ -462,8 +481,7 @@ static void abandon(struct keeper *k, struct engine_io *io) {
                 return;
         }
         if (io == &k->doubt.io) {
-                k->doubt.out = false;
-                keep_block_done(k, STEAL(k->doubt.block));
+                k->doubt.out = false; /* as above */
                 return;
         }
         for (size_t i = 0; i < UNDO_SLOTS; i++)

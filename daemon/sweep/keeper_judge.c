@@ -215,25 +215,34 @@ static void count_covered(struct keeper *k, const struct keep_block *b) {
         }
 }
 
-static void judge(struct keeper *k, struct keep_block *b) {
+/* Of a block whose bytes are right, or were called wrong. */
+void keep_judge_end(struct keeper *k, struct keep_block *b) {
+        if (!k->foreign)
+                count_covered(k, b);
+        if (b->slot->step == KEEP_RESTORE && !k->journal_failed) {
+                b->second = true;
+                b->run_at = b->run_bytes = 0;
+                keep_next_run(k, b, ENGINE_WRITE);
+        } else {
+                keep_block_done(k, b);
+        }
+}
+
+/* A block that a step has wholly read or written. */
+void keep_judge(struct keeper *k, struct keep_block *b) {
         struct keep_doubt *d = &k->doubt;
         uint64_t bad[VERIFY_WORDS];
-        if (check(k, b, b->bytes, bad) > 0) {
+        if (b->slot->step == KEEP_WRITE || b->second) {
+                keep_block_done(k, b);
+        } else if (check(k, b, b->bytes, bad) == 0) {
+                keep_judge_end(k, b);
+        } else {
                 b->next = NULL;
                 if (d->last)
                         d->last->next = b;
                 else
                         d->first = b;
                 d->last = b;
-                return;
-        }
-        count_covered(k, b);
-        if (b->slot->step == KEEP_RESTORE) {
-                b->second = true;
-                b->run_at = b->run_bytes = 0;
-                keep_write_runs(k, b);
-        } else {
-                keep_block_done(k, b);
         }
 }
 
@@ -254,20 +263,20 @@ void keep_arrived(struct keeper *k, struct keep_block *b) {
                 if (!marker_is_right(k, b))
                         keep_journal_failed(k, "reading back the marker from", 0);
                 break;
-        case KEEP_WRITE:
-                keep_write_runs(k, b);
+        case KEEP_READ_BACK:
+                keep_judge(k, b);
                 return;
         case KEEP_RESTORE:
                 if (b->second)
-                        keep_write_runs(k, b);
+                        keep_next_run(k, b, ENGINE_WRITE);
                 else
-                        judge(k, b);
+                        keep_judge(k, b);
                 return;
-        case KEEP_READ_BACK:
         case KEEP_COMPARE:
+        case KEEP_WRITE:
         case KEEP_VERIFY:
         case KEEP_CHECK:
-                judge(k, b);
+                keep_next_run(k, b, b->io.op);
                 return;
         default:
                 break;
@@ -307,7 +316,7 @@ static void unit_is_wrong(struct keeper *k, struct keep_block *b, size_t i, bool
                 struct expectation e = { .count = 1, .candidates = { k->s->content } };
                 (void)sweep_unit_is_bad(k->s, &e, bytes, unit, persistence);
         } else if (!again) {
-                add_misread(k, unit, bytes, k->doubt.bytes + i * UNIT_BYTES, PERSISTENCE_TRANSIENT);
+                add_misread(k, unit, bytes, k->doubt.bytes, PERSISTENCE_TRANSIENT);
         } else if (b->slot->step == KEEP_COMPARE) {
                 add_foreign(k, unit);
                 keep_foreign(k, unit);
@@ -317,36 +326,25 @@ static void unit_is_wrong(struct keeper *k, struct keep_block *b, size_t i, bool
         }
 }
 
-/* The second look has ended; failed: it could not even be read. */
+void keep_recheck(struct keeper *k) {
+        (void)check(k, k->doubt.block, k->doubt.block->bytes, k->doubt.bad);
+}
+
+/* The second look at a unit has ended; failed: it could not even be read, or not be asked for. */
 void keep_judge_again(struct keeper *k, bool failed) {
         struct keep_doubt *d = &k->doubt;
         struct keep_block *b = d->block;
-        uint64_t first[VERIFY_WORDS], second[VERIFY_WORDS];
-        check(k, b, b->bytes, first);
-        if (failed)
-                memcpy(second, first, sizeof second);
+        uint64_t bad[VERIFY_WORDS];
+        struct keep_block unit = *b; /* as if it had been read alone */
+        unit.at += d->unit * UNIT_BYTES;
+        unit.length_bytes = unit_length(b, d->unit);
+        bool again = failed || check(k, &unit, d->bytes, bad) > 0;
+        if (!b->on_journal)
+                unit_is_wrong(k, b, d->unit, again);
+        else if (again)
+                keep_journal_failed(k, "reading back from", 0);
         else
-                check(k, b, d->bytes, second);
-        d->block = NULL;
-        if (b->on_journal) {
-                size_t wrong = 0;
-                for (size_t i = 0; i < VERIFY_WORDS; i++)
-                        wrong += (size_t)__builtin_popcountll(second[i]);
-                if (wrong > 0) {
-                        keep_journal_failed(k, "reading back from", 0);
-                        keep_block_done(k, b);
-                        return;
-                }
-                memcpy(b->bytes + b->run_at, d->bytes + b->run_at, b->run_bytes);
-                judge(k, b);
-                return;
-        }
-        for (size_t i = 0; i < undo_units(b->length_bytes); i++)
-                if (keep_bit(first, i) || keep_bit(second, i))
-                        unit_is_wrong(k, b, i, keep_bit(second, i));
-        if (!k->foreign)
-                count_covered(k, b);
-        keep_block_done(k, b);
+                memcpy(b->bytes + d->unit * UNIT_BYTES, d->bytes, UNIT_BYTES);
 }
 
 /* What the pass that put the originals back says of the faults that were met before it in this segment. */

@@ -34,7 +34,7 @@ enum keep_step {
         KEEP_STEP_COUNT
 };
 
-enum { RESTORE_TRIES_MAX = 3 };
+enum { RESTORE_TRIES_MAX = 3, SECOND_LOOKS_MAX = 1024 };
 
 struct keep_slot {
         unsigned index;
@@ -75,13 +75,15 @@ struct keep_block {
         struct keep_block *next; /* in the list that it is in */
 };
 
-/* A block whose bytes were wrong is read once more, to another place; one at a time. */
+/* Units whose bytes were wrong are read once more, to another place; one at a time. */
 struct keep_doubt {
         struct keep_block *first, *last; /* these wait */
         struct keep_block *block;        /* NULL: none */
         uint64_t bad[VERIFY_WORDS];      /* units that were wrong, of the block */
+        uint32_t unit;                   /* that is being read again, to `bytes` */
         uint8_t *bytes;
         uint32_t done_bytes;
+        unsigned looks; /* so far */
         bool out;
         struct engine_io io;
 };
@@ -147,9 +149,8 @@ void keep_io_flush(struct keeper *k, struct keep_slot *slot, unsigned lane);
 bool keep_io_pump(struct keeper *k);
 bool keep_io_submit(struct keeper *k);
 bool keep_io_idle(const struct keeper *k);
-void keep_read_again(struct keeper *k);
 void keep_block_done(struct keeper *k, struct keep_block *b);
-void keep_write_runs(struct keeper *k, struct keep_block *b);
+void keep_next_run(struct keeper *k, struct keep_block *b, enum engine_op op);
 void keep_io_request(
         struct keeper *k, struct keep_block *b, unsigned lane, enum engine_op op, uint32_t at, uint32_t length_bytes);
 
@@ -158,5 +159,8 @@ struct extent keep_block_place(const struct keep_block *b); /* on the target */
 void keep_arrived(struct keeper *k, struct keep_block *b);  /* a request of the block is done, as a whole */
 void keep_make_bytes(struct keeper *k, struct keep_block *b);
 void keep_bad_piece(struct keeper *k, struct keep_block *b, struct extent piece);
+void keep_judge(struct keeper *k, struct keep_block *b); /* all that a step asks of the block has been done */
+void keep_recheck(struct keeper *k);
 void keep_judge_again(struct keeper *k, bool failed);
+void keep_judge_end(struct keeper *k, struct keep_block *b);
 void keep_settle(struct keeper *k, struct keep_slot *slot, enum persistence persistence);

@@ -1,0 +1,358 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The way of a sweep that keeps the data, on two disks in memory: that every byte is what it was at the end, that the
+ * promises between journal and target are kept at each single request, and that each fault of a disk is told. What
+ * happens when the power goes is tests/sim's.
+ */
+#include "base/cleanup.h"
+#include "suite.h"
+#include "sweep/sweep_private.h"
+
+#include <errno.h>
+#include <string.h>
+
+enum {
+        SEGMENT = 64 << 10,
+        BLOCK = 16 << 10,
+        SIZE = 5 * SEGMENT / 2 + 1536, /* the last segment is short, and its last unit, too */
+        DEPTH = 4,
+        QUEUE = 64,
+        FAULTS_MAX = 64,
+        JOURNAL_ID = 77
+};
+
+enum disk_fault { FAIL_NOTHING, FAIL_READ, FAIL_WRITE, FAIL_FLUSH, FLIP_READ, LOSE_WRITE };
+
+struct memory_disk {
+        struct engine engine;
+        uint8_t *bytes;
+        uint64_t size, written_bytes;
+        enum disk_fault fault;
+        uint64_t fault_at;
+        unsigned after, times;
+        struct engine_io *queue[QUEUE];
+        size_t count;
+        unsigned reads, writes, flushes;
+        struct world *world;
+};
+
+struct world {
+        struct memory_disk target, journal;
+        struct news_port news;
+        struct sweep *sweep;
+        uint8_t *original;
+        struct finding faults[FAULTS_MAX];
+        uint64_t serials[FAULTS_MAX];
+        size_t fault_count;
+        uint64_t answer;
+};
+
+static struct memory_disk *disk_of(struct engine *e) {
+        return (struct memory_disk *)(void *)e;
+}
+
+static bool hit(struct memory_disk *d, const struct engine_io *io) {
+        static const enum engine_op ops[] = {
+                [FAIL_READ] = ENGINE_READ,
+                [FAIL_WRITE] = ENGINE_WRITE,
+                [FAIL_FLUSH] = ENGINE_FLUSH,
+                [FLIP_READ] = ENGINE_READ,
+                [LOSE_WRITE] = ENGINE_WRITE,
+        };
+        bool here = io->op == ENGINE_FLUSH ||
+                (d->fault_at >= io->offset_bytes && d->fault_at < io->offset_bytes + io->length_bytes);
+        if (d->fault == FAIL_NOTHING || io->op != ops[d->fault] || !here || d->times == 0)
+                return false;
+        if (d->after > 0) {
+                d->after--;
+                return false;
+        }
+        d->times--;
+        return true;
+}
+
+/* I1: what the target loses is durable in the journal, armed, and whole. */
+static void check_promise(struct world *w, const struct engine_io *io) {
+        for (uint64_t at = io->offset_bytes; at < io->offset_bytes + io->length_bytes; at += UNIT_BYTES) {
+                bool safe = false;
+                for (unsigned slot = 0; slot < UNDO_SLOTS; slot++) {
+                        struct undo_marker marker;
+                        uint64_t place = undo_marker_offset(SEGMENT, slot, 0);
+                        if (!undo_marker_read(&marker, w->journal.bytes + place, JOURNAL_ID) ||
+                                marker.state != UNDO_ARMED || at < marker.place.offset_bytes ||
+                                at >= extent_end(marker.place))
+                                continue;
+                        const uint8_t *saved = w->journal.bytes + undo_data_offset(SEGMENT, slot) +
+                                (at - marker.place.offset_bytes);
+                        safe = memcmp(saved, w->original + at, MIN(UNIT_BYTES, SIZE - at)) == 0;
+                }
+                ck_assert_msg(safe, "offset %" PRIu64 " is written to, and its original is nowhere", at);
+        }
+}
+
+static void transfer(struct memory_disk *d, struct engine_io *io) {
+        bool is_hit = hit(d, io);
+        io->result = io->length_bytes;
+        if (is_hit && (d->fault == FAIL_READ || d->fault == FAIL_WRITE || d->fault == FAIL_FLUSH)) {
+                io->result = -EIO;
+                return;
+        }
+        switch (io->op) {
+        case ENGINE_READ:
+                d->reads++;
+                memcpy(io->buffer, d->bytes + io->offset_bytes, io->length_bytes);
+                if (is_hit)
+                        ((uint8_t *)io->buffer)[d->fault_at - io->offset_bytes] ^= 1;
+                break;
+        case ENGINE_WRITE:
+                if (d == &d->world->target)
+                        check_promise(d->world, io);
+                d->writes++;
+                d->written_bytes += io->length_bytes;
+                if (!is_hit)
+                        memcpy(d->bytes + io->offset_bytes, io->buffer, io->length_bytes);
+                break;
+        case ENGINE_FLUSH:
+                d->flushes++;
+                break;
+        }
+}
+
+static int disk_submit(struct engine *e, struct engine_io *const *ios, size_t count) {
+        struct memory_disk *d = disk_of(e);
+        for (size_t i = 0; i < count; i++) {
+                ck_assert_uint_lt(d->count, QUEUE);
+                ck_assert_uint_le(ios[i]->offset_bytes + ios[i]->length_bytes, d->size);
+                ios[i]->submitted_us = 1;
+                d->queue[d->count++] = ios[i];
+        }
+        return (int)count;
+}
+
+static size_t disk_reap(struct engine *e, struct engine_io **done, size_t max) {
+        struct memory_disk *d = disk_of(e);
+        if (d->count == 0 || max == 0)
+                return 0;
+        done[0] = d->queue[--d->count]; /* the newest first: order must not matter */
+        done[0]->completed_us = 2;
+        transfer(d, done[0]);
+        return 1;
+}
+
+static int disk_look(struct engine *e, struct engine_look *ret) {
+        struct memory_disk *d = disk_of(e);
+        *ret = (struct engine_look){ .size_bytes = d->size, .counts_known = true, .written_bytes = d->written_bytes };
+        return 0;
+}
+
+static struct engine *disk_free(struct engine *e) {
+        return e ? NULL : e;
+}
+
+static const struct engine_ops disk_ops = { disk_submit, disk_reap, disk_look, disk_free };
+
+static bool take_news(struct news_port *port, const struct news *news) {
+        struct world *w = (struct world *)(void *)((char *)port - offsetof(struct world, news));
+        if (news->sequence > 0)
+                w->answer = news->sequence;
+        if (news->kind != NEWS_FAULT)
+                return true;
+        size_t i = 0;
+        while (i < w->fault_count && w->serials[i] != news->fault_serial)
+                i++;
+        ck_assert_uint_lt(i, FAULTS_MAX);
+        w->fault_count = MAX(w->fault_count, i + 1);
+        w->serials[i] = news->fault_serial;
+        w->faults[i] = news->fault;
+        return true;
+}
+
+static void disk_init(struct world *w, struct memory_disk *d, uint64_t size) {
+        *d = (struct memory_disk){ .engine.ops = &disk_ops, .size = size, .world = w };
+        d->bytes = calloc(1, size + UNDO_PAGE_BYTES);
+        ck_assert_ptr_nonnull(d->bytes);
+}
+
+static struct world *world_new(uint64_t seed) {
+        struct world *w = calloc(1, sizeof *w);
+        ck_assert_ptr_nonnull(w);
+        disk_init(w, &w->target, SIZE);
+        disk_init(w, &w->journal, undo_journal_bytes(SEGMENT));
+        w->news.post = take_news;
+        for (size_t i = 0; i < SIZE; i++)
+                w->target.bytes[i] = (uint8_t)suite_random(&seed);
+        w->original = malloc(SIZE);
+        ck_assert_ptr_nonnull(w->original);
+        memcpy(w->original, w->target.bytes, SIZE);
+        return w;
+}
+
+static void world_free(struct world *w) {
+        sweep_free(w->sweep);
+        free(w->target.bytes);
+        free(w->journal.bytes);
+        free(w->original);
+        free(w);
+}
+
+static const struct sweep_record *run(struct world *w, enum sweep_mode mode, enum sweep_order order, unsigned after) {
+        static struct sweep_gauge gauge;
+        struct target_record *target = calloc(1, sizeof *target);
+        ck_assert_ptr_nonnull(target);
+        target->target_id = 5;
+        struct sweep_options options = {
+                .id = 1,
+                .device = "disk",
+                .mode = mode,
+                .started_us = 1000,
+                .block_bytes = BLOCK,
+                .segment_bytes = SEGMENT,
+                .depth = DEPTH,
+                .size_bytes = SIZE,
+                .logical_block_bytes = 512,
+                .physical_block_bytes = 4096,
+                .max_io_bytes = BLOCK,
+                .narrow_budget_us = 1000000,
+                .random = { 11, 12, 13 },
+                .undo = { .journal_id = JOURNAL_ID, .segment_bytes = SEGMENT, .target_bytes = SIZE },
+                .journal_depth = DEPTH,
+                .journal = &w->journal.engine,
+                .target = target,
+                .engine = &w->target.engine,
+                .news = &w->news,
+                .gauge = &gauge,
+        };
+        ck_assert_int_eq(sweep_new(&w->sweep, &options), 0);
+        for (uint64_t now = 1;; now++) {
+                if (w->answer) {
+                        struct answer answer = { .kind = ANSWER_DURABLE, .sequence = w->answer };
+                        sweep_answer(w->sweep, &answer);
+                        w->answer = 0;
+                }
+                if (sweep_pump(w->sweep, now > after ? order : SWEEP_RUN, now, now) == SWEEP_ENDED)
+                        return sweep_record(w->sweep);
+                ck_assert_uint_lt(now, 100000);
+        }
+}
+
+static void assert_kept(const struct world *w, uint64_t seed) {
+        for (size_t i = 0; i < SIZE; i++)
+                if (w->target.bytes[i] != w->original[i])
+                        ck_abort_msg("seed %" PRIu64 ": byte %zu is not what it was", seed, i);
+}
+
+static const enum sweep_mode modes[] = { MODE_REFRESH, MODE_PRESERVE };
+
+START_TEST(a_good_disk_is_clean_and_keeps_every_byte) {
+        for (size_t m = 0; m < ELEMENTS(modes); m++) {
+                struct world *w = world_new(m);
+                const struct sweep_record *record = run(w, modes[m], SWEEP_RUN, 0);
+                ck_assert_int_eq(record->end, END_FINISHED);
+                ck_assert_int_eq(record->verdict, VERDICT_CLEAN);
+                ck_assert_int_eq(record->assurance, ASSURANCE_VERIFIED);
+                ck_assert_uint_eq(record->bytes.total, record->bytes.read + record->bytes.written);
+                ck_assert_uint_eq(record->bytes.written, (modes[m] == MODE_PRESERVE ? 2 : 1) * (uint64_t)SIZE);
+                ck_assert_uint_eq(sweep_left_armed(w->sweep), 0);
+                ck_assert_uint_eq(w->fault_count, 0);
+                assert_kept(w, m);
+                world_free(w);
+        }
+}
+END_TEST
+
+START_TEST(an_order_to_stop_leaves_nothing_of_ours_behind) {
+        for (unsigned after = 0; after < 500; after += 3)
+                for (size_t m = 0; m < ELEMENTS(modes); m++) {
+                        struct world *w = world_new(after);
+                        const struct sweep_record *record = run(w, modes[m], SWEEP_STOP, after);
+                        ck_assert(record->end == END_KILLED || record->end == END_FINISHED);
+                        ck_assert_uint_eq(sweep_left_armed(w->sweep), 0);
+                        assert_kept(w, after);
+                        world_free(w);
+                }
+}
+END_TEST
+
+START_TEST(an_unreadable_sector_is_told_and_nothing_is_written_near_it) {
+        for (size_t m = 0; m < ELEMENTS(modes); m++) {
+                struct world *w = world_new(m);
+                w->target.fault = FAIL_READ;
+                w->target.fault_at = SEGMENT + 5 * 512;
+                w->target.times = UINT32_MAX;
+                const struct sweep_record *record = run(w, modes[m], SWEEP_RUN, 0);
+                ck_assert_int_eq(record->end, END_FINISHED);
+                ck_assert_int_eq(record->verdict, VERDICT_FAULTY);
+                ck_assert_uint_eq(w->fault_count, 1);
+                ck_assert_int_eq(w->faults[0].fault, FAULT_READ_ERROR);
+                ck_assert_int_eq(w->faults[0].persistence, PERSISTENCE_PERSISTENT);
+                ck_assert_uint_eq(w->faults[0].place.offset_bytes, SEGMENT + 5 * 512);
+                ck_assert_uint_eq(w->faults[0].place.length_bytes, 512);
+                assert_kept(w, m);
+                world_free(w);
+        }
+}
+END_TEST
+
+START_TEST(a_lost_pattern_write_is_found_and_the_original_stays) {
+        struct world *w = world_new(1);
+        w->target.fault = LOSE_WRITE;
+        w->target.fault_at = 2 * SEGMENT + UNIT_BYTES;
+        w->target.times = 1;
+        const struct sweep_record *record = run(w, MODE_PRESERVE, SWEEP_RUN, 0);
+        ck_assert_int_eq(record->end, END_FINISHED);
+        ck_assert_int_eq(record->verdict, VERDICT_FAULTY);
+        ck_assert_uint_ge(w->fault_count, 1);
+        ck_assert_int_eq(w->faults[0].persistence, PERSISTENCE_REPAIRED);
+        assert_kept(w, 1);
+        world_free(w);
+}
+END_TEST
+
+START_TEST(a_bit_that_flips_once_is_transient) {
+        for (unsigned after = 1; after < 4; after++) {
+                struct world *w = world_new(after);
+                w->target.fault = FLIP_READ;
+                w->target.fault_at = 100;
+                w->target.after = after;
+                w->target.times = 1;
+                const struct sweep_record *record = run(w, MODE_PRESERVE, SWEEP_RUN, 0);
+                ck_assert_int_eq(record->end, END_FINISHED);
+                ck_assert_uint_eq(w->fault_count, 1);
+                ck_assert_int_eq(w->faults[0].fault, FAULT_BIT_FLIP);
+                ck_assert_int_eq(w->faults[0].persistence, PERSISTENCE_TRANSIENT);
+                assert_kept(w, after);
+                world_free(w);
+        }
+}
+END_TEST
+
+START_TEST(a_journal_that_fails_ends_the_sweep_and_loses_nothing) {
+        static const enum disk_fault kinds[] = { FAIL_WRITE, FAIL_READ, FAIL_FLUSH, FLIP_READ };
+        for (size_t kind = 0; kind < ELEMENTS(kinds); kind++)
+                for (unsigned after = 0; after < 3; after++) {
+                        struct world *w = world_new(after);
+                        w->journal.fault = kinds[kind];
+                        w->journal.fault_at = undo_data_offset(SEGMENT, 1) + 8192;
+                        w->journal.after = kinds[kind] == FLIP_READ ? 0 : after;
+                        w->journal.times = 2;
+                        const struct sweep_record *record = run(w, MODE_PRESERVE, SWEEP_RUN, 0);
+                        if (w->journal.times == 2)
+                                ck_assert_int_eq(record->end, END_FINISHED);
+                        else
+                                ck_assert_msg(strcmp(record->reason.rule, "journal_failed") == 0, "kind %zu after %u: rule %s", kind, after, record->reason.rule);
+                        assert_kept(w, after);
+                        world_free(w);
+                }
+}
+END_TEST
+
+int main(void) {
+        TCase *tests = tcase_create("keeper");
+        tcase_add_test(tests, a_good_disk_is_clean_and_keeps_every_byte);
+        tcase_add_test(tests, an_order_to_stop_leaves_nothing_of_ours_behind);
+        tcase_add_test(tests, an_unreadable_sector_is_told_and_nothing_is_written_near_it);
+        tcase_add_test(tests, a_lost_pattern_write_is_found_and_the_original_stays);
+        tcase_add_test(tests, a_bit_that_flips_once_is_transient);
+        tcase_add_test(tests, a_journal_that_fails_ends_the_sweep_and_loses_nothing);
+        return suite_run("keeper", tests);
+}
