@@ -38,6 +38,21 @@ static void add_entries(struct disk_set *set, int dir, const char *entry) {
         }
 }
 
+static void add_directory(struct disk_set *set, const char *directory, unsigned layer);
+
+/* What the file behind a loop device rests on. Its own file system tells, also where the path leads elsewhere by now.
+ */
+static void add_backing(struct disk_set *set, int whole) {
+        char path[PATH_MAX];
+        if (!sysfs_path(whole, "loop/backing_file", path, sizeof path))
+                return;
+        struct stat st;
+        if (stat(path, &st) == 0 && S_ISBLK(st.st_mode))
+                disk_set_add(set, st.st_rdev);
+        else
+                add_directory(set, path, 0);
+}
+
 /* Recursive, but each step adds a device to a bounded set, so it ends. */
 void disk_set_add(struct disk_set *set, dev_t device) {
         if (disk_set_has(set, device))
@@ -56,6 +71,8 @@ void disk_set_add(struct disk_set *set, dev_t device) {
         }
         disk_set_add(set, whole_device);
         add_entries(set, whole, "slaves");
+        if (set->through_loops)
+                add_backing(set, whole);
 }
 
 /* All devices of the btrfs of which this is one. */
@@ -76,8 +93,6 @@ static void add_btrfs(struct disk_set *set, dev_t device) {
 }
 
 enum { LAYERS_MAX = 4 };
-
-static void add_directory(struct disk_set *set, const char *directory, unsigned layer);
 
 /* The value of upperdir= is escaped with backslashes; one that holds any is rare, and counts as unknown. */
 static void add_overlay(struct disk_set *set, char *options, unsigned layer) {

@@ -10,7 +10,8 @@ enum { DISK_SET_MAX = 128 };
 
 struct disk_set {
         size_t count;
-        bool incomplete; /* there were more, or some could not be told */
+        bool through_loops; /* set before anything is added: what a loop device's file rests on belongs to it, too */
+        bool incomplete;    /* there were more, or some could not be told */
         dev_t devices[DISK_SET_MAX];
 };
 
@@ -18,7 +19,7 @@ void disk_set_add(struct disk_set *set, dev_t device);
 
 /*
  * Adds what a directory's file system rests on: through partitions, dm, md, the devices of a btrfs and the upper layer
- * of an overlay; loop devices are not looked through. tmpfs and network file systems rest on nothing.
+ * of an overlay; loop devices are looked through where the set says so. tmpfs and network file systems rest on nothing.
  */
 void disk_set_add_directory(struct disk_set *set, const char *directory);
 

@@ -17,7 +17,7 @@
 
 struct engine_libaio {
         struct engine engine; /* first, so that one can be cast to the other */
-        struct target *target;
+        struct engine_libaio_source source;
         io_context_t context;
         int wake_fd;
         unsigned depth;
@@ -40,7 +40,7 @@ static struct engine *libaio_free(struct engine *base) {
 }
 
 static void prepare(struct engine_libaio *e, struct iocb *block, struct engine_io *io) {
-        int fd = target_fd(e->target);
+        int fd = e->source.fd;
         switch (io->op) {
         case ENGINE_READ:
                 io_prep_pread(block, fd, io->buffer, io->length_bytes, (long long)io->offset_bytes);
@@ -97,7 +97,8 @@ static size_t libaio_reap(struct engine *base, struct engine_io **done, size_t m
 }
 
 static int libaio_look(struct engine *base, struct engine_look *ret) {
-        return target_look(((struct engine_libaio *)base)->target, ret);
+        struct engine_libaio *e = (struct engine_libaio *)base;
+        return e->source.look(e->source.userdata, ret);
 }
 
 static const struct engine_ops libaio_ops = {
@@ -109,7 +110,7 @@ static const struct engine_ops libaio_ops = {
 
 DEFINE_FREEP(struct engine, engine_free, engine_freep)
 
-int engine_libaio_new(struct engine **ret, struct target *target, unsigned depth, int wake_fd) {
+int engine_libaio_new(struct engine **ret, const struct engine_libaio_source *source, unsigned depth, int wake_fd) {
         assert(depth > 0);
         assert(wake_fd >= 0);
         struct engine_libaio *e = calloc(1, sizeof *e);
@@ -118,7 +119,7 @@ int engine_libaio_new(struct engine **ret, struct target *target, unsigned depth
         e->engine.ops = &libaio_ops;
         CLEANUP(engine_freep)
         struct engine *engine = &e->engine;
-        e->target = target;
+        e->source = *source;
         e->wake_fd = wake_fd;
         e->depth = depth;
         e->blocks = calloc(depth, sizeof *e->blocks);
@@ -133,4 +134,13 @@ int engine_libaio_new(struct engine **ret, struct target *target, unsigned depth
                 return r;
         *ret = STEAL(engine);
         return 0;
+}
+
+static int look_at_target(void *userdata, struct engine_look *ret) {
+        return target_look(userdata, ret);
+}
+
+int engine_libaio_of_target(struct engine **ret, struct target *target, unsigned depth, int wake_fd) {
+        struct engine_libaio_source source = { .fd = target_fd(target), .look = look_at_target, .userdata = target };
+        return engine_libaio_new(ret, &source, depth, wake_fd);
 }

@@ -4,10 +4,20 @@
 
 #include "media/engine.h"
 
-struct target;
+/* What it does I/O on, and how that is asked what it is; borrowed, and must outlive the engine. */
+struct engine_libaio_source {
+        int fd; /* O_DIRECT */
+        int (*look)(void *userdata, struct engine_look *ret);
+        void *userdata;
+};
 
 /*
- * depth: requests in flight at most. wake_fd: an eventfd (borrowed) that is signalled by each completion. The target is
- * borrowed, and must outlive the engine. -EAGAIN: /proc/sys/fs/aio-max-nr is exhausted; -ENOMEM.
+ * depth: requests in flight at most. wake_fd: an eventfd (borrowed) that is signalled by each completion. -EAGAIN:
+ * /proc/sys/fs/aio-max-nr is exhausted; -ENOMEM.
  */
-int engine_libaio_new(struct engine **ret, struct target *target, unsigned depth, int wake_fd);
+int engine_libaio_new(struct engine **ret, const struct engine_libaio_source *source, unsigned depth, int wake_fd);
+
+struct target;
+
+/* On a target, which is borrowed; else as above. */
+int engine_libaio_of_target(struct engine **ret, struct target *target, unsigned depth, int wake_fd);

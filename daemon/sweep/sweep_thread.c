@@ -237,7 +237,7 @@ static unsigned depth_for(const struct target_facts *facts, const struct device_
 static int build_sweep(struct sweep_thread *t) {
         const struct target_facts *facts = target_facts(t->target);
         unsigned depth = depth_for(facts, t->o.config);
-        int r = engine_libaio_new(&t->engine, t->target, depth, t->wake_fd);
+        int r = engine_libaio_of_target(&t->engine, t->target, depth, t->wake_fd);
         if (r < 0)
                 return r;
         r = verify_pool_verifier(&t->verifier, t->o.pool, 2 * depth + 64, t->wake_fd);

@@ -28,7 +28,7 @@ static void rig_open(struct rig *rig, bool writable) {
         ck_assert_int_eq(target_open(&rig->target, &reason, &options), TARGET_OK);
         rig->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
         ck_assert_int_ge(rig->wake_fd, 0);
-        ck_assert_int_eq(engine_libaio_new(&rig->engine, rig->target, DEPTH, rig->wake_fd), 0);
+        ck_assert_int_eq(engine_libaio_of_target(&rig->engine, rig->target, DEPTH, rig->wake_fd), 0);
 }
 
 static void rig_close(struct rig *rig) {
