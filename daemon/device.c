@@ -23,6 +23,7 @@ int device_new(struct device **ret, struct device_config *config) {
                 return -ENOMEM;
         d->config = device_config_ref(config);
         d->write_cache = -1;
+        d->to_recover = true;
         *ret = d;
         return 0;
 }
@@ -111,7 +112,7 @@ enum device_state device_state(const struct device *d, uint64_t wall_us) {
         if (d->stall.since_us > 0 || d->held_by_pid > 0)
                 return DEVICE_STALLED;
         if (d->thread)
-                return DEVICE_SWEEPING;
+                return d->recovering ? DEVICE_RECOVERING : DEVICE_SWEEPING;
         if (d->absent)
                 return DEVICE_MISSING;
         if (d->wish.wanted)
@@ -124,6 +125,8 @@ enum device_state device_state(const struct device *d, uint64_t wall_us) {
 }
 
 uint64_t device_next_start_us(const struct device *d, uint64_t wall_us) {
+        if (d->to_recover)
+                return d->refusal.rule[0] ? d->look_again_us : 0;
         uint64_t planned = schedule_next_start(&d->history.schedule, d->config->every_us, wall_us);
         if (planned == SCHEDULE_NEVER || !d->refusal.rule[0])
                 return planned;
@@ -157,7 +160,7 @@ static uint64_t rate_of(const struct device_rate *r) {
 }
 
 static void fill_progress(const struct device *d, struct device_record *ret, uint64_t wall_us) {
-        if (!d->thread)
+        if (!d->thread || d->recovering)
                 return;
         ret->has_progress = true;
         sweep_gauge_read(sweep_thread_gauge(d->thread), &ret->progress);
@@ -170,7 +173,10 @@ static void fill_progress(const struct device *d, struct device_record *ret, uin
 }
 
 static void fill_reason(const struct device *d, struct device_record *ret) {
-        if (ret->state == DEVICE_REFUSED)
+        if (ret->state == DEVICE_RECOVERING)
+                reason_set(&ret->reason, "recovery", "Wait until it is done.",
+                        "what its undo journal holds is being put back");
+        else if (ret->state == DEVICE_REFUSED)
                 ret->reason = d->refusal;
         else if (ret->state == DEVICE_STALLED && d->held_by_pid > 0)
                 reason_set(&ret->reason, "hung",

@@ -71,6 +71,11 @@ struct device {
         struct reason refusal;  /* rule "": not refused */
         uint64_t look_again_us; /* wall time; of a refusal */
 
+        bool to_recover;      /* its undo journal was not looked into yet, or still holds something: before any sweep */
+        bool by_hand;         /* then also what is pinned */
+        bool recovering;      /* that is what its thread does */
+        uint64_t recovery_id; /* under which that reports findings; 0: none so far */
+
         struct sweep_thread *thread;          /* NULL: no sweep */
         struct device_config *running_config; /* what the sweep began with */
         enum sweep_mode running_mode;

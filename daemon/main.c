@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "manager.h"
 #include "plan/settings.h"
+#include "recover.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -32,6 +33,7 @@ static const char help[] = "sweepd [OPTION...]\n"
                            "\n"
                            "  --config FILE    the configuration (default: /etc/sweepd/sweepd.conf)\n"
                            "  --check-config   check the configuration, say what is wrong with it, and end\n"
+                           "  --recover        put back what undo journals hold of devices, and end\n"
                            "  --version        print the version\n"
                            "  --help           print this\n"
                            "\n"
@@ -39,16 +41,17 @@ static const char help[] = "sweepd [OPTION...]\n"
 
 struct options {
         const char *config;
-        bool check_config;
+        bool check_config, recover;
 };
 
 enum { OPTIONS_GO_ON, OPTIONS_DONE, OPTIONS_WRONG };
 
 static int parse_options(struct options *ret, int argc, char **argv) {
-        enum { CONFIG = 256, CHECK_CONFIG, VERSION, HELP };
+        enum { CONFIG = 256, CHECK_CONFIG, RECOVER, VERSION, HELP };
         static const struct option known[] = {
                 { "config", required_argument, NULL, CONFIG },
                 { "check-config", no_argument, NULL, CHECK_CONFIG },
+                { "recover", no_argument, NULL, RECOVER },
                 { "version", no_argument, NULL, VERSION },
                 { "help", no_argument, NULL, HELP },
                 { 0 },
@@ -62,6 +65,9 @@ static int parse_options(struct options *ret, int argc, char **argv) {
                         break;
                 case CHECK_CONFIG:
                         ret->check_config = true;
+                        break;
+                case RECOVER:
+                        ret->recover = true;
                         break;
                 case VERSION:
                         puts("sweepd " SWEEPD_VERSION);
@@ -239,6 +245,16 @@ static int run(struct settings *settings, const char *config, const struct setti
         return r == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
+/* The lock keeps a daemon away, which does the same by itself. */
+static int recover(struct settings *settings) {
+        CLEANUP_CLOSE int lock_fd = lock_state(settings->state_dir);
+        int r = lock_fd < 0 ? 1 : recover_all(settings);
+        if (r < 0)
+                fprintf(stderr, "sweepd can't recover: %s\n", strerror(-r));
+        settings_free(settings);
+        return r == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
 int main(int argc, char **argv) {
         struct options options;
         struct settings_surroundings surroundings = { .state_directory = getenv("STATE_DIRECTORY") };
@@ -255,6 +271,8 @@ int main(int argc, char **argv) {
         }
         if (load(&settings, options.config, &surroundings) < 0)
                 return EXIT_FAILURE;
+        if (options.recover && !options.check_config)
+                return recover(settings);
         if (!options.check_config)
                 return run(settings, options.config, &surroundings);
         printf("%s: fine, %zu device%s\n", options.config, settings->device_count,

@@ -19,6 +19,8 @@
 #include <systemd/sd-daemon.h>
 
 #define STOP_LIMIT_US     (4 * USEC_PER_SEC)
+#define MEND_LIMIT_US     (120 * USEC_PER_SEC) /* for originals that must go back first */
+#define JOB_IDS           (UINT64_C(1) << 62)  /* of what is no sweep: never stored */
 #define CLOSE_LIMIT_US    (500 * USEC_PER_MSEC)
 #define BUSY_TICK_US      USEC_PER_SEC        /* while something runs: for rates */
 #define IDLE_TICK_US      (10 * USEC_PER_SEC) /* devices that came or went */
@@ -86,12 +88,21 @@ void manager_notify_status(struct manager *m) {
         sd_notify(0, text);
 }
 
+static uint64_t job_id(struct manager *m, const struct device *d) {
+        if (d->to_recover)
+                return JOB_IDS + m->next_job_id++;
+        return d->wish.wanted ? d->wish.sweep_id : m->next_sweep_id++;
+}
+
+/* A sweep; but first of all, once, a look into the device's undo journal. */
 static int start(struct manager *m, struct device *d) {
         struct sweep_thread_options options = {
-                .id = d->wish.wanted ? d->wish.sweep_id : m->next_sweep_id++,
+                .id = job_id(m, d),
                 .config = d->config,
                 .mode = d->wish.wanted ? d->wish.mode : d->config->mode,
                 .overwrite = d->wish.overwrite,
+                .recover_only = d->to_recover,
+                .by_hand = d->by_hand,
                 .state_dir = m->settings->state_dir,
                 .pool = m->pool,
                 .news = m->news,
@@ -100,6 +111,8 @@ static int start(struct manager *m, struct device *d) {
         if (r < 0)
                 return r;
         d->sweep_id = options.id;
+        d->recovering = options.recover_only;
+        d->recovery_id = 0;
         d->running_config = device_config_ref(d->config);
         d->running_mode = options.mode;
         d->started_us = clock_wall_us();
@@ -137,8 +150,8 @@ void manager_admit(struct manager *m) {
                         index[n] = i;
                         candidates[n++] = (struct schedule_candidate){
                                 .name = d->config->name,
-                                .next_start_us = d->wish.wanted ? 0 : device_next_start_us(d, now_us),
-                                .by_hand = d->wish.wanted,
+                                .next_start_us = d->wish.wanted && !d->to_recover ? 0 : device_next_start_us(d, now_us),
+                                .by_hand = d->wish.wanted || d->to_recover,
                                 .disk = d->identified ? d->disk : 0,
                         };
                 }
@@ -167,11 +180,11 @@ static void forget_leaving(struct manager *m, struct device *d) {
 }
 
 void manager_sweep_ended(struct manager *m, struct device *d) {
-        bool unheard = d->wish.wanted && !d->wish.call;
+        bool unheard = d->wish.wanted && !d->wish.call, recovered = d->recovering;
         d->thread = sweep_thread_join(d->thread);
         d->running_config = device_config_unref(d->running_config);
-        d->under_way = false;
-        if (d->wish.call) /* it never got as far as being refused */
+        d->under_way = d->recovering = d->by_hand = false;
+        if (d->wish.call && (!recovered || d->order != SWEEP_RUN)) /* it never got as far as being refused */
                 call_fail_not_running(STEAL(d->wish.call), d->config->name);
         if (d->order != SWEEP_RUN && unheard) /* whoever has its number can ask what became of it */
                 routes_store_unbegun(m, d, d->order == SWEEP_CANCEL ? END_CANCELLED : END_KILLED, NULL);
@@ -205,12 +218,31 @@ static void look_for_absent(struct manager *m) {
         }
 }
 
+static bool puts_back(const struct device *d) {
+        bool keeps = d->recovering || d->running_mode == MODE_REFRESH || d->running_mode == MODE_PRESERVE;
+        return d->thread && keeps && d->stall.since_us == 0;
+}
+
+/* Sweeps that may have somebody's data in a journal, on devices that answer: worth waiting for. */
+static bool is_putting_back(const struct manager *m) {
+        bool any = false;
+        for (size_t i = 0; i < m->settings->device_count; i++)
+                any |= puts_back(m->devices[i]);
+        for (size_t i = 0; i < m->leaving_count; i++)
+                any |= puts_back(m->leaving[i]);
+        return any;
+}
+
 static int on_clock(sd_event_source *source, uint64_t usec, void *userdata) {
         struct manager *m = userdata;
         uint64_t monotonic_us = clock_monotonic_us();
         if (m->stopping) {
-                sd_event_exit(m->event, 0);
-                return 0;
+                stalls_look(m, monotonic_us);
+                if (monotonic_us < m->stop_limit_us && is_putting_back(m))
+                        sd_event_source_set_time(m->clock, monotonic_us + BUSY_TICK_US);
+                else
+                        sd_event_exit(m->event, 0);
+                return sd_event_source_set_enabled(m->clock, SD_EVENT_ONESHOT);
         }
         look_for_absent(m);
         stalls_look(m, monotonic_us);
@@ -384,6 +416,7 @@ void manager_stop(struct manager *m) {
                 sd_event_exit(m->event, 0);
                 return;
         }
+        m->stop_limit_us = clock_monotonic_us() + MEND_LIMIT_US;
         sd_event_source_set_time(m->clock, clock_monotonic_us() + STOP_LIMIT_US);
         sd_event_source_set_enabled(m->clock, SD_EVENT_ONESHOT);
 }

@@ -67,7 +67,9 @@ struct manager {
         char notified[160]; /* the STATUS= that was told last */
         bool ready;
         bool stopping;
+        uint64_t stop_limit_us; /* monotonic: when a stop is not waited for any longer, in any case */
         uint64_t started_us, self_test_us;
+        uint64_t next_job_id;
         uint64_t next_sweep_id, next_event_id;
         uint64_t retried_us;
 };

@@ -344,14 +344,57 @@ static void on_adopted(struct manager *m, struct device *d, const struct news *n
                 news->mark.generation);
 }
 
-static void on_fault(struct manager *m, struct device *d, const struct news *news) {
+static int priority_of(enum fault fault) {
+        if (fault == FAULT_UNRESTORED)
+                return LOG_ALERT;
+        return fault == FAULT_SLOW ? LOG_WARNING : LOG_ERR;
+}
+
+/* The undo journal is empty again, or was. */
+static void on_recovered(struct manager *m, struct device *d, const struct news *news) {
+        const struct news_recovered *r = &news->recovered;
+        d->to_recover = false;
+        if (strcmp(d->refusal.rule, "recovery") == 0 || strcmp(d->refusal.rule, "rescue") == 0)
+                d->refusal = (struct reason){ 0 };
+        if (r->tried)
+                routes_tell(m, EVENT_RECOVERY, r->units_lost + r->units_foreign > 0 ? LOG_ALERT : LOG_WARNING, d, NULL,
+                        "a sweep had been cut short; its undo journal was worked through: units of 4096 bytes restored %" PRIu64
+                        ", written by somebody else %" PRIu64 ", not restored %" PRIu64,
+                        r->units_restored, r->units_foreign, r->units_lost);
+}
+
+/* The sweep could not put everything back: that comes first now. */
+static void note_left_armed(struct manager *m, struct device *d, unsigned left_armed) {
+        if (left_armed == 0)
+                return;
+        d->to_recover = true;
+        if (!d->refusal.rule[0])
+                reason_set(&d->refusal, "recovery", "It is tried again by itself. See sweepctl errors and dmesg.",
+                        "originals are in the undo journal, and not back in their place");
+        d->look_again_us = clock_wall_us() + RETRY_US;
+        routes_tell(m, EVENT_RECOVERY, LOG_ALERT, d, NULL,
+                "the sweep ended before all originals were back in their place; they are in the undo journal");
+}
+
+/* What a recovery finds is of no sweep, but has a number of its own. */
+static void give_number(struct manager *m, struct device *d, struct finding *fault) {
+        if (!d->recovering)
+                return;
+        if (d->recovery_id == 0)
+                d->recovery_id = m->next_sweep_id++;
+        fault->sweep_id = d->recovery_id;
+        fault->target_row = d->target_row;
+}
+
+static void on_fault(struct manager *m, struct device *d, struct news *news) {
         bool is_new;
+        give_number(m, d, &news->fault);
         const struct finding *f = finding_book_report(m->book, &news->fault, news->fault_serial, &is_new);
         if (!f)
                 return;
         routes_store_finding(m, f);
         if (is_new)
-                routes_tell(m, EVENT_FINDING, f->fault == FAULT_SLOW ? LOG_WARNING : LOG_ERR, d, f,
+                routes_tell(m, EVENT_FINDING, priority_of(f->fault), d, f,
                         "%s at offset %" PRIu64 ", length %" PRIu64 ": %s", fault_name(f->fault), f->place.offset_bytes,
                         f->place.length_bytes, f->text);
 }
@@ -402,11 +445,12 @@ static void on_ended(struct manager *m, struct device *d, const struct news *new
                 }
                 if (strcmp(r->reason.rule, "missing") == 0)
                         d->absent = true;
+                note_left_armed(m, d, news->left_armed);
         }
         manager_sweep_ended(m, d);
 }
 
-static void handle(struct manager *m, struct device *d, const struct news *news) {
+static void handle(struct manager *m, struct device *d, struct news *news) {
         switch (news->kind) {
         case NEWS_IDENTIFIED:
                 on_identified(m, d, news);
@@ -416,6 +460,9 @@ static void handle(struct manager *m, struct device *d, const struct news *news)
                 break;
         case NEWS_REFUSED:
                 on_refused(m, d, news);
+                break;
+        case NEWS_RECOVERED:
+                on_recovered(m, d, news);
                 break;
         case NEWS_ADOPTED:
                 on_adopted(m, d, news);

@@ -15,6 +15,7 @@ static const char *const kind_names[EVENT_COUNT] = {
         [EVENT_DEVICE_BACK] = "device_back",
         [EVENT_LEDGER] = "ledger",
         [EVENT_TARGET_ADOPTED] = "target_adopted",
+        [EVENT_RECOVERY] = "recovery",
         [EVENT_DAEMON] = "daemon",
 };
 

@@ -22,6 +22,7 @@ enum news_kind {
         NEWS_STAMP,      /* mark: answered: target id and generation are durable */
         NEWS_MARK,       /* mark, record: answered: the mark is durable */
         NEWS_FAULT,      /* fault: a new run of faults, or one that grew */
+        NEWS_RECOVERED,  /* recovered: what an undo journal held is back, or there was nothing in it */
         NEWS_PROGRESS,   /* record: to be kept now and then; not answered */
         NEWS_ENDED       /* record, reached: the very last news */
 };
@@ -44,6 +45,11 @@ struct news_identified {
         uint64_t timeout_us; /* that the kernel gives each command; 0: unknown */
 };
 
+struct news_recovered {
+        bool tried; /* something was armed */
+        uint64_t units_restored, units_foreign, units_lost;
+};
+
 struct news {
         enum news_kind kind;
         uint64_t sweep_id;
@@ -52,7 +58,9 @@ struct news {
         struct sweep_record record;
         struct extent reached; /* ended: the extent whose every unit was judged by the last pass */
         struct news_mark mark;
-        bool by_order; /* adopted: because the user said so, not because of what the disk bears */
+        struct news_recovered recovered;
+        unsigned left_armed; /* ended: slots of the undo journal that must be recovered before anything else */
+        bool by_order;       /* adopted: because the user said so, not because of what the disk bears */
         uint64_t fault_serial;
         struct finding fault; /* device, sweep, place, fault, persistence, text, detail, sample, last_seen_us */
         struct news_identified *identified; /* heap; taken over by whoever takes the news */

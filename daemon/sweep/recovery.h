@@ -14,6 +14,7 @@
 #pragma once
 
 #include "media/engine.h"
+#include "model/finding.h"
 #include "sweep/undo_layout.h"
 
 #include <stdbool.h>
@@ -38,6 +39,9 @@ struct recovery_note {
         bool journal;        /* the error is the journal's, not the target's */
         bool shelved;        /* foreign: there was room for a copy of all of it */
 };
+
+/* As a finding: fault, place, persistence, text and detail. Not of what was restored, which is none. */
+void recovery_describe(struct finding *f, const struct recovery_note *note);
 
 struct recovery_options {
         struct engine *target, *journal; /* borrowed */

@@ -324,7 +324,8 @@ static bool step_drain(struct sweep *s) {
         sweep_io_abandon(s);
         if (!sweep_io_idle(s) || !sweep_rewrite_is_idle(s))
                 return any;
-        if (s->o.mode == MODE_PATTERN && !s->sample.concluded) /* nothing was written, so what was damage is found again */
+        if (s->o.mode == MODE_PATTERN &&
+                !s->sample.concluded) /* nothing was written, so what was damage is found again */
                 sweep_sample_forget(s);
         sweep_settle_withheld(s, s->too_foreign);
         sweep_settle_doubts(s, UINT64_MAX);

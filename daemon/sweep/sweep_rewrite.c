@@ -5,7 +5,6 @@
  * keeper let go, and the sweep ends when recovery has put everything back. Only where the device itself is gone, or
  * hangs, does the journal stay armed.
  */
-#include "media/medium.h"
 #include "sweep/sweep_private.h"
 
 #include <assert.h>
@@ -14,46 +13,20 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-static void describe_note(struct fault_run *fault, const struct recovery_note *note) {
-        const char *error = note->error ? medium_errno_name(note->error) : "its bytes are wrong";
-        switch (note->kind) {
-        case RECOVERY_FOREIGN:
-                fault->fault = FAULT_FOREIGN;
-                text_format(fault->text, sizeof fault->text,
-                        "somebody else wrote here during the sweep; it was left as it is%s",
-                        note->shelved ? ", and a copy is in the undo journal" : "");
-                break;
-        case RECOVERY_UNREADABLE:
-                text_copy(fault->text, sizeof fault->text,
-                        "can't be read, and its original was not put back, as somebody else wrote nearby; it is in the undo journal");
-                break;
-        case RECOVERY_TABLE_BAD:
-                text_format(fault->text, sizeof fault->text,
-                        "the undo journal can't tell what was here: %s; what it holds is kept in it", error);
-                break;
-        case RECOVERY_LOST:
-        case RECOVERY_RESTORED:
-        case RECOVERY_KIND_COUNT:
-                text_format(fault->text, sizeof fault->text, "the original could not be put back: %s %s",
-                        note->journal ? "in the undo journal" : "here", error);
-                break;
-        }
-        detail_set(&fault->detail, "record", "%" PRIu64, note->record);
-        if (note->error)
-                detail_set(&fault->detail, "errno", "%s", medium_errno_name(note->error));
-}
-
 static void note(void *userdata, const struct recovery_note *note) {
         struct sweep *s = userdata;
         struct fault_run fault = {
-                .fault = FAULT_UNRESTORED,
                 .place = note->place,
                 .cause = note->error,
                 .persistence = PERSISTENCE_PERSISTENT,
         };
         if (note->kind == RECOVERY_RESTORED)
                 return;
-        describe_note(&fault, note);
+        struct finding f = { 0 };
+        recovery_describe(&f, note);
+        fault.fault = f.fault;
+        fault.detail = f.detail;
+        text_copy(fault.text, sizeof fault.text, f.text);
         sweep_add_fault(s, &fault);
 }
 

@@ -15,6 +15,8 @@
 #include "media/target.h"
 #include "sweep/interlock.h"
 #include "sweep/layout.h"
+#include "sweep/mend.h"
+#include "sweep/undo_store.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -25,6 +27,8 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/random.h>
+
+#define SETTLE_LIMIT_US (10 * 60 * USEC_PER_SEC)
 
 enum { ANSWERS_MAX = 16, NR_REQUESTS_DEFAULT = 128, POST_AGAIN_MS = 50 };
 
@@ -40,7 +44,10 @@ struct sweep_thread {
         struct news_port port;
         /* the thread's own from here on */
         struct target *target;
-        struct engine *engine;
+        struct undo_store *store; /* refresh, preserve: the undo journal */
+        struct undo_store_state undo;
+        struct engine *engine, *journal;
+        uint64_t fault_serial; /* of what a recovery reports */
         struct verifier *verifier;
         struct sweep *sweep;
         struct target_record *record;
@@ -123,6 +130,62 @@ static void owe(struct sweep_thread *t, enum sweep_request request) {
 
 static void paid(struct sweep_thread *t) {
         sweep_gauge_paid(&t->gauge, clock_monotonic_us());
+}
+
+/* What a recovery tells: findings, as a sweep's, but of no sweep. */
+static void on_note(void *userdata, const struct recovery_note *note) {
+        struct sweep_thread *t = userdata;
+        struct news news = { .kind = NEWS_FAULT, .sweep_id = t->o.id, .fault_serial = ++t->fault_serial };
+        if (note->kind == RECOVERY_RESTORED)
+                return;
+        struct finding *f = &news.fault;
+        f->sweep_id = t->o.id;
+        text_copy(f->device, sizeof f->device, t->o.config->name);
+        f->last_seen_us = clock_wall_us();
+        recovery_describe(f, note);
+        post_patiently(t, &news);
+}
+
+/* An order to stop is no reason to leave originals in the journal; a device that hangs is. */
+static bool may_mend_on(void *userdata, const struct engine_io *oldest) {
+        struct sweep_thread *t = userdata;
+        if (oldest)
+                sweep_gauge_owe(&t->gauge, REQUEST_WRITE, MAX(oldest->submitted_us, 1), (struct extent){ 0 });
+        else
+                owe(t, REQUEST_PROBE);
+        return (enum sweep_order)atomic_load(&t->order) != SWEEP_GIVE_UP;
+}
+
+/* Before anything else is done to the device: what an undo journal holds of it goes back. */
+static bool mend_first(struct sweep_thread *t) {
+        struct reason reason;
+        struct mend_result result;
+        struct mend_options options = {
+                .config = t->o.config,
+                .state_dir = t->state_dir,
+                .by_hand = t->o.by_hand,
+                .wake_fd = t->wake_fd,
+                .note = on_note,
+                .may_go_on = may_mend_on,
+                .userdata = t,
+        };
+        owe(t, REQUEST_PROBE);
+        int r = mend_run(&result, &reason, &options);
+        paid(t);
+        struct news news = { .kind = NEWS_RECOVERED, .sweep_id = t->o.id };
+        news.recovered = (struct news_recovered){
+                .tried = result.tried,
+                .units_restored = result.recovery.units_restored,
+                .units_foreign = result.recovery.units_foreign,
+                .units_lost = result.recovery.units_lost,
+        };
+        if (result.tried || (t->o.recover_only && r == MEND_OK))
+                post_patiently(t, &news);
+        if (!may_go_on(t))
+                return false;
+        if (r != MEND_OK)
+                refuse(t, &reason);
+        return r == MEND_OK;
 }
 
 static bool open_target(struct sweep_thread *t) {
@@ -225,6 +288,62 @@ static bool permitted(struct sweep_thread *t) {
         return !sweep_mode_writes(t->o.mode) || examine_signatures(t);
 }
 
+static void on_journal_progress(void *userdata) {
+        paid(userdata);
+        owe(userdata, REQUEST_PROBE);
+}
+
+static bool open_journal(struct sweep_thread *t) {
+        char path[PATH_MAX];
+        struct reason reason = { 0 };
+        mend_journal_path(path, t->o.config, t->state_dir);
+        struct undo_store_options options = {
+                .journal = path,
+                .device = t->o.config->name,
+                .make = true,
+                .segment_bytes = t->o.config->segment_bytes,
+                .target = target_facts(t->target),
+                .progress = on_journal_progress,
+                .userdata = t,
+        };
+        owe(t, REQUEST_PROBE);
+        int r = undo_store_open(&t->store, &reason, &options);
+        if (r == UNDO_STORE_OK)
+                r = undo_store_state(t->store, &t->undo);
+        paid(t);
+        if (!may_go_on(t))
+                return false;
+        if (r < 0 && !reason.rule[0])
+                fail(t, "opening the undo journal", r);
+        else if (r != UNDO_STORE_OK)
+                refuse(t, &reason);
+        return r == UNDO_STORE_OK;
+}
+
+/* Nobody else may have been at work on the device for a while: who writes now will write in a moment. */
+static bool settle(struct sweep_thread *t) {
+        uint64_t began_us = clock_monotonic_us(), quiet_us = began_us;
+        struct engine_traffic before = { 0 }, now;
+        bool counted = target_traffic(t->target, &before);
+        while (counted && clock_monotonic_us() - quiet_us < t->o.config->settle_us) {
+                await_wake_up(t, SWEEP_PATIENCE_US);
+                if (!may_go_on(t))
+                        return false;
+                counted = target_traffic(t->target, &now);
+                if (counted && (now.read_bytes != before.read_bytes || now.changes != before.changes))
+                        quiet_us = clock_monotonic_us();
+                before = now;
+                if (clock_monotonic_us() - began_us < t->o.config->settle_us + SETTLE_LIMIT_US)
+                        continue;
+                struct reason reason;
+                reason_set(&reason, "busy", "Let what uses it come to rest, or choose mode read.",
+                        "Others kept reading or writing %s, so that it never settled.", t->o.config->path);
+                refuse(t, &reason);
+                return false;
+        }
+        return true;
+}
+
 /* In flight at most half of the device's own queue, counted after the kernel splits a block, or io_submit() blocks. */
 static unsigned depth_for(const struct target_facts *facts, const struct device_config *config) {
         uint32_t max_io = facts->max_io_bytes ? facts->max_io_bytes : config->block_size_bytes;
@@ -243,6 +362,11 @@ static int build_sweep(struct sweep_thread *t) {
         r = verify_pool_verifier(&t->verifier, t->o.pool, 2 * depth + 64, t->wake_fd);
         if (r < 0)
                 return r;
+        if (t->store) {
+                r = undo_store_engine(t->store, &t->journal, 2 * depth, t->wake_fd);
+                if (r < 0)
+                        return r;
+        }
         struct sweep_options options = {
                 .id = t->o.id,
                 .device = t->o.config->name,
@@ -254,17 +378,25 @@ static int build_sweep(struct sweep_thread *t) {
                 .depth = depth,
                 .size_bytes = facts->size_bytes,
                 .logical_block_bytes = facts->logical_block_bytes,
+                .physical_block_bytes = facts->physical_block_bytes,
                 .max_io_bytes = facts->max_io_bytes,
                 .diskseq = facts->diskseq,
                 .narrow_budget_us = t->o.config->narrow_budget_us,
                 .suspects = t->suspects,
                 .suspect_count = t->suspect_count,
                 .target = t->record,
+                .undo_sequence = t->undo.sequence,
+                .undo_record = t->undo.record,
+                .discards = facts->discards,
+                .journal_depth = 2 * depth,
+                .journal = t->journal,
                 .engine = t->engine,
                 .verifier = t->verifier,
                 .news = &t->port,
                 .gauge = &t->gauge,
         };
+        if (t->store)
+                options.undo = *undo_store_head(t->store);
         if (getrandom(options.random, sizeof options.random, 0) != sizeof options.random)
                 return -EIO;
         r = sweep_new(&t->sweep, &options);
@@ -294,8 +426,16 @@ static void run_sweep(struct sweep_thread *t) {
         }
 }
 
+static bool keeps_data(const struct sweep_thread *t) {
+        return t->o.mode == MODE_REFRESH || t->o.mode == MODE_PRESERVE;
+}
+
 static void sweep(struct sweep_thread *t) {
+        if (!mend_first(t) || t->o.recover_only)
+                return;
         if (!open_target(t) || !identify(t) || !permitted(t))
+                return;
+        if (keeps_data(t) && (!open_journal(t) || !settle(t)))
                 return;
         t->ended.target_row = t->record->row;
         int r = build_sweep(t);
@@ -314,6 +454,15 @@ static void sweep(struct sweep_thread *t) {
         }
 }
 
+/* What was saved is nobody's business any more. A daemon that is being stopped has no time for that: the next sweep
+ * erases it, at its end. */
+static void close_journal(struct sweep_thread *t, unsigned left_armed) {
+        bool stopping = (enum sweep_order)atomic_load(&t->order) == SWEEP_STOP;
+        if (t->store && left_armed == 0 && !stopping)
+                (void)undo_store_erase(t->store);
+        t->store = undo_store_close(t->store);
+}
+
 /* Closing may block as well, so main hears of the end when it is over. */
 static void *thread_run(void *userdata) {
         struct sweep_thread *t = userdata;
@@ -322,13 +471,17 @@ static void *thread_run(void *userdata) {
         pthread_setname_np(pthread_self(), name);
         sweep(t);
         struct news news = { .kind = NEWS_ENDED, .sweep_id = t->o.id };
-        if (t->sweep)
+        if (t->sweep) {
                 news.reached = sweep_reached(t->sweep);
+                news.left_armed = sweep_left_armed(t->sweep);
+        }
         t->sweep = sweep_free(t->sweep);
         t->verifier = verifier_free(t->verifier);
         owe(t, REQUEST_CLOSE);
         t->engine = engine_free(t->engine);
+        t->journal = engine_free(t->journal);
         t->target = target_close(t->target);
+        close_journal(t, news.left_armed);
         paid(t);
         if (!t->ended.ended_us)
                 t->ended.ended_us = clock_wall_us();

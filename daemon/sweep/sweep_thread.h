@@ -20,6 +20,8 @@ struct sweep_thread_options {
         enum sweep_mode mode;
         const char *overwrite; /* identity given by hand, or NULL; copied */
         const char *state_dir; /* copied */
+        bool recover_only;     /* put back what the undo journal holds, and end: NEWS_RECOVERED, or NEWS_REFUSED */
+        bool by_hand;          /* with recover_only: also what was pinned */
         struct verify_pool *pool;
         struct queue *news; /* takes struct news *, heap */
 };

@@ -38,6 +38,8 @@ struct undo_store {
         char path[PATH_MAX];
         struct undo_head head;
         uint8_t *chunk; /* CHUNK_BYTES, aligned */
+        void (*progress)(void *userdata);
+        void *userdata;
 };
 
 DEFINE_FREEP(struct undo_store, undo_store_close, undo_store_closep)
@@ -66,6 +68,8 @@ static int write_zeros(struct undo_store *s, uint64_t from, uint64_t to) {
                 int r = write_at(s, s->chunk, MIN(CHUNK_BYTES, to - at), at);
                 if (r < 0)
                         return r;
+                if (s->progress)
+                        s->progress(s->userdata);
         }
         return 0;
 }
@@ -339,6 +343,8 @@ int undo_store_open(struct undo_store **ret, struct reason *reason, const struct
         if (!s)
                 return -ENOMEM;
         s->fd = -1;
+        s->progress = o->progress;
+        s->userdata = o->userdata;
         s->chunk = aligned_alloc(UNDO_PAGE_BYTES, CHUNK_BYTES);
         if (!s->chunk)
                 return -ENOMEM;

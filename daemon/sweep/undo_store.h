@@ -31,6 +31,8 @@ struct undo_store_options {
         bool make;           /* where there is none; it must be `target`'s */
         uint64_t segment_bytes;
         const struct target_facts *target; /* NULL: whose it is does not matter yet */
+        void (*progress)(void *userdata);  /* NULL, or called now and then while it is being written through */
+        void *userdata;
 };
 
 /* What the journal holds now. */

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Runs alone, early at boot: what it leaves undone is mounted a moment later. So each device is tried, also after one
+ * that failed, and a journal that no configured device owns is named rather than passed over.
+ */
+#include "recover.h"
+
+#include "base/cleanup.h"
+#include "base/text.h"
+#include "model/finding.h"
+#include "plan/settings.h"
+#include "sweep/mend.h"
+#include "sweep/undo_store.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+
+static void say(void *userdata, const struct recovery_note *note) {
+        const struct device_config *config = userdata;
+        struct finding f = { 0 };
+        if (note->kind == RECOVERY_RESTORED)
+                return;
+        recovery_describe(&f, note);
+        fprintf(stderr, "%s: %s at offset %" PRIu64 ", length %" PRIu64 ": %s\n", config->name, fault_name(f.fault),
+                f.place.offset_bytes, f.place.length_bytes, f.text);
+}
+
+static bool go_on(void *userdata, const struct engine_io *oldest) {
+        return true;
+}
+
+/* False: something is left. */
+static bool recover(const struct device_config *config, const char *state_dir, int wake_fd) {
+        struct mend_result result;
+        struct reason reason;
+        struct mend_options options = {
+                .config = config,
+                .state_dir = state_dir,
+                .wake_fd = wake_fd,
+                .note = say,
+                .may_go_on = go_on,
+                .userdata = (void *)config,
+        };
+        int r = mend_run(&result, &reason, &options);
+        if (result.tried)
+                fprintf(stderr,
+                        "%s: worked through the undo journal: units restored %" PRIu64
+                        ", written by somebody else %" PRIu64 ", not restored %" PRIu64 "\n",
+                        config->name, result.recovery.units_restored, result.recovery.units_foreign,
+                        result.recovery.units_lost);
+        if (r != MEND_OK)
+                fprintf(stderr, "%s: %s %s\n", config->name, reason.found, reason.remedy);
+        return r == MEND_OK;
+}
+
+static bool is_configured(const struct settings *settings, const char *name) {
+        for (size_t i = 0; i < settings->device_count; i++)
+                if (strcmp(settings->devices[i]->name, name) == 0)
+                        return true;
+        return false;
+}
+
+/* False: the journal of a device that is not configured (any more) holds something. */
+static bool look_at_orphan(const char *directory, const char *name) {
+        struct undo_store *store = NULL;
+        struct undo_store_state state = { 0 };
+        struct reason reason = { 0 };
+        struct undo_store_options options = { .journal = directory, .device = name };
+        int r = undo_store_open(&store, &reason, &options);
+        if (r == UNDO_STORE_OK)
+                r = undo_store_state(store, &state);
+        if (r == UNDO_STORE_OK && state.armed + state.pinned == 0) {
+                undo_store_close(store);
+                return true;
+        }
+        const struct undo_head *head = r == UNDO_STORE_OK ? undo_store_head(store) : NULL;
+        fprintf(stderr,
+                "%s/%s.undo belongs to no configured device, and %s (disk: serial \"%s\" %s). Add an entry of that name to "
+                "the configuration, and run sweepd --recover.\n",
+                directory, name, head ? "holds originals that are not back in their place" : reason.found,
+                head ? head->identity.serial : "", head ? head->identity.backing_file : "");
+        undo_store_close(store);
+        return false;
+}
+
+static void closedirp(DIR **dir) {
+        if (*dir)
+                closedir(*dir);
+}
+
+static bool look_for_orphans(const struct settings *settings) {
+        static const char suffix[] = ".undo";
+        char directory[PATH_MAX];
+        bool all = true;
+        text_format(directory, sizeof directory, "%s/undo", settings->state_dir);
+        CLEANUP(closedirp)
+        DIR *list = opendir(directory);
+        for (struct dirent *entry; list && (entry = readdir(list));) {
+                char name[DEVICE_NAME_BYTES];
+                size_t length = strlen(entry->d_name);
+                if (length <= strlen(suffix) || strcmp(entry->d_name + length - strlen(suffix), suffix) != 0)
+                        continue;
+                text_format(name, sizeof name, "%.*s", (int)(length - strlen(suffix)), entry->d_name);
+                if (!is_configured(settings, name))
+                        all &= look_at_orphan(directory, name);
+        }
+        return all;
+}
+
+int recover_all(const struct settings *settings) {
+        CLEANUP_CLOSE int wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        if (wake_fd < 0)
+                return -errno;
+        bool all = true;
+        for (size_t i = 0; i < settings->device_count; i++)
+                all &= recover(settings->devices[i], settings->state_dir, wake_fd);
+        all &= look_for_orphans(settings);
+        return all ? 0 : 1;
+}

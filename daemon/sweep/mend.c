@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What was cut short is put right here, and the danger is to put it right on the wrong disk. So the target is claimed
+ * and identified by what it is, never by the path alone, and where that can't be done the journal stays as it is and
+ * somebody is told.
+ */
+#include "sweep/mend.h"
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/text.h"
+#include "media/engine_libaio.h"
+#include "media/target.h"
+#include "sweep/undo_store.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/eventfd.h>
+
+enum { MEND_DEPTH = 16, PATIENCE_MS = 250 };
+
+struct mending {
+        const struct mend_options *o;
+        struct mend_result *result;
+        struct reason *reason;
+        struct undo_store *store;
+        struct target *target;
+        struct recovery *recovery;
+};
+
+DEFINE_FREEP(struct undo_store, undo_store_close, store_closep)
+DEFINE_FREEP(struct target, target_close, target_closep)
+DEFINE_FREEP(struct engine, engine_free, engine_freep)
+
+void mend_journal_path(char path[static PATH_MAX], const struct device_config *config, const char *state_dir) {
+        if (config->journal)
+                text_copy(path, PATH_MAX, config->journal);
+        else
+                text_format(path, PATH_MAX, "%s/undo", state_dir);
+}
+
+static bool go_on(struct mending *m, const struct engine_io *oldest) {
+        return m->o->may_go_on(m->o->userdata, oldest);
+}
+
+static void pump(struct mending *m) {
+        bool give_up = false;
+        for (;;) {
+                give_up |= !go_on(m, recovery_oldest(m->recovery));
+                enum recovery_pumped pumped = recovery_pump(m->recovery, give_up);
+                if (pumped == RECOVERY_ENDED)
+                        return;
+                struct pollfd p = { .fd = m->o->wake_fd, .events = POLLIN };
+                if (pumped == RECOVERY_WAITING && poll(&p, 1, PATIENCE_MS) > 0) {
+                        eventfd_t unused;
+                        (void)eventfd_read(m->o->wake_fd, &unused);
+                }
+        }
+}
+
+static int recover(struct mending *m) {
+        const struct target_facts *facts = target_facts(m->target);
+        CLEANUP(engine_freep)
+        struct engine *target = NULL;
+        CLEANUP(engine_freep)
+        struct engine *journal = NULL;
+        int r = engine_libaio_of_target(&target, m->target, MEND_DEPTH, m->o->wake_fd);
+        if (r == 0)
+                r = undo_store_engine(m->store, &journal, MEND_DEPTH, m->o->wake_fd);
+        if (r < 0)
+                return r;
+        struct recovery_options options = {
+                .target = target,
+                .journal = journal,
+                .depth = MEND_DEPTH,
+                .block_bytes = m->o->config->block_size_bytes,
+                .logical_block_bytes = facts->logical_block_bytes,
+                .target_bytes = facts->size_bytes,
+                .head = *undo_store_head(m->store),
+                .by_hand = m->o->by_hand,
+                .wall_us = clock_wall_us(),
+                .note = m->o->note,
+                .userdata = m->o->userdata,
+        };
+        r = recovery_new(&m->recovery, &options);
+        if (r < 0)
+                return r;
+        pump(m);
+        m->result->tried = true;
+        m->result->recovery = *recovery_result(m->recovery);
+        m->recovery = recovery_free(m->recovery);
+        return 0;
+}
+
+static int open_target(struct mending *m) {
+        struct target_options options = { .path = m->o->config->path, .writable = true };
+        int r = target_open(&m->target, m->reason, &options);
+        if (r > 0)
+                return MEND_E_REFUSED;
+        if (r < 0)
+                return r;
+        if (undo_store_is_of(m->store, target_facts(m->target)))
+                return MEND_OK;
+        const struct undo_head *head = undo_store_head(m->store);
+        reason_set(m->reason, "recovery", "Plug in the disk that it belongs to; its data is put back by itself then.",
+                "The undo journal of %s holds data of another disk than the one at %s: serial \"%s\" %s.", head->device,
+                m->o->config->path, head->identity.serial, head->identity.backing_file);
+        return MEND_E_REFUSED;
+}
+
+static int conclude(struct mending *m) {
+        struct undo_store_state state;
+        int r = undo_store_state(m->store, &state);
+        if (r < 0)
+                return r;
+        m->result->left_armed = state.armed;
+        m->result->left_pinned = state.pinned;
+        if (state.armed > 0) {
+                reason_set(m->reason, "recovery", "See sweepctl errors and dmesg; it is tried again by itself.",
+                        "Originals of %s are still in its undo journal: they could not be put back.",
+                        m->o->config->path);
+                return MEND_E_REFUSED;
+        }
+        if (state.pinned > 0) {
+                reason_set(m->reason, "rescue", "See: sweepctl rescue list. Nothing is done to the device before that.",
+                        "The undo journal of %s keeps originals that could not be put back, or where somebody else wrote.",
+                        m->o->config->path);
+                return MEND_E_REFUSED;
+        }
+        return MEND_OK;
+}
+
+static int mend(struct mending *m) {
+        struct undo_store_state state;
+        char path[PATH_MAX];
+        mend_journal_path(path, m->o->config, m->o->state_dir);
+        struct undo_store_options options = { .journal = path, .device = m->o->config->name };
+        CLEANUP(store_closep)
+        struct undo_store *store = NULL;
+        CLEANUP(target_closep)
+        struct target *target = NULL;
+        int r = undo_store_open(&store, m->reason, &options);
+        if (r == UNDO_STORE_E_NONE)
+                return MEND_OK;
+        if (r != UNDO_STORE_OK)
+                return r < 0 ? r : MEND_E_REFUSED;
+        m->store = store;
+        r = undo_store_state(store, &state);
+        if (r < 0)
+                return r;
+        if (state.armed > 0 || (state.pinned > 0 && m->o->by_hand)) {
+                m->result->left_armed = state.armed;
+                r = go_on(m, NULL) ? open_target(m) : MEND_E_REFUSED;
+                target = m->target;
+                if (r == MEND_OK)
+                        r = recover(m);
+                if (r != MEND_OK)
+                        return r;
+        }
+        return conclude(m);
+}
+
+int mend_run(struct mend_result *ret, struct reason *reason, const struct mend_options *options) {
+        struct mending m = { .o = options, .result = ret, .reason = reason };
+        *ret = (struct mend_result){ 0 };
+        *reason = (struct reason){ 0 };
+        int r = mend(&m);
+        if (r < 0)
+                reason_set(reason, "recovery", "See dmesg; it is tried again by itself.",
+                        "The undo journal of %s could not be worked on: %s.", options->config->path, strerror(-r));
+        return r;
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * mend: puts back what an undo journal holds, on the calling thread, before anything else is done to a target: opens
+ * the journal, and if something in it is armed, claims the target, makes sure that it is the journal's, and runs the
+ * recovery to its end. May block for as long as the disks do.
+ */
+#pragma once
+
+#include "media/engine.h"
+#include "model/device_config.h"
+#include "model/reason.h"
+#include "sweep/recovery.h"
+
+#include <stdbool.h>
+
+struct mend_options {
+        const struct device_config *config;
+        const char *state_dir;
+        bool by_hand; /* also what is pinned (`rescue retry`) */
+        int wake_fd;  /* an eventfd, borrowed */
+        void (*note)(void *userdata, const struct recovery_note *note);
+        /* Before anything that may block, and now and then. oldest: the request that is out longest, or NULL. False: it
+         * is to end; what is armed stays so. */
+        bool (*may_go_on)(void *userdata, const struct engine_io *oldest);
+        void *userdata;
+};
+
+enum {
+        MEND_OK,       /* nothing is armed or pinned (any more) */
+        MEND_E_REFUSED /* something is, and the reason says what stands against it */
+};
+
+struct mend_result {
+        bool tried; /* something was armed, and its target was there */
+        struct recovery_result recovery;
+        unsigned left_armed, left_pinned;
+};
+
+/* Where the journal of a device is: what its configuration says, or the directory `undo` in the state directory. */
+void mend_journal_path(char path[static PATH_MAX], const struct device_config *config, const char *state_dir);
+
+/* Negative errno: unexpected. *ret and *reason are written in any case. */
+int mend_run(struct mend_result *ret, struct reason *reason, const struct mend_options *options);
