@@ -24,8 +24,10 @@ enum recovery_kind {
         RECOVERY_RESTORED,   /* these bytes were pattern or unreadable, and are the originals again */
         RECOVERY_FOREIGN,    /* somebody else wrote here: left as it is, with a copy on the shelf */
         RECOVERY_UNREADABLE, /* left as it is, since the segment holds foreign bytes */
-        RECOVERY_LOST,       /* the original could not be put back; error: what the target or the journal said, or 0 */
-        RECOVERY_TABLE_BAD,  /* the slot's table can't be read: none of its units can be judged; error: as above */
+        RECOVERY_LOST,       /* the original could not be put back; error: what the target said, or 0: it reads back as
+                                other bytes; or what the journal said, or 0: it holds other bytes than were saved */
+        RECOVERY_TABLE_BAD,  /* what the journal says of these units can't be read, or can't be: they are restored by
+                                nobody but a person; error: what the journal said, or 0: other bytes */
         RECOVERY_KIND_COUNT
 };
 
@@ -36,7 +38,7 @@ struct recovery_note {
         uint64_t record;
         struct extent place; /* on the target */
         int error;           /* positive errno, or 0 */
-        bool journal;        /* the error is the journal's, not the target's */
+        bool journal;        /* it is the journal's error, not the target's */
         bool shelved;        /* foreign: there was room for a copy of all of it */
 };
 
@@ -64,8 +66,11 @@ struct recovery_result {
         unsigned slots_pinned;              /* left for a person */
         uint64_t bytes_read, bytes_written; /* on the target */
         uint64_t units_restored, units_foreign, units_lost;
-        int journal_error; /* positive errno: the journal could not be read, written or flushed; 0 */
-        bool gone;         /* the target went away or is another one: nothing more was written */
+        int journal_error; /* positive errno: the journal could not be read, written or flushed; 0. What it could not
+                              take back is still armed */
+        bool gone; /* the target went away, is another one, or takes no writes at all: it was left as it was then,
+                      and its slots are armed */
+        uint64_t sequence, record; /* the highest ones of the journal's markers */
 };
 
 struct recovery;
