@@ -33,12 +33,20 @@ struct engine_look {
         uint64_t written_bytes; /* by anybody, as the kernel counts them when they complete; for ever growing */
 };
 
+/* What went through the whole disk since the kernel knows it, by whomever. */
+struct engine_traffic {
+        uint64_t read_bytes;
+        uint64_t changes;   /* writes, discards and flushes */
+        uint64_t in_flight; /* requests that are not answered yet */
+};
+
 struct engine;
 
 struct engine_ops {
         int (*submit)(struct engine *engine, struct engine_io *const *ios, size_t count);
         size_t (*reap)(struct engine *engine, struct engine_io **done, size_t max);
         int (*look)(struct engine *engine, struct engine_look *ret);
+        bool (*traffic)(struct engine *engine, struct engine_traffic *ret); /* NULL: never known */
         struct engine *(*free)(struct engine *engine);
 };
 
@@ -64,6 +72,11 @@ static inline size_t engine_reap(struct engine *engine, struct engine_io **done,
 /* Asks the device again what it is. Negative errno where even that fails (then it is as good as gone). */
 static inline int engine_look(struct engine *engine, struct engine_look *ret) {
         return engine->ops->look(engine, ret);
+}
+
+/* False: nobody counts. *ret is untouched. */
+static inline bool engine_traffic(struct engine *engine, struct engine_traffic *ret) {
+        return engine->ops->traffic && engine->ops->traffic(engine, ret);
 }
 
 /* Nothing may be in flight. Accepts NULL; returns NULL. */

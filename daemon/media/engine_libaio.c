@@ -101,10 +101,15 @@ static int libaio_look(struct engine *base, struct engine_look *ret) {
         return e->source.look(e->source.userdata, ret);
 }
 
+static bool libaio_traffic(struct engine *base, struct engine_traffic *ret) {
+        return target_traffic(((struct engine_libaio *)base)->target, ret);
+}
+
 static const struct engine_ops libaio_ops = {
         .submit = libaio_submit,
         .reap = libaio_reap,
         .look = libaio_look,
+        .traffic = libaio_traffic,
         .free = libaio_free,
 };
 

@@ -21,6 +21,7 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <linux/major.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -196,4 +197,28 @@ int target_look(const struct target *t, struct engine_look *ret) {
         look.gone = look.size_bytes == 0 || !named;
         *ret = look;
         return 0;
+}
+
+/* Fields as of the kernel's Documentation/block/stat.rst: sectors are of 512 bytes; the later fields came later. */
+bool target_traffic(const struct target *t, struct engine_traffic *ret) {
+        enum { READ_SECTORS = 2, WRITES = 4, IN_FLIGHT = 8, DISCARDS = 11, FLUSHES = 15, FIELDS = 17, SECTOR = 512 };
+        CLEANUP_CLOSE int dir = t->facts.iostats ? sysfs_open(t->facts.disk) : -1;
+        char text[512], *at = text;
+        if (dir < 0 || !sysfs_text(dir, "stat", text, sizeof text))
+                return false;
+        uint64_t fields[FIELDS] = { 0 };
+        size_t count = 0;
+        for (char *end; count < FIELDS; count++, at = end) {
+                fields[count] = strtoull(at, &end, 10);
+                if (end == at)
+                        break;
+        }
+        if (count <= IN_FLIGHT)
+                return false;
+        *ret = (struct engine_traffic){
+                .read_bytes = fields[READ_SECTORS] * SECTOR,
+                .changes = fields[WRITES] + fields[DISCARDS] + fields[FLUSHES],
+                .in_flight = fields[IN_FLIGHT],
+        };
+        return true;
 }

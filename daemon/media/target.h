@@ -93,5 +93,9 @@ int target_signatures(const struct target *t, struct signature *signatures, size
 struct engine_look;
 int target_look(const struct target *t, struct engine_look *ret);
 
+/* By the statistics of the whole disk. False: the kernel keeps none for it. */
+struct engine_traffic;
+bool target_traffic(const struct target *t, struct engine_traffic *ret);
+
 /* Gives the claim back. Accepts NULL; returns NULL. */
 struct target *target_close(struct target *t);

@@ -374,6 +374,29 @@ START_TEST(a_changed_size_is_seen) {
 }
 END_TEST
 
+/* Whoever looks at new devices may read it, too: but not each time. */
+START_TEST(traffic_counts_every_byte_that_is_read_and_every_write) {
+        enum { BYTES = 64 << 10, TRIES = 50 };
+        struct loop_disk disk;
+        loop_disk_new(&disk, DISK_BYTES);
+        struct target *t = opened(disk.path, true);
+        CLEANUP_FREE void *buffer = aligned_alloc(4096, BYTES);
+        struct engine_traffic before, after;
+        bool exact = false;
+        for (int i = 0; i < TRIES && !exact; i++) {
+                ck_assert(target_traffic(t, &before));
+                ck_assert_int_eq(pread(target_fd(t), buffer, BYTES, 0), BYTES);
+                ck_assert(target_traffic(t, &after));
+                exact = after.read_bytes - before.read_bytes == BYTES && after.changes == before.changes;
+        }
+        ck_assert(exact);
+        ck_assert_int_eq(pwrite(target_fd(t), buffer, BYTES, 0), BYTES);
+        ck_assert(target_traffic(t, &after));
+        ck_assert_uint_gt(after.changes, before.changes);
+        target_close(t);
+}
+END_TEST
+
 static struct signature signatures[TARGET_SIGNATURES_MAX];
 
 static int find_signatures(const struct loop_disk *disk) {
@@ -603,6 +626,7 @@ int main(void) {
         tcase_add_test(tests, an_odd_size_and_a_big_sector_are_told);
         tcase_add_test(tests, a_path_that_leads_elsewhere_is_gone);
         tcase_add_test(tests, a_changed_size_is_seen);
+        tcase_add_test(tests, traffic_counts_every_byte_that_is_read_and_every_write);
         tcase_add_test(tests, a_partition_knows_its_uuid_and_its_disk);
         tcase_add_test(tests, a_disk_is_in_use_when_a_partition_is_mounted);
         add_signature_tests(tests);
