@@ -47,6 +47,7 @@ void disk_probe(struct target_facts *facts, int whole) {
         if (sysfs_number(whole, "queue/max_sectors_kb", &n))
                 facts->max_io_bytes = (uint32_t)(MIN(n, (uint64_t)UINT32_MAX / 1024) * 1024);
         facts->iostats = sysfs_number(whole, "queue/iostats", &n) && n != 0;
+        facts->discards = sysfs_number(whole, "queue/discard_max_bytes", &n) && n != 0;
         facts->zoned = sysfs_text(whole, "queue/zoned", text, sizeof text) && strcmp(text, "none") != 0;
         facts->write_cache_known = sysfs_text(whole, "queue/write_cache", text, sizeof text);
         facts->write_cache = facts->write_cache_known && strcmp(text, "write back") == 0;

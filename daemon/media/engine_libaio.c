@@ -102,7 +102,8 @@ static int libaio_look(struct engine *base, struct engine_look *ret) {
 }
 
 static bool libaio_traffic(struct engine *base, struct engine_traffic *ret) {
-        return target_traffic(((struct engine_libaio *)base)->target, ret);
+        struct engine_libaio *e = (struct engine_libaio *)base;
+        return e->source.traffic && e->source.traffic(e->source.userdata, ret);
 }
 
 static const struct engine_ops libaio_ops = {
@@ -145,7 +146,16 @@ static int look_at_target(void *userdata, struct engine_look *ret) {
         return target_look(userdata, ret);
 }
 
+static bool traffic_of_target(void *userdata, struct engine_traffic *ret) {
+        return target_traffic(userdata, ret);
+}
+
 int engine_libaio_of_target(struct engine **ret, struct target *target, unsigned depth, int wake_fd) {
-        struct engine_libaio_source source = { .fd = target_fd(target), .look = look_at_target, .userdata = target };
+        struct engine_libaio_source source = {
+                .fd = target_fd(target),
+                .look = look_at_target,
+                .traffic = traffic_of_target,
+                .userdata = target,
+        };
         return engine_libaio_new(ret, &source, depth, wake_fd);
 }

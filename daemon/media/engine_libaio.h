@@ -8,6 +8,7 @@
 struct engine_libaio_source {
         int fd; /* O_DIRECT */
         int (*look)(void *userdata, struct engine_look *ret);
+        bool (*traffic)(void *userdata, struct engine_traffic *ret); /* NULL: nobody counts */
         void *userdata;
 };
 

@@ -52,6 +52,7 @@ struct target_facts {
         bool zoned;
         bool thin; /* thin-provisioned: blocks may be missing when they are written */
         bool iostats;
+        bool discards; /* it forgets blocks that are said to be unused */
         bool write_cache;
         bool write_cache_known;
         bool swap;

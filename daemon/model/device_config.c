@@ -47,12 +47,19 @@ int device_config_new(struct device_config **ret, const char *name, const char *
         config->mode = MODE_READ;
         config->block_size_bytes = 512 << 10;
         config->queue_depth = 16;
-        config->segment_bytes = UINT64_C(1) << 30;
         config->narrow_budget_us = UINT64_C(60) * 1000000;
         config->io_timeout_us = UINT64_C(60) * 1000000;
         config->every_us = UINT64_C(30) * 24 * 3600 * 1000000;
+        config->settle_us = UINT64_C(60) * 1000000;
         *ret = STEAL(config);
         return 0;
+}
+
+/* The smaller one is still as large as the caches of current drives, and two of them have to fit into a journal. */
+uint64_t device_config_segment_bytes(const struct device_config *config, enum sweep_mode mode) {
+        if (config->segment_bytes > 0)
+                return config->segment_bytes;
+        return sweep_mode_keeps(mode) ? UINT64_C(512) << 20 : UINT64_C(1) << 30;
 }
 
 struct device_config *device_config_ref(struct device_config *config) {
@@ -70,6 +77,7 @@ struct device_config *device_config_unref(struct device_config *config) {
         free(config->path);
         free(config->serial);
         free(config->destroys_data);
+        free(config->journal);
         free(config);
         return NULL;
 }

@@ -21,17 +21,19 @@ struct device_config {
         char *path;
         char *serial;        /* NULL: not given */
         char *destroys_data; /* NULL: not given */
+        char *journal;       /* of refresh and preserve: a directory or a block device; NULL: state_dir/undo */
         enum sweep_mode mode;
         uint32_t block_size_bytes;
         uint32_t queue_depth;
-        uint64_t segment_bytes;
+        uint64_t segment_bytes;    /* 0: what the mode takes; ask device_config_segment_bytes() */
         uint64_t narrow_budget_us; /* what a sweep may spend on telling bad blocks apart, and as much on trying again */
         uint64_t io_timeout_us;    /* without an answer for this long, the device hangs */
         uint64_t every_us;         /* EVERY_NEVER: only by hand */
+        uint64_t settle_us;        /* refresh and preserve begin after this long without I/O of others */
         int line;                  /* where it stands in the configuration file, for messages */
 };
 
-/* Copies path, serial and destroys_data; the rest gets the defaults of design 11. One reference. -ENOMEM. */
+/* Copies name and path; the rest gets the defaults. One reference. -ENOMEM. */
 int device_config_new(struct device_config **ret, const char *name, const char *path);
 
 struct device_config *device_config_ref(struct device_config *config);
@@ -39,6 +41,14 @@ struct device_config *device_config_ref(struct device_config *config);
 /* Accepts NULL; returns NULL. */
 struct device_config *device_config_unref(struct device_config *config);
 
+/* The mode may be another one than the configured, where a sweep is started by hand. */
+uint64_t device_config_segment_bytes(const struct device_config *config, enum sweep_mode mode);
+
 static inline int sweep_mode_writes(enum sweep_mode mode) {
         return mode != MODE_READ;
+}
+
+/* Whether it puts back what it overwrites, by an undo journal. */
+static inline int sweep_mode_keeps(enum sweep_mode mode) {
+        return mode == MODE_REFRESH || mode == MODE_PRESERVE;
 }
