@@ -149,7 +149,9 @@ static struct engine *disk_free(struct engine *e) {
         return e ? NULL : e;
 }
 
-static const struct engine_ops disk_ops = { disk_submit, disk_reap, disk_look, disk_free };
+static const struct engine_ops disk_ops = {
+        .submit = disk_submit, .reap = disk_reap, .look = disk_look, .free = disk_free
+};
 
 static bool take_news(struct news_port *port, const struct news *news) {
         struct world *w = (struct world *)(void *)((char *)port - offsetof(struct world, news));
@@ -339,7 +341,8 @@ START_TEST(a_journal_that_fails_ends_the_sweep_and_loses_nothing) {
                         if (w->journal.times == 2)
                                 ck_assert_int_eq(record->end, END_FINISHED);
                         else
-                                ck_assert_msg(strcmp(record->reason.rule, "journal_failed") == 0, "kind %zu after %u: rule %s", kind, after, record->reason.rule);
+                                ck_assert_msg(strcmp(record->reason.rule, "journal_failed") == 0,
+                                        "kind %zu after %u: rule %s", kind, after, record->reason.rule);
                         assert_kept(w, after);
                         world_free(w);
                 }
