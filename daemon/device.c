@@ -243,7 +243,8 @@ void device_fill_record(
         if (ret->verdict == VERDICT_CLEAN)
                 ret->assurance = d->history.assurance;
         if (d->write_cache >= 0 && sweep_mode_writes(ret->mode))
-                ret->cache_defeated = !d->write_cache || d->config->segment_bytes >= CACHE_BYTES_MAX;
+                ret->cache_defeated = !d->write_cache ||
+                        device_config_segment_bytes(d->config, ret->mode) >= CACHE_BYTES_MAX;
         ret->needs_attention = counts->open_faults > 0 || ret->state == DEVICE_REFUSED ||
                 ret->state == DEVICE_MISSING || ret->state == DEVICE_STALLED || ret->overdue ||
                 (!d->thread && d->history.schedule.last_end == END_FAILED);

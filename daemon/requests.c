@@ -353,10 +353,6 @@ static void start_sweep(struct manager *m, struct call *call, const struct contr
                 return;
         }
         enum sweep_mode mode = r->mode == MODE_COUNT ? d->config->mode : r->mode;
-        if (mode != MODE_READ && mode != MODE_PATTERN) {
-                call_fail_invalid_parameter(call, "mode");
-                return;
-        }
         if (d->thread || d->wish.wanted || d->held_by_pid > 0 || m->stopping) {
                 call_fail_busy(call, d->config->name, device_state_name(device_state(d, clock_wall_us())));
                 return;

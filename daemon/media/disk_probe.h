@@ -4,5 +4,6 @@
 
 struct target_facts;
 
-/* Fills in nr_requests, max_io_bytes, zoned, iostats, write_cache, thin and real. whole: the whole disk's directory. */
+/* Fills in nr_requests, max_io_bytes, zoned, iostats, discards, write_cache, thin and real. whole: the whole disk's
+ * directory. */
 void disk_probe(struct target_facts *facts, int whole);

@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -104,6 +105,20 @@ bool sysfs_number(int dir, const char *attribute, uint64_t *ret) {
                 return false;
         *ret = n;
         return true;
+}
+
+size_t sysfs_stat(int dir, uint64_t fields[static SYSFS_STAT_COUNT]) {
+        char text[512], *at = text;
+        if (!sysfs_text(dir, "stat", text, sizeof text))
+                return 0;
+        size_t count = 0;
+        for (char *end; count < SYSFS_STAT_COUNT; count++, at = end) {
+                uint64_t n = strtoull(at, &end, 10);
+                if (end == at)
+                        break;
+                fields[count] = n;
+        }
+        return count;
 }
 
 bool sysfs_device(int dir, dev_t *ret) {

@@ -45,6 +45,22 @@ bool sysfs_path(int dir, const char *attribute, char *path, size_t path_bytes);
 /* A decimal attribute. False: there is none, *ret is untouched. */
 bool sysfs_number(int dir, const char *attribute, uint64_t *ret);
 
+/* Fields of `stat`, as in the kernel's Documentation/block/stat.rst. */
+enum {
+        SYSFS_STAT_READ_SECTORS = 2,
+        SYSFS_STAT_WRITES = 4,
+        SYSFS_STAT_WRITTEN_SECTORS = 6,
+        SYSFS_STAT_IN_FLIGHT = 8,
+        SYSFS_STAT_DISCARDS = 11,
+        SYSFS_STAT_DISCARDED_SECTORS = 13,
+        SYSFS_STAT_FLUSHES = 15,
+        SYSFS_STAT_COUNT = 17,
+        SYSFS_SECTOR_BYTES = 512
+};
+
+/* How many there are: old kernels have fewer. The others are untouched. */
+size_t sysfs_stat(int dir, uint64_t fields[static SYSFS_STAT_COUNT]);
+
 /* The bytes of a binary attribute, up to max; 0: there is none. */
 size_t sysfs_bytes(int dir, const char *attribute, uint8_t *bytes, size_t max);
 

@@ -21,7 +21,6 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <linux/major.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -184,6 +183,20 @@ int target_open(struct target **ret, struct reason *reason, const struct target_
         return TARGET_OK;
 }
 
+/* Turned off, the counts stand still, and foreign writes would go unseen: so that is asked each time. A discard
+ * destroys like a write. */
+static void look_at_counts(const struct target *t, struct engine_look *look) {
+        uint64_t fields[SYSFS_STAT_COUNT] = { 0 }, counting;
+        CLEANUP_CLOSE int dir = sysfs_open(t->facts.device);
+        CLEANUP_CLOSE int whole = dir >= 0 ? sysfs_open_whole(dir) : -1;
+        if (whole < 0 || !sysfs_number(whole, "queue/iostats", &counting) || counting == 0 ||
+                sysfs_stat(dir, fields) <= SYSFS_STAT_WRITTEN_SECTORS)
+                return;
+        look->counts_known = true;
+        look->written_bytes = (fields[SYSFS_STAT_WRITTEN_SECTORS] + fields[SYSFS_STAT_DISCARDED_SECTORS]) *
+                SYSFS_SECTOR_BYTES;
+}
+
 int target_look(const struct target *t, struct engine_look *ret) {
         struct engine_look look = { 0 };
         int read_only;
@@ -195,30 +208,20 @@ int target_look(const struct target *t, struct engine_look *ret) {
         struct stat st;
         bool named = stat(t->facts.path, &st) == 0 && S_ISBLK(st.st_mode) && st.st_rdev == t->facts.device;
         look.gone = look.size_bytes == 0 || !named;
+        look_at_counts(t, &look);
         *ret = look;
         return 0;
 }
 
-/* Fields as of the kernel's Documentation/block/stat.rst: sectors are of 512 bytes; the later fields came later. */
 bool target_traffic(const struct target *t, struct engine_traffic *ret) {
-        enum { READ_SECTORS = 2, WRITES = 4, IN_FLIGHT = 8, DISCARDS = 11, FLUSHES = 15, FIELDS = 17, SECTOR = 512 };
+        uint64_t fields[SYSFS_STAT_COUNT] = { 0 };
         CLEANUP_CLOSE int dir = t->facts.iostats ? sysfs_open(t->facts.disk) : -1;
-        char text[512], *at = text;
-        if (dir < 0 || !sysfs_text(dir, "stat", text, sizeof text))
-                return false;
-        uint64_t fields[FIELDS] = { 0 };
-        size_t count = 0;
-        for (char *end; count < FIELDS; count++, at = end) {
-                fields[count] = strtoull(at, &end, 10);
-                if (end == at)
-                        break;
-        }
-        if (count <= IN_FLIGHT)
+        if (dir < 0 || sysfs_stat(dir, fields) <= SYSFS_STAT_IN_FLIGHT)
                 return false;
         *ret = (struct engine_traffic){
-                .read_bytes = fields[READ_SECTORS] * SECTOR,
-                .changes = fields[WRITES] + fields[DISCARDS] + fields[FLUSHES],
-                .in_flight = fields[IN_FLIGHT],
+                .read_bytes = fields[SYSFS_STAT_READ_SECTORS] * SYSFS_SECTOR_BYTES,
+                .changes = fields[SYSFS_STAT_WRITES] + fields[SYSFS_STAT_DISCARDS] + fields[SYSFS_STAT_FLUSHES],
+                .in_flight = fields[SYSFS_STAT_IN_FLIGHT],
         };
         return true;
 }

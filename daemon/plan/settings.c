@@ -30,12 +30,13 @@ enum {
         WORKERS_MAX = 256,
         WORKERS_DEFAULT_MAX = 4,
         DEVICES_MAX = 4096,
-        KEYS_MAX = 16 /* of one group, with the end of the table */
+        KEYS_MAX = 20 /* of one group, with the end of the table */
 };
 
 /* Keeps sums of times far from 2^64, and tells "never" from a slip. */
 #define EVERY_MAX_US         (36500 * USEC_PER_DAY)
 #define NARROW_BUDGET_MAX_US USEC_PER_DAY
+#define SETTLE_MAX_US        USEC_PER_DAY
 
 /* What stands at a device's path now: by it, one device under two paths is told. */
 struct node {
@@ -268,22 +269,30 @@ static int take_destroys_data(struct loader *l, const config_setting_t *s, void 
 }
 
 static int take_mode(struct loader *l, const config_setting_t *s, void *into) {
-        static const char *const available[] = { "read", "pattern", NULL };
+        static const char expected[] = "\"read\", \"refresh\", \"preserve\" or \"pattern\"";
         struct device_config *device = into;
         const char *text;
-        int r = take_string(l, s, "\"read\" or \"pattern\"", &text);
+        int r = take_string(l, s, expected, &text);
         if (r != 0)
                 return r;
         enum sweep_mode mode;
-        if (sweep_mode_from_name(&mode, text) < 0) {
-                const char *nearest = text_nearest(text, available);
-                return FAIL(l, s, "mode: \"%.100s\" is none: %s \"%s\"", text,
-                        nearest ? "did you mean" : "use \"read\" or", nearest ? nearest : "pattern");
+        if (sweep_mode_from_name(&mode, text) == 0) {
+                device->mode = mode;
+                return 0;
         }
-        if (mode != MODE_READ && mode != MODE_PATTERN)
-                return FAIL(l, s, "mode: \"%s\" is not available in this version: use \"read\" or \"pattern\"", text);
-        device->mode = mode;
-        return 0;
+        const char *names[MODE_COUNT + 1] = { 0 };
+        for (mode = 0; mode < MODE_COUNT; mode++)
+                names[mode] = sweep_mode_name(mode);
+        const char *nearest = text_nearest(text, names);
+        if (nearest)
+                return FAIL(l, s, "mode: \"%.100s\" is none: did you mean \"%s\"?", text, nearest);
+        return FAIL(l, s, "mode: \"%.100s\" is none: use %s", text, expected);
+}
+
+static int take_journal(struct loader *l, const config_setting_t *s, void *into) {
+        const char *text;
+        int r = take_absolute_path(l, s, PATH_MAX, &text);
+        return r != 0 ? r : copy_to(&((struct device_config *)into)->journal, text);
 }
 
 static int take_block_size(struct loader *l, const config_setting_t *s, void *into) {
@@ -303,7 +312,27 @@ static int take_queue_depth(struct loader *l, const config_setting_t *s, void *i
 }
 
 static int take_segment(struct loader *l, const config_setting_t *s, void *into) {
-        return take_size(l, s, &((struct device_config *)into)->segment_bytes);
+        struct device_config *device = into;
+        int r = take_size(l, s, &device->segment_bytes);
+        if (r == 0 && device->segment_bytes == 0) /* would stand for "not given" */
+                return FAIL(l, s, "segment: 0 bytes must be at least one block: give a multiple of block_size");
+        return r;
+}
+
+static int take_settle(struct loader *l, const config_setting_t *s, void *into) {
+        const char *text;
+        int r = take_string(l, s, "a span as a string, such as \"60s\"", &text);
+        if (r != 0)
+                return r;
+        uint64_t span_us;
+        r = text_parse_span(&span_us, text);
+        if (r == -EINVAL)
+                return FAIL(l, s,
+                        "settle: \"%.100s\" is not a span: write a number with s, m, h, d or w, such as \"60s\"", text);
+        if (r < 0 || span_us < USEC_PER_SEC || span_us > SETTLE_MAX_US)
+                return FAIL(l, s, "settle: \"%.100s\" is out of range: give \"1s\" to \"1d\"", text);
+        ((struct device_config *)into)->settle_us = span_us;
+        return 0;
 }
 
 static int take_narrow_budget(struct loader *l, const config_setting_t *s, void *into) {
@@ -374,6 +403,8 @@ static const struct key device_keys[] = {
         { "block_size", take_block_size, false },
         { "queue_depth", take_queue_depth, false },
         { "segment", take_segment, false },
+        { "journal", take_journal, false },
+        { "settle", take_settle, false },
         { "narrow_budget", take_narrow_budget, false },
         { "io_timeout", take_io_timeout, false },
         { "every", take_every, false },
@@ -492,6 +523,8 @@ static int check_device(struct loader *l, const config_setting_t *group, const s
                 return FAIL(l, destroys_data,
                         "destroys_data: belongs to mode \"pattern\" alone, and this device's mode is \"%s\": take one of them out",
                         sweep_mode_name(device->mode));
+        if (device->segment_bytes == 0)
+                return 0; /* each mode's own is a multiple of every block size */
         if (device->segment_bytes >= device->block_size_bytes && device->segment_bytes % device->block_size_bytes == 0)
                 return 0;
         const config_setting_t *at = config_setting_get_member(group, "segment");
@@ -540,6 +573,50 @@ static int check_alone(struct loader *l, const config_setting_t *group, const st
         return 0;
 }
 
+/* Where it stands: in the device itself, or in the defaults. */
+static const config_setting_t *journal_setting(const struct loader *l, size_t device) {
+        const config_setting_t *group = config_setting_get_elem(l->device_list, (unsigned)device);
+        const config_setting_t *own = config_setting_get_member(group, "journal");
+        return own ? own : config_setting_get_member(l->defaults_group, "journal");
+}
+
+/*
+ * A block device that is a journal keeps what its target can't do without, so no sweep may overwrite it, and it holds
+ * one target's. Only what lies in /dev is looked at: elsewhere a dead server could keep us waiting.
+ */
+static int check_journal(struct loader *l, size_t index, struct node *journals) {
+        const char *journal = l->settings->devices[index]->journal;
+        if (!journal)
+                return 0;
+        const config_setting_t *s = journal_setting(l, index);
+        if (strncmp(journal, "/dev/", strlen("/dev/")) == 0)
+                journals[index] = look_at(journal);
+        if (journals[index].inode != 0)
+                journals[index].present = false; /* a directory can be shared */
+        for (size_t i = 0; i < l->settings->device_count; i++) {
+                const struct device_config *other = l->settings->devices[i];
+                if (strcmp(journal, other->path) == 0 || same_node(&journals[index], &l->nodes[i]))
+                        return FAIL(l, s,
+                                "journal: \"%.200s\" is device \"%s\": choose a directory, or a device of its own",
+                                journal, other->name);
+                if (i < index && same_node(&journals[index], &journals[i]))
+                        return FAIL(l, s,
+                                "journal: \"%.200s\" is a block device that is the journal of \"%s\" already: give each device its own, or a directory",
+                                journal, other->name);
+        }
+        return 0;
+}
+
+static int check_journals(struct loader *l) {
+        CLEANUP_FREE struct node *journals = calloc(l->settings->device_count, sizeof *journals);
+        if (!journals)
+                return -ENOMEM;
+        int r = 0;
+        for (size_t i = 0; r == 0 && i < l->settings->device_count; i++)
+                r = check_journal(l, i, journals);
+        return r;
+}
+
 static int require(struct loader *l, const config_setting_t *group, const char *key) {
         if (config_setting_get_member(group, key))
                 return 0;
@@ -567,9 +644,13 @@ static int take_device(struct loader *l, const config_setting_t *group) {
         device->segment_bytes = l->defaults->segment_bytes;
         device->narrow_budget_us = l->defaults->narrow_budget_us;
         device->io_timeout_us = l->defaults->io_timeout_us;
+        device->settle_us = l->defaults->settle_us;
         device->every_us = l->defaults->every_us;
         device->line = line_of(l, config_setting_get_member(group, "name"));
-        r = take_keys(l, group, device_keys, device);
+        if (l->defaults->journal)
+                r = copy_to(&device->journal, l->defaults->journal);
+        if (r == 0)
+                r = take_keys(l, group, device_keys, device);
         if (r == 0)
                 r = check_device(l, group, device);
         if (r == 0)
@@ -591,6 +672,8 @@ static int take_devices(struct loader *l) {
         int r = 0;
         for (size_t i = 0; r == 0 && i < count; i++)
                 r = take_device(l, config_setting_get_elem(l->device_list, (unsigned)i));
+        if (r == 0)
+                r = check_journals(l);
         l->nodes = NULL;
         return r;
 }

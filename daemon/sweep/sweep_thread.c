@@ -426,16 +426,12 @@ static void run_sweep(struct sweep_thread *t) {
         }
 }
 
-static bool keeps_data(const struct sweep_thread *t) {
-        return t->o.mode == MODE_REFRESH || t->o.mode == MODE_PRESERVE;
-}
-
 static void sweep(struct sweep_thread *t) {
         if (!mend_first(t) || t->o.recover_only)
                 return;
         if (!open_target(t) || !identify(t) || !permitted(t))
                 return;
-        if (keeps_data(t) && (!open_journal(t) || !settle(t)))
+        if (sweep_mode_keeps(t->o.mode) && (!open_journal(t) || !settle(t)))
                 return;
         t->ended.target_row = t->record->row;
         int r = build_sweep(t);

@@ -28,7 +28,9 @@ static void check_settings(const struct settings *s) {
                 const struct device_config *d = s->devices[i];
                 assert(d->name[0] && d->path[0] == '/' && d->line > 0);
                 assert(d->block_size_bytes >= 4096 && (d->block_size_bytes & (d->block_size_bytes - 1)) == 0);
-                assert(d->segment_bytes >= d->block_size_bytes && d->segment_bytes % d->block_size_bytes == 0);
+                uint64_t segment_bytes = device_config_segment_bytes(d, d->mode);
+                assert(segment_bytes >= d->block_size_bytes && segment_bytes % d->block_size_bytes == 0);
+                assert(!d->journal || d->journal[0] == '/');
                 assert(d->queue_depth >= 1 && d->queue_depth <= 256);
                 assert(!d->destroys_data || d->mode == MODE_PATTERN);
                 assert(settings_device(s, d->name) == d);

@@ -123,6 +123,13 @@ START_TEST(a_scsi_disk_is_known_by_its_pages) {
         ck_assert(facts.write_cache_known && facts.write_cache);
         ck_assert_uint_eq(facts.max_io_bytes, 1280 << 10);
         ck_assert_uint_eq(facts.nr_requests, 64);
+        ck_assert(!facts.discards);
+        put("sda", "queue/discard_max_bytes", "0\n");
+        probe(&identity, &facts, makedev(8, 0));
+        ck_assert(!facts.discards);
+        put("sda", "queue/discard_max_bytes", "2147450880\n");
+        probe(&identity, &facts, makedev(8, 0));
+        ck_assert(facts.discards);
 }
 END_TEST
 

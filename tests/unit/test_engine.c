@@ -7,6 +7,7 @@
 #include "media/target.h"
 #include "suite.h"
 
+#include <linux/fs.h>
 #include <poll.h>
 #include <stdbool.h>
 #include <string.h>
@@ -190,6 +191,103 @@ START_TEST(a_look_tells_size_and_name) {
 }
 END_TEST
 
+static uint64_t written(const struct rig *rig) {
+        struct engine_look look;
+        ck_assert_int_eq(engine_look(rig->engine, &look), 0);
+        ck_assert(look.counts_known);
+        return look.written_bytes;
+}
+
+static void set_queue(const struct rig *rig, const char *attribute, const char *value) {
+        char path[128];
+        text_format(path, sizeof path, "/sys/block/%s/queue/%s", rig->disk.path + strlen("/dev/"), attribute);
+        int fd = open(path, O_WRONLY | O_CLOEXEC);
+        ck_assert_int_eq(write(fd, value, strlen(value)), (ssize_t)strlen(value));
+        close(fd);
+}
+
+/* A batch of neighbours, which the kernel merges, that are small or larger than it takes in one, which it splits. */
+static uint64_t write_some(struct rig *rig, char *bytes, uint64_t *state) {
+        enum { LENGTH_MAX = DISK_BYTES / DEPTH };
+        struct engine_io ios[DEPTH], *order[DEPTH], *done[DEPTH];
+        uint64_t before = written(rig), at = 0, completed = 0;
+        uint64_t most = suite_random(state) % 2 ? 4 : LENGTH_MAX / 4096;
+        for (size_t i = 0; i < DEPTH; i++) {
+                uint32_t length = (uint32_t)(4096 * (1 + suite_random(state) % most));
+                ios[i] = (struct engine_io){
+                        .op = ENGINE_WRITE, .length_bytes = length, .offset_bytes = at, .buffer = bytes + at
+                };
+                order[i] = &ios[i];
+                at += length;
+        }
+        ck_assert_int_eq(engine_submit(rig->engine, order, DEPTH), DEPTH);
+        for (size_t left = DEPTH; left > 0;) {
+                size_t n = rig_reap(rig, done, DEPTH);
+                left -= n;
+                for (size_t i = 0; i < n; i++)
+                        completed += (uint64_t)done[i]->result;
+                uint64_t counted = written(rig) - before;
+                ck_assert_uint_ge(counted, completed);
+                ck_assert_uint_le(counted, at);
+        }
+        ck_assert_uint_eq(completed, at);
+        return at;
+}
+
+START_TEST(what_has_completed_is_counted_to_the_byte) {
+        struct rig rig;
+        rig_open(&rig, true);
+        set_queue(&rig, "max_sectors_kb", "64");
+        CLEANUP_FREE char *bytes = aligned(DISK_BYTES);
+        memset(bytes, 'x', DISK_BYTES);
+        for (uint64_t seed = 1; seed <= 100; seed++) {
+                uint64_t state = seed, before = written(&rig), ours = write_some(&rig, bytes, &state);
+                ASSERT_SEEDED(seed, written(&rig) - before == ours);
+        }
+        uint64_t before = written(&rig);
+        struct engine_io flush = { .op = ENGINE_FLUSH }, *flushes[] = { &flush };
+        rig_run(&rig, flushes, 1);
+        struct engine_io read_back = { .op = ENGINE_READ, .length_bytes = BLOCK_BYTES, .buffer = bytes };
+        struct engine_io *reads[] = { &read_back };
+        rig_run(&rig, reads, 1);
+        ck_assert_uint_eq(written(&rig), before);
+        rig_close(&rig);
+}
+END_TEST
+
+START_TEST(writes_and_discards_of_others_are_counted) {
+        struct rig rig;
+        rig_open(&rig, true);
+        uint64_t before = written(&rig);
+        char sector[512] = { 1 };
+        ck_assert_int_eq(pwrite(rig.disk.fd, sector, sizeof sector, 4096), sizeof sector);
+        ck_assert_int_eq(fsync(rig.disk.fd), 0);
+        ck_assert_uint_eq(written(&rig) - before, 4096); /* through the page cache: the whole page */
+        before = written(&rig);
+        uint64_t range[2] = { 1 << 20, 2 << 20 };
+        ck_assert_int_eq(ioctl(rig.disk.fd, BLKDISCARD, range), 0);
+        ck_assert_uint_eq(written(&rig) - before, range[1]);
+        before = written(&rig);
+        ck_assert_int_eq(ioctl(rig.disk.fd, BLKZEROOUT, range), 0);
+        ck_assert_uint_ge(written(&rig) - before, range[1]); /* twice, where it was tried without data at first */
+        rig_close(&rig);
+}
+END_TEST
+
+START_TEST(counts_that_are_turned_off_are_unknown) {
+        struct rig rig;
+        rig_open(&rig, true);
+        set_queue(&rig, "iostats", "0");
+        struct engine_look look;
+        ck_assert_int_eq(engine_look(rig.engine, &look), 0);
+        ck_assert(!look.counts_known);
+        set_queue(&rig, "iostats", "1");
+        ck_assert_int_eq(engine_look(rig.engine, &look), 0);
+        ck_assert(look.counts_known);
+        rig_close(&rig);
+}
+END_TEST
+
 int main(void) {
         const char *missing = loop_disk_set_up();
         if (missing) {
@@ -202,6 +300,9 @@ int main(void) {
         tcase_add_test(tests, a_read_past_the_end_is_short_and_a_misaligned_one_an_error);
         tcase_add_test(tests, what_the_kernel_refuses_at_once_still_belongs_to_the_caller);
         tcase_add_test(tests, a_look_tells_size_and_name);
+        tcase_add_test(tests, what_has_completed_is_counted_to_the_byte);
+        tcase_add_test(tests, writes_and_discards_of_others_are_counted);
+        tcase_add_test(tests, counts_that_are_turned_off_are_unknown);
         int r = suite_run("engine", tests);
         loop_disk_tear_down();
         return r;

@@ -285,9 +285,11 @@ START_TEST(a_configuration_lives_as_long_as_its_last_reference) {
         ck_assert_str_eq(config->path, "/dev/x");
         ck_assert_int_eq(config->mode, MODE_READ);
         ck_assert_uint_eq(config->block_size_bytes, 512 << 10);
-        ck_assert_uint_eq(config->segment_bytes, UINT64_C(1) << 30);
+        ck_assert_uint_eq(device_config_segment_bytes(config, MODE_PATTERN), UINT64_C(1) << 30);
+        ck_assert_uint_eq(device_config_segment_bytes(config, MODE_REFRESH), UINT64_C(512) << 20);
         config->serial = strdup("s");
         config->destroys_data = strdup("d");
+        config->journal = strdup("/j");
         for (int i = 0; i < 5; i++)
                 ck_assert_ptr_eq(device_config_ref(config), config);
         for (int i = 0; i < 5; i++) {

@@ -165,7 +165,11 @@ START_TEST(a_device_has_the_documented_defaults) {
         ck_assert_ptr_null(d->destroys_data);
         ck_assert_uint_eq(d->block_size_bytes, 512 << 10);
         ck_assert_uint_eq(d->queue_depth, 16);
-        ck_assert_uint_eq(d->segment_bytes, 1 << 30);
+        ck_assert_uint_eq(device_config_segment_bytes(d, MODE_PATTERN), 1 << 30);
+        ck_assert_uint_eq(device_config_segment_bytes(d, MODE_REFRESH), 512 << 20);
+        ck_assert_uint_eq(device_config_segment_bytes(d, MODE_PRESERVE), 512 << 20);
+        ck_assert_uint_eq(d->settle_us, 60 * USEC_PER_SEC);
+        ck_assert_ptr_null(d->journal);
         ck_assert_uint_eq(d->narrow_budget_us, 60 * USEC_PER_SEC);
         ck_assert_uint_eq(d->every_us, 30 * USEC_PER_DAY);
         ck_assert_uint_eq(d->io_timeout_us, 60 * USEC_PER_SEC);
@@ -178,7 +182,8 @@ START_TEST(every_device_key_is_taken) {
         struct settings *s = loaded(
                 "devices = ( { name = \"spare-7\"; path = \"/dev/nonexistent\"; mode = \"pattern\"; serial = \"ZA1234\";\n"
                 "  destroys_data = \"0x5000c500a1b2c3d4\"; block_size = \"4M\"; queue_depth = 256; segment = \"64M\";\n"
-                "  narrow_budget = \"5m\"; every = \"never\"; io_timeout = \"90s\"; } );");
+                "  narrow_budget = \"5m\"; every = \"never\"; io_timeout = \"90s\"; journal = \"/srv/undo\";\n"
+                "  settle = \"2m\"; } );");
         const struct device_config *d = settings_device(s, "spare-7");
         ck_assert_ptr_nonnull(d);
         ck_assert_int_eq(d->mode, MODE_PATTERN);
@@ -187,6 +192,9 @@ START_TEST(every_device_key_is_taken) {
         ck_assert_uint_eq(d->block_size_bytes, 4 << 20);
         ck_assert_uint_eq(d->queue_depth, 256);
         ck_assert_uint_eq(d->segment_bytes, 64 << 20);
+        ck_assert_uint_eq(device_config_segment_bytes(d, MODE_REFRESH), 64 << 20);
+        ck_assert_str_eq(d->journal, "/srv/undo");
+        ck_assert_uint_eq(d->settle_us, 120 * USEC_PER_SEC);
         ck_assert_uint_eq(d->narrow_budget_us, 300 * USEC_PER_SEC);
         ck_assert_uint_eq(d->io_timeout_us, 90 * USEC_PER_SEC);
         ck_assert(d->every_us == EVERY_NEVER);
@@ -201,12 +209,14 @@ START_TEST(defaults_hold_for_all_devices_wherever_they_stand) {
         struct settings *s = loaded(
                 "devices = ( " DEVICE_A ", { name = \"b\"; path = \"/dev/nonexistent-b\"; every = \"1d\"; } );\n"
                 "defaults = { mode = \"pattern\"; every = \"7d\"; block_size = \"4K\"; queue_depth = 1; segment = \"8K\";\n"
-                "  narrow_budget = \"1s\"; io_timeout = \"2m\"; };\n");
+                "  narrow_budget = \"1s\"; io_timeout = \"2m\"; journal = \"/srv/undo\"; settle = \"1s\"; };\n");
         for (size_t i = 0; i < 2; i++) {
                 ck_assert_int_eq(s->devices[i]->mode, MODE_PATTERN);
                 ck_assert_uint_eq(s->devices[i]->block_size_bytes, 4096);
                 ck_assert_uint_eq(s->devices[i]->queue_depth, 1);
                 ck_assert_uint_eq(s->devices[i]->segment_bytes, 8192);
+                ck_assert_str_eq(s->devices[i]->journal, "/srv/undo");
+                ck_assert_uint_eq(s->devices[i]->settle_us, USEC_PER_SEC);
                 ck_assert_uint_eq(s->devices[i]->narrow_budget_us, USEC_PER_SEC);
                 ck_assert_uint_eq(s->devices[i]->io_timeout_us, 120 * USEC_PER_SEC);
         }
@@ -260,7 +270,10 @@ START_TEST(a_wrong_type_says_what_was_expected_and_what_was_found) {
         assert_invalid("devices = ( 1 );", 1, "devices: expected a group");
         assert_invalid_device("every = 30;", "every: expected a span as a string, such as \"30d\"");
         assert_invalid_device("block_size = 4096;", "block_size: expected a size as a string, such as \"512K\"");
-        assert_invalid_device("mode = true;", "mode: expected \"read\" or \"pattern\", found true or false");
+        assert_invalid_device("mode = true;",
+                "mode: expected \"read\", \"refresh\", \"preserve\" or \"pattern\", found true or false");
+        assert_invalid_device("journal = 1;", "journal: expected a path as a string, found a number");
+        assert_invalid_device("settle = 60;", "settle: expected a span as a string, such as \"60s\"");
         assert_invalid_device("queue_depth = \"16\";", "queue_depth: expected a number, found a string");
 }
 END_TEST
@@ -288,6 +301,9 @@ START_TEST(a_value_out_of_range_names_the_range) {
         assert_invalid_device("every = \"36501d\";", "longer than \"36500d\"");
         assert_invalid_device("narrow_budget = 60;", "narrow_budget: expected a span as a string, such as \"60s\"");
         assert_invalid_device("narrow_budget = \"soon\";", "is not a span");
+        assert_invalid_device("settle = \"soon\";", "settle: \"soon\" is not a span");
+        assert_invalid_device("settle = \"0s\";", "settle: \"0s\" is out of range: give \"1s\" to \"1d\"");
+        assert_invalid_device("settle = \"25h\";", "is out of range");
         assert_invalid_device("narrow_budget = \"0s\";", "must be from \"1s\" to \"1d\"");
         assert_invalid_device("narrow_budget = \"25h\";", "must be from \"1s\" to \"1d\"");
         assert_invalid_device("narrow_budget = \"99999999999999w\";", "must be from \"1s\" to \"1d\"");
@@ -392,12 +408,65 @@ START_TEST(paths_are_absolute_and_printable) {
 }
 END_TEST
 
-START_TEST(modes_that_this_version_lacks_are_told_from_unknown_ones) {
-        assert_invalid_device("mode = \"preserve\";",
-                "mode: \"preserve\" is not available in this version: use \"read\" or \"pattern\"");
-        assert_invalid_device("mode = \"refresh\";", "not available in this version");
-        assert_invalid_device("mode = \"patern\";", "did you mean \"pattern\"");
-        assert_invalid_device("mode = \"destroy\";", "use \"read\" or \"pattern\"");
+START_TEST(an_unknown_mode_names_those_that_exist) {
+        static const char *const names[] = { "read", "refresh", "preserve", "pattern" };
+        for (size_t i = 0; i < ELEMENTS(names); i++) {
+                char text[128];
+                snprintf(text, sizeof text, "devices = ( { name = \"a\"; path = \"/dev/x\"; mode = \"%s\"; } );",
+                        names[i]);
+                CLEANUP(settings_freep)
+                struct settings *s = loaded(text);
+                ck_assert_str_eq(sweep_mode_name(s->devices[0]->mode), names[i]);
+        }
+        assert_invalid_device("mode = \"patern\";", "did you mean \"pattern\"?");
+        assert_invalid_device("mode = \"preserv\";", "did you mean \"preserve\"?");
+        assert_invalid_device("mode = \"destroy\";", "use \"read\", \"refresh\", \"preserve\" or \"pattern\"");
+}
+END_TEST
+
+START_TEST(a_journal_is_nobodys_device_and_a_block_device_is_one_journal) {
+        assert_invalid_device("journal = \"undo\";", "journal: \"undo\" is not absolute");
+        assert_invalid_device("journal = \"/dev/nonexistent-a\";", "journal: \"/dev/nonexistent-a\" is device \"a\"");
+        assert_invalid("defaults = {\n journal = \"/dev/nonexistent-b\"; };\ndevices = ( " DEVICE_A
+                       ",\n { name = \"b\"; path = \"/dev/nonexistent-b\"; } );",
+                2, "is device \"b\": choose a directory, or a device of its own");
+        settings_free(loaded("defaults = { journal = \"/dev/shm\"; };\ndevices = ( " DEVICE_A
+                             ", { name = \"b\"; path = \"/dev/nonexistent-b\"; } );"));
+}
+END_TEST
+
+/* Made here, of a number that no driver has: only looked at. */
+START_TEST(a_block_device_is_one_journal_under_all_its_names) {
+        char text[512], one[64], other[64];
+        snprintf(one, sizeof one, "/dev/sweepd-test-%d-1", (int)getpid());
+        snprintf(other, sizeof other, "/dev/sweepd-test-%d-2", (int)getpid());
+        if (mknod(one, S_IFBLK | 0600, makedev(4000, 1)) < 0) {
+                printf("left out: needs the right to make device nodes\n");
+                return;
+        }
+        int made = mknod(other, S_IFBLK | 0600, makedev(4000, 1));
+        snprintf(text, sizeof text,
+                "devices = ( { name = \"a\"; path = \"/dev/nonexistent-a\"; journal = \"%s\"; },\n"
+                "{ name = \"b\"; path = \"/dev/nonexistent-b\"; journal = \"%s\"; } );",
+                one, other);
+        struct settings *s = NULL;
+        write_file("sweepd.conf", text);
+        int twice = load_file(&s, "sweepd.conf");
+        struct settings_error told = last_error;
+        snprintf(text, sizeof text,
+                "devices = ( { name = \"a\"; path = \"/dev/nonexistent-a\"; journal = \"%s\"; },\n"
+                "{ name = \"b\"; path = \"%s\"; } );",
+                one, other);
+        write_file("sweepd.conf", text);
+        int swept = load_file(&s, "sweepd.conf");
+        unlink(one);
+        unlink(other);
+        ck_assert_int_eq(made, 0);
+        ck_assert_int_eq(twice, SETTINGS_E_INVALID);
+        ck_assert_int_eq(told.line, 2);
+        ck_assert_ptr_nonnull(strstr(told.text, "is the journal of \"a\" already"));
+        ck_assert_int_eq(swept, SETTINGS_E_INVALID);
+        ck_assert_ptr_nonnull(strstr(last_error.text, "is device \"b\""));
 }
 END_TEST
 
@@ -619,7 +688,9 @@ int main(void) {
         tcase_add_test(t, two_devices_can_not_be_the_same_one);
         tcase_add_test(t, two_nodes_of_one_block_device_are_the_same_device);
         tcase_add_test(t, paths_are_absolute_and_printable);
-        tcase_add_test(t, modes_that_this_version_lacks_are_told_from_unknown_ones);
+        tcase_add_test(t, an_unknown_mode_names_those_that_exist);
+        tcase_add_test(t, a_journal_is_nobodys_device_and_a_block_device_is_one_journal);
+        tcase_add_test(t, a_block_device_is_one_journal_under_all_its_names);
         tcase_add_test(t, destroys_data_belongs_to_mode_pattern_alone);
         tcase_add_test(t, a_syntax_error_has_its_line_and_a_hint);
         tcase_add_test(t, lines_are_counted_over_long_strings_comments_and_carriage_returns);
