@@ -179,6 +179,15 @@ static void forget_leaving(struct manager *m, struct device *d) {
                 }
 }
 
+/* Who asked for a start while an undo journal was being looked into need not wait for admission as well. */
+static void answer_queued(struct manager *m) {
+        for (size_t i = 0; i < m->settings->device_count; i++) {
+                struct device *d = m->devices[i];
+                if (d->wish.call && !d->thread)
+                        call_reply_sweep_id(STEAL(d->wish.call), d->wish.sweep_id);
+        }
+}
+
 void manager_sweep_ended(struct manager *m, struct device *d) {
         bool unheard = d->wish.wanted && !d->wish.call, recovered = d->recovering;
         d->thread = sweep_thread_join(d->thread);
@@ -191,12 +200,13 @@ void manager_sweep_ended(struct manager *m, struct device *d) {
         if (d->order != SWEEP_RUN)
                 device_drop_wish(d);
         forget_leaving(m, d);
-        if (m->stopping) {
+        if (m->stopping) { /* the clock has the limit for the others */
                 if (manager_running(m) == 0)
                         sd_event_exit(m->event, 0);
                 return;
         }
         manager_admit(m);
+        answer_queued(m);
 }
 
 static void look_for_absent(struct manager *m) {
