@@ -210,6 +210,82 @@ START_TEST(a_full_table_loses_places_and_never_counts) {
 }
 END_TEST
 
+/* The look before the sweep and the pass behind it meet the same places, and the table is full long before. */
+START_TEST(a_full_table_counts_once_what_is_seen_by_the_sample_and_again) {
+        enum { FAULTS = 2 * FAULT_TABLE_RUNS_MAX };
+        for (uint64_t seed = 1; seed <= 5; seed++) {
+                uint64_t state = seed, expected[2] = { 0 }, got[2] = { 0 };
+                static bool sampled[FAULTS];
+                struct fault_table *t;
+                ck_assert_int_eq(fault_table_new(&t), 0);
+                for (int pass = 0; pass < 2; pass++) {
+                        for (uint64_t i = 0; i < FAULTS; i++) {
+                                struct fault_run f = fault_at(0, 2 * i, 1);
+                                f.sampled = pass == 0;
+                                if (pass == 0)
+                                        sampled[i] = suite_random(&state) % 3 > 0;
+                                if (pass == 0 && !sampled[i])
+                                        continue;
+                                if (i % 2)
+                                        f.fault = FAULT_ZEROED;
+                                if (pass == 1)
+                                        expected[i % 2] += UNIT_BYTES;
+                                fault_table_add(t, &f);
+                        }
+                }
+                for (size_t i = 0; i < fault_table_count(t); i++) {
+                        const struct fault_run *run = fault_table_at(t, i);
+                        got[run->fault == FAULT_ZEROED] += run->bad_bytes;
+                        HOLDS(seed, run->bad_bytes <= run->place.length_bytes && !run->sampled);
+                }
+                HOLDS(seed, got[0] == expected[0] && got[1] == expected[1]);
+                fault_table_free(t);
+        }
+}
+END_TEST
+
+static uint64_t distance(struct extent a, struct extent b) {
+        if (extent_end(a) < b.offset_bytes)
+                return b.offset_bytes - extent_end(a);
+        return extent_end(b) < a.offset_bytes ? a.offset_bytes - extent_end(b) : 0;
+}
+
+START_TEST(a_full_table_gives_a_fault_to_the_nearest_run_of_its_class) {
+        for (uint64_t seed = 1; seed <= 3; seed++) {
+                uint64_t state = seed;
+                struct fault_table *t;
+                ck_assert_int_eq(fault_table_new(&t), 0);
+                while (fault_table_count(t) < FAULT_TABLE_RUNS_MAX) {
+                        struct fault_run f = fault_at(suite_random(&state) % 3, suite_random(&state) % 100000, 1);
+                        fault_table_add(t, &f);
+                }
+                for (int n = 0; n < 100; n++) {
+                        struct fault_run f = fault_at(suite_random(&state) % 3, suite_random(&state) % 100000, 1);
+                        uint64_t nearest = UINT64_MAX, total = 0, after = 0, distance_after = UINT64_MAX;
+                        static struct fault_run before[FAULT_TABLE_RUNS_MAX + FAULT_COUNT];
+                        for (size_t i = 0; i < fault_table_count(t); i++) {
+                                const struct fault_run *run = fault_table_at(t, i);
+                                before[run->serial % ELEMENTS(before)] = *run;
+                                total += run->bad_bytes;
+                                if (run->fault == f.fault)
+                                        nearest = MIN(nearest, distance(run->place, f.place));
+                        }
+                        fault_table_add(t, &f);
+                        for (size_t i = 0; i < fault_table_count(t); i++) {
+                                const struct fault_run *run = fault_table_at(t, i);
+                                const struct fault_run *was = &before[run->serial % ELEMENTS(before)];
+                                after += run->bad_bytes;
+                                if (run->serial == was->serial && run->place.length_bytes != was->place.length_bytes)
+                                        distance_after = distance(was->place, f.place);
+                        }
+                        HOLDS(seed, after == total || after == total + UNIT_BYTES); /* known, or new */
+                        HOLDS(seed, distance_after == UINT64_MAX || distance_after == nearest);
+                }
+                fault_table_free(t);
+        }
+}
+END_TEST
+
 START_TEST(a_class_that_comes_last_finds_room_in_a_full_table) {
         struct fault_table *t;
         ck_assert_int_eq(fault_table_new(&t), 0);
@@ -262,6 +338,8 @@ int main(void) {
         tcase_add_test(t, a_place_that_is_met_twice_counts_once);
         tcase_add_test(t, a_reported_run_keeps_its_serial_and_is_not_swallowed);
         tcase_add_test(t, a_full_table_loses_places_and_never_counts);
+        tcase_add_test(t, a_full_table_counts_once_what_is_seen_by_the_sample_and_again);
+        tcase_add_test(t, a_full_table_gives_a_fault_to_the_nearest_run_of_its_class);
         tcase_add_test(t, a_class_that_comes_last_finds_room_in_a_full_table);
         tcase_add_test(t, removing_runs_leaves_the_others_as_they_are);
         tcase_add_test(t, freeing_nothing_is_fine);
