@@ -11,6 +11,7 @@
 #include "base/text.h"
 
 #include <assert.h>
+#include <endian.h>
 #include <inttypes.h>
 #include <string.h>
 
@@ -27,13 +28,17 @@ struct sector_judgement {
         uint32_t bits;
 };
 
+/* In words: a disk that is bad everywhere has many bits to count. length: a multiple of 8. */
 static uint32_t bits_different(const uint8_t *a, const uint8_t *b, size_t length, uint32_t *first) {
         uint32_t count = 0;
-        for (size_t i = 0; i < length; i++) {
-                uint8_t different = a[i] ^ b[i];
+        for (size_t i = 0; i < length; i += sizeof(uint64_t)) {
+                uint64_t x, y;
+                memcpy(&x, a + i, sizeof x);
+                memcpy(&y, b + i, sizeof y);
+                uint64_t different = le64toh(x ^ y);
                 if (different && count == 0)
-                        *first = (uint32_t)(i * 8) + (uint32_t)__builtin_ctz(different);
-                count += (uint32_t)__builtin_popcount(different);
+                        *first = (uint32_t)(i * 8) + (uint32_t)__builtin_ctzll(different);
+                count += different ? (uint32_t)__builtin_popcountll(different) : 0;
         }
         return count;
 }
