@@ -595,11 +595,11 @@ bool manager_free(struct manager *m) {
                 return true;
         m->control = control_free(m->control);
         bool all = free_devices(m);
-        if (m->ledger)
+        if (m->ledger) {
+                routes_handle_alerts(m); /* may have something to say, which goes to the ledger, too */
                 routes_drain(m, CLOSE_LIMIT_US);
+        }
         all &= ledger_free(m->ledger, CLOSE_LIMIT_US) == 0;
-        if (m->alerts && m->alerts_done)
-                routes_handle_alerts(m);
         all &= alerts_free(m->alerts, CLOSE_LIMIT_US) == 0;
         if (m->reload)
                 all = false;

@@ -118,7 +118,10 @@ void routes_handle_alerts(struct manager *m) {
         uint64_t folded = m->events_folded;
         m->events_folded = 0;
         routes_tell(m, EVENT_DAEMON, LOG_WARNING, NULL, NULL,
-                "%" PRIu64 " more messages came faster than they could be delivered. See: sweepctl errors", folded);
+                "%" PRIu64 " more message%s came faster than could be delivered. See: sweepctl errors", folded,
+                folded == 1 ? "" : "s");
+        if (m->events_folded > 0) /* nor could this one be */
+                m->events_folded = folded;
 }
 
 static void answer(struct manager *m, uint64_t sweep_id, struct answer *a) {
