@@ -206,9 +206,10 @@ int target_look(const struct target *t, struct engine_look *ret) {
         if (ioctl(t->fd, BLKGETDISKSEQ, &look.diskseq) < 0)
                 look.diskseq = 0;
         struct stat st;
-        bool named = stat(t->facts.path, &st) == 0 && S_ISBLK(st.st_mode) && st.st_rdev == t->facts.device;
+        bool named = stat(t->facts.path, &st) == 0 && S_ISBLK(st.st_mode);
         look.gone = look.size_bytes == 0 || !named;
         look_at_counts(t, &look);
+        look.replaced = named && st.st_rdev != t->facts.device;
         *ret = look;
         return 0;
 }

@@ -244,6 +244,8 @@ static bool step_check(struct sweep *s) {
         }
         if (!pass_is_over(s) || sweep_is_ending(s))
                 return any;
+        if (!sweep_device_is_there(s))
+                return true;
         sweep_settle_withheld(s, s->too_foreign);
         sweep_settle_sampled(s);
         sweep_enter(s, STEP_STAMP);
@@ -276,7 +278,8 @@ static bool step_write(struct sweep *s) {
 static bool step_flush(struct sweep *s) {
         if (s->in_flight > 0 || s->unsent_count > 0)
                 return false;
-        sweep_enter(s, STEP_VERIFY);
+        if (sweep_device_is_there(s)) /* what is settled then was written to this very device */
+                sweep_enter(s, STEP_VERIFY);
         return true;
 }
 
@@ -294,6 +297,8 @@ static bool step_read(struct sweep *s) {
         }
         if (!pass_is_over(s) || sweep_is_ending(s))
                 return any;
+        if (!sweep_device_is_there(s)) /* or what was read may be another's */
+                return true;
         s->reached_end = extent_end(s->pass);
         if (verify)
                 sweep_settle_repairs(s);

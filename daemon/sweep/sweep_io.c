@@ -110,7 +110,7 @@ bool sweep_device_is_there(struct sweep *s) {
         int r = engine_look(s->o.engine, &look);
         if (r < 0 || look.gone)
                 sweep_fail(s, END_FAILED, "missing", remedy, "the device went away in the middle of the sweep");
-        else if (look.diskseq != s->o.diskseq)
+        else if (look.replaced || look.diskseq != s->o.diskseq)
                 sweep_fail(s, END_FAILED, "replaced", remedy, "another disk took the device's place in mid-sweep");
         else if (look.size_bytes != s->o.size_bytes)
                 sweep_fail(s, END_FAILED, "resized", "Let the next sweep start with the new size.",
@@ -139,9 +139,10 @@ static bool error_is_a_fault(struct sweep *s, int error) {
                 sweep_fail(s, END_FAILED, "reserved", "Find the host that holds the reservation.",
                         "another host has reserved the device: %s", name);
                 return false;
-        case MEDIUM_NO_SPACE:
-                sweep_fail(s, END_FAILED, "no_space", "Extend the pool that the device takes its blocks from.",
-                        "the pool behind the device is full: %s", name);
+        case MEDIUM_NO_SPACE: /* of a write behind the end, too, where the device has shrunk */
+                if (sweep_device_is_there(s))
+                        sweep_fail(s, END_FAILED, "no_space", "Extend the pool that the device takes its blocks from.",
+                                "the pool behind the device is full: %s", name);
                 return false;
         case MEDIUM_READ_ONLY:
                 sweep_fail(s, END_FAILED, "read_only", "See dmesg for why the device is write-protected.",

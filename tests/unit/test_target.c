@@ -340,7 +340,7 @@ START_TEST(an_odd_size_and_a_big_sector_are_told) {
 }
 END_TEST
 
-START_TEST(a_path_that_leads_elsewhere_is_gone) {
+START_TEST(a_path_that_leads_nowhere_or_elsewhere_is_noticed) {
         struct loop_disk a, b;
         char path[PATH_MAX];
         loop_disk_new(&a, DISK_BYTES);
@@ -350,13 +350,14 @@ START_TEST(a_path_that_leads_elsewhere_is_gone) {
         struct target *t = opened(path, true);
         struct engine_look look;
         ck_assert_int_eq(target_look(t, &look), 0);
-        ck_assert(!look.gone && look.size_bytes == DISK_BYTES && look.diskseq == target_facts(t)->diskseq);
+        ck_assert(!look.gone && !look.replaced && look.size_bytes == DISK_BYTES &&
+                look.diskseq == target_facts(t)->diskseq);
         unlink(path);
         ck_assert_int_eq(target_look(t, &look), 0);
-        ck_assert(look.gone);
+        ck_assert(look.gone && !look.replaced);
         ck_assert_int_eq(symlink(b.path, path), 0);
         ck_assert_int_eq(target_look(t, &look), 0);
-        ck_assert(look.gone);
+        ck_assert(look.replaced && !look.gone);
         target_close(t);
 }
 END_TEST
@@ -624,7 +625,7 @@ int main(void) {
         tcase_add_test(tests, a_claim_keeps_a_second_one_out);
         tcase_add_test(tests, the_disk_under_the_state_directory_is_known);
         tcase_add_test(tests, an_odd_size_and_a_big_sector_are_told);
-        tcase_add_test(tests, a_path_that_leads_elsewhere_is_gone);
+        tcase_add_test(tests, a_path_that_leads_nowhere_or_elsewhere_is_noticed);
         tcase_add_test(tests, a_changed_size_is_seen);
         tcase_add_test(tests, traffic_counts_every_byte_that_is_read_and_every_write);
         tcase_add_test(tests, a_partition_knows_its_uuid_and_its_disk);
