@@ -470,6 +470,29 @@ static const struct engine_io *oldest_in_flight(const struct sweep *s) {
         return oldest;
 }
 
+/*
+ * The kernel makes one request of neighbours that are handed over together, and that request is what the disk owes: all
+ * of it that has not come back. Blocks come in any order, so as long as there is one more that touches.
+ */
+static struct extent owed_with(const struct sweep *s, const struct engine_io *oldest) {
+        struct extent place = { oldest->offset_bytes, oldest->length_bytes };
+        for (bool grown = true; grown;) {
+                grown = false;
+                for (size_t i = 0; i < block_pool_count(s->pool); i++) {
+                        const struct block *b = block_pool_at(s->pool, i);
+                        struct extent other = { b->io.offset_bytes, b->io.length_bytes };
+                        if (b->phase != BLOCK_IN_FLIGHT || b->io.submitted_us != oldest->submitted_us ||
+                                extent_contains(place, other))
+                                continue;
+                        if (extent_end(other) != place.offset_bytes && extent_end(place) != other.offset_bytes)
+                                continue;
+                        place = extent_hull(place, other);
+                        grown = true;
+                }
+        }
+        return place;
+}
+
 /* Of a keeper's or a recovery's request the place is not told: it may be one in the journal. */
 void sweep_io_owe(struct sweep *s, const struct engine_io *io, uint64_t since_us) {
         static const enum sweep_request requests[] = {
@@ -477,11 +500,9 @@ void sweep_io_owe(struct sweep *s, const struct engine_io *io, uint64_t since_us
                 [ENGINE_WRITE] = REQUEST_WRITE,
                 [ENGINE_FLUSH] = REQUEST_FLUSH,
         };
-        struct extent place = { io->offset_bytes, io->length_bytes };
-        if (io == &s->flush)
-                place = s->segment;
-        if (s->keeper)
-                place = (struct extent){ 0 };
+        struct extent place = { 0 };
+        if (!s->keeper)
+                place = io == &s->flush ? s->segment : owed_with(s, io);
         sweep_gauge_owe(s->o.gauge, requests[io->op], MAX(since_us, 1), place);
 }
 

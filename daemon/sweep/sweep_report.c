@@ -28,7 +28,8 @@ void sweep_gauge_owe(struct sweep_gauge *g, enum sweep_request request, uint64_t
         assert(since_us > 0);
         uint64_t before = atomic_load(&g->owed_since);
         if (before == since_us && atomic_load(&g->owed_request) == (uint64_t)request &&
-                atomic_load(&g->owed_offset) == place.offset_bytes)
+                atomic_load(&g->owed_offset) == place.offset_bytes &&
+                atomic_load(&g->owed_length) == place.length_bytes)
                 return;
         atomic_store(&g->owed_since, 0);
         atomic_store(&g->owed_request, (uint64_t)request);
