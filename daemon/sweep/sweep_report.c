@@ -193,7 +193,9 @@ bool sweep_report(struct sweep *s, bool all) {
 
 /* Whether something is bad for good so near that its request may have been one with that of the doubtful run. */
 static bool has_bad_neighbour(const struct sweep *s, const struct fault_run *doubtful) {
-        uint64_t reach = MAX(s->o.max_io_bytes, s->o.block_bytes), from = doubtful->place.offset_bytes;
+        /* Only what is in flight together can be joined. */
+        uint64_t together = MIN(s->o.max_io_bytes, (uint64_t)s->o.depth * s->o.block_bytes);
+        uint64_t reach = MAX(together, s->o.block_bytes), from = doubtful->place.offset_bytes;
         struct extent around = { from > reach ? from - reach : 0, 0 };
         around.length_bytes = extent_end(doubtful->place) + reach - around.offset_bytes;
         for (size_t i = 0; i < fault_table_count(s->faults); i++) {
