@@ -105,13 +105,15 @@ bool sweep_unit_is_bad(struct sweep *s, const struct expectation *e, const uint8
                 .sample = d.sample,
                 .cause = d.fault == FAULT_MISDIRECTED ? d.displacement_bytes : (int64_t)d.generation,
                 .persistence = persistence,
-                .withheld = (s->pass_step == STEP_CHECK || s->pass_step == STEP_REWRITE) && !d.ours &&
-                        persistence != PERSISTENCE_TRANSIENT,
+                .withheld = !d.ours && persistence != PERSISTENCE_TRANSIENT &&
+                        (s->pass_step == STEP_SAMPLE || s->pass_step == STEP_CHECK || s->pass_step == STEP_REWRITE),
         };
         diagnose_describe(&d, fault.text, &fault.detail);
         if (s->lone_cpu)
                 detail_set(&fault.detail, "verified_again", "no: sweepd may use one CPU only");
-        if (d.ours || s->pass_step != STEP_SAMPLE) /* the sample weighs by itself what is not ours */
+        /* A piece does not know whose unit it is of: where the sample can't tell, the pass behind it does. */
+        bool whole = unit.length_bytes == UNIT_BYTES || extent_end(unit) == s->o.size_bytes;
+        if (d.ours || s->pass_step != STEP_SAMPLE || (whole && unit.offset_bytes % UNIT_BYTES == 0))
                 sweep_add_fault(s, &fault);
         return d.ours;
 }

@@ -338,20 +338,45 @@ static bool is_of_a_place(const struct fault_run *run) {
 static bool is_bad_still(const struct sweep *s, const struct fault_run *sampled) {
         for (size_t i = 0; i < fault_table_count(s->faults); i++) {
                 const struct fault_run *run = fault_table_at(s->faults, i);
-                if (!run->sampled && run->pass == sampled->pass && extent_overlaps(run->place, sampled->place))
+                if (!run->sampled && run->pass == sampled->pass && run->persistence != PERSISTENCE_TRANSIENT &&
+                        extent_overlaps(run->place, sampled->place))
                         return true;
         }
         return false;
 }
 
-/* What the look before the sweep saw, and the retention pass did not where it came by. */
-void sweep_settle_sampled(struct sweep *s) {
+/*
+ * What the pass saw of a sampled run's place for a moment only: one fault, met twice. Which of the two stays is the one
+ * that was told; where both were, both do. True: the sampled one is gone.
+ */
+static bool unite_passing(struct sweep *s, size_t at) {
+        struct fault_run *sampled = fault_table_at(s->faults, at);
         for (size_t i = 0; i < fault_table_count(s->faults); i++) {
-                struct fault_run *run = fault_table_at(s->faults, i);
-                if (run->sampled && run->pass == s->pass_number && run->persistence == PERSISTENCE_UNKNOWN &&
-                        is_of_a_place(run) && sweep_span(s, run->place.offset_bytes)->count > 0 &&
-                        !is_bad_still(s, run))
-                        run->persistence = PERSISTENCE_TRANSIENT;
+                const struct fault_run *run = fault_table_at(s->faults, i);
+                if (run->sampled || run->doubtful || run->pass != sampled->pass || run->fault != sampled->fault ||
+                        run->persistence != PERSISTENCE_TRANSIENT)
+                        continue;
+                if (sampled->reported_bytes == 0 && extent_contains(run->place, sampled->place)) {
+                        fault_table_remove(s->faults, at);
+                        return true;
+                }
+                if (run->reported_bytes == 0 && extent_contains(sampled->place, run->place)) {
+                        fault_table_remove(s->faults, i);
+                        return false;
+                }
+        }
+        return false;
+}
+
+/* What the look before the sweep saw, and the retention pass did not where it came by, or not for long. */
+void sweep_settle_sampled(struct sweep *s) {
+        for (size_t i = fault_table_count(s->faults); i > 0; i--) {
+                struct fault_run *run = fault_table_at(s->faults, i - 1);
+                if (!run->sampled || run->pass != s->pass_number || run->persistence != PERSISTENCE_UNKNOWN ||
+                        !is_of_a_place(run) || sweep_span(s, run->place.offset_bytes)->count == 0 ||
+                        is_bad_still(s, run) || unite_passing(s, i - 1))
+                        continue;
+                run->persistence = PERSISTENCE_TRANSIENT;
         }
         s->faults_dirty = true;
 }

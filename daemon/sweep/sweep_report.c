@@ -236,12 +236,12 @@ void sweep_add_fault(struct sweep *s, struct fault_run *fault) {
         fault_table_add(s->faults, fault);
         s->faults_dirty = true;
         s->has_doubts |= fault->doubtful;
-        if (!fault->withheld || s->pass_step == STEP_REWRITE) /* there, the keeper weighs it */
+        if (!fault->withheld || fault->sampled || s->pass_step == STEP_REWRITE) /* sample and keeper weigh by themselves */
                 return;
         size_t places = 0;
         for (size_t i = 0; i < fault_table_count(s->faults); i++) {
                 const struct fault_run *run = fault_table_at(s->faults, i);
-                if (!run->withheld)
+                if (!run->withheld || run->sampled)
                         continue;
                 places++;
                 if (run->bad_bytes < FOREIGN_ROW_BYTES && places < FOREIGN_PLACES)

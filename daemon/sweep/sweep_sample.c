@@ -98,35 +98,23 @@ static bool stamp_is_ours(struct sweep *s, const struct stamp *stamp) {
 
 enum unit_answer { UNIT_OURS, UNIT_DAMAGED, UNIT_UNKNOWN, UNIT_FOREIGN };
 
-static enum unit_answer judge_unit(struct sweep *s, const uint8_t *bytes, struct extent unit) {
+/* e: what is expected of it, NULL: nothing; bad: it is not that. */
+static enum unit_answer judge_unit(
+        struct sweep *s, const struct expectation *e, bool bad, const uint8_t *bytes, struct extent unit) {
+        if (e && !bad)
+                return UNIT_OURS;
         struct diagnosis_ground ground;
-        struct expectation e;
-        const struct span *span = sweep_span(s, unit.offset_bytes);
-        bool expected = span->count > 0 && sweep_span_expect(s, &e, span);
-        enum unit_answer answer = UNIT_FOREIGN;
         struct stamp stamp;
-        struct verify_job job = {
-                .expectation = &e,
-                .bytes = bytes,
-                .offset_bytes = unit.offset_bytes,
-                .length_bytes = (uint32_t)unit.length_bytes,
-        };
         sweep_ground(s, &ground, unit.offset_bytes);
-        if (expected && sweep_verify(s, &job)) {
-                answer = UNIT_OURS;
-        } else if (diagnose_is_self_consistent(&stamp, &ground, bytes, unit.offset_bytes, unit.length_bytes) &&
-                stamp_is_ours(s, &stamp)) {
-                answer = UNIT_OURS;
-        } else if (expected) {
-                answer = sweep_unit_is_bad(s, &e, bytes, unit, PERSISTENCE_UNKNOWN) ? UNIT_DAMAGED : UNIT_FOREIGN;
-        } else if (content_is_zero(bytes, unit.length_bytes)) {
-                answer = UNIT_DAMAGED;
-        } else if (s->o.target->range_count > 0) {
-                answer = UNIT_UNKNOWN; /* a part of a stamped target that no sweep has reached */
-        }
-        if (expected)
-                sweep_expectation_release(&e);
-        return answer;
+        if (diagnose_is_self_consistent(&stamp, &ground, bytes, unit.offset_bytes, unit.length_bytes) &&
+                stamp_is_ours(s, &stamp))
+                return UNIT_OURS;
+        if (e)
+                return sweep_unit_is_bad(s, e, bytes, unit, PERSISTENCE_UNKNOWN) ? UNIT_DAMAGED : UNIT_FOREIGN;
+        if (content_is_zero(bytes, unit.length_bytes))
+                return UNIT_DAMAGED;
+        /* a part of a stamped target that no sweep has reached */
+        return s->o.target->range_count > 0 ? UNIT_UNKNOWN : UNIT_FOREIGN;
 }
 
 static void count_foreign(struct sampling *p, struct extent unit) {
@@ -155,17 +143,45 @@ static bool is_too_foreign(struct sampling *p, size_t *ret_places) {
         return longest * UNIT_BYTES >= FOREIGN_ROW_BYTES || places >= FOREIGN_PLACES;
 }
 
+static void note_unit(struct sweep *s, struct extent unit, enum unit_answer answer) {
+        if (answer == UNIT_FOREIGN)
+                count_foreign(&s->sample, unit);
+        for (size_t i = 0; i < s->o.suspect_count && answer != UNIT_OURS; i++)
+                if (extent_overlaps(s->o.suspects[i].place, unit))
+                        s->sample.not_ours = &s->o.suspects[i];
+}
+
+/* A stretch of which the same is expected: verified as a whole, as each time costs a way to another CPU and back. */
+static void judge_stretch(struct sweep *s, const struct span *span, const uint8_t *bytes, struct extent stretch) {
+        struct expectation e;
+        bool expected = span->count > 0 && sweep_span_expect(s, &e, span);
+        struct verify_job job = {
+                .expectation = &e,
+                .bytes = bytes,
+                .offset_bytes = stretch.offset_bytes,
+                .length_bytes = (uint32_t)stretch.length_bytes,
+        };
+        bool right = expected && sweep_verify(s, &job);
+        size_t unit_count = 0;
+        for (uint64_t at = 0; at < stretch.length_bytes; unit_count++) {
+                struct extent unit = { stretch.offset_bytes + at, 0 };
+                unit.length_bytes = MIN(UNIT_BYTES - unit.offset_bytes % UNIT_BYTES, stretch.length_bytes - at);
+                bool bad = !right && expected && job.bad_units[unit_count / 64] & BIT(unit_count % 64);
+                note_unit(s, unit, judge_unit(s, expected ? &e : NULL, bad, bytes + at, unit));
+                at += unit.length_bytes;
+        }
+        if (expected)
+                sweep_expectation_release(&e);
+}
+
 void sweep_sample_judge(struct sweep *s, const uint8_t *bytes, struct extent place) {
         for (uint64_t at = 0; at < place.length_bytes;) {
-                struct extent unit = { place.offset_bytes + at, 0 };
-                unit.length_bytes = MIN(UNIT_BYTES - unit.offset_bytes % UNIT_BYTES, place.length_bytes - at);
-                enum unit_answer answer = judge_unit(s, bytes + at, unit);
-                if (answer == UNIT_FOREIGN)
-                        count_foreign(&s->sample, unit);
-                for (size_t i = 0; i < s->o.suspect_count && answer != UNIT_OURS; i++)
-                        if (extent_overlaps(s->o.suspects[i].place, unit))
-                                s->sample.not_ours = &s->o.suspects[i];
-                at += unit.length_bytes;
+                struct span span = *sweep_span(s, place.offset_bytes + at);
+                uint64_t end = (extent_end(span.place) + UNIT_BYTES - 1) / UNIT_BYTES * UNIT_BYTES;
+                struct extent stretch = { place.offset_bytes + at, 0 };
+                stretch.length_bytes = MIN(end, extent_end(place)) - stretch.offset_bytes;
+                judge_stretch(s, &span, bytes + at, stretch);
+                at += stretch.length_bytes;
         }
 }
 
@@ -177,6 +193,7 @@ void sweep_sample_unreadable(struct sweep *s, struct extent place) {
 
 static void refuse(struct sweep *s, const char *rule, const char *remedy, const char *found) {
         s->refused = true;
+        s->too_foreign = true; /* what is withheld is not the disk's fault */
         sweep_fail(s, END_FAILED, rule, remedy, "%s", found);
 }
 
@@ -205,9 +222,17 @@ void sweep_sample_forget(struct sweep *s) {
                         fault_table_remove(s->faults, i - 1);
 }
 
+/* No pass will compare it once more, so what is not ours stays somebody's data. */
+static void forget_foreign(struct sweep *s) {
+        for (size_t i = fault_table_count(s->faults); i > 0; i--)
+                if (fault_table_at(s->faults, i - 1)->withheld)
+                        fault_table_remove(s->faults, i - 1);
+}
+
 /* The ledger's ranges do not hold any more: they are forgotten, and the generation goes on from what the disk says. */
 static void adopt(struct sweep *s) {
         struct target_record *t = s->o.target;
+        forget_foreign(s);
         if (t->target_id == 0)
                 t->target_id = s->sample.adopt_id;
         t->last_generation = MAX(t->last_generation, s->sample.newest_generation);
