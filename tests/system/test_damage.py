@@ -304,6 +304,46 @@ def neighbours_of_different_kinds_stay_apart(case):
         (50 * UNIT, UNIT, 'misdirected')])
 
 
+def bad_units(findings):
+    """How many units are bad, by class."""
+    units = {}
+    for f in findings:
+        units[f['fault']] = units.get(f['fault'], 0) + int(f['detail'].get('bytes_bad', f['length'])) // UNIT
+    return units
+
+
+@test
+def a_disk_that_is_bad_everywhere_gives_few_findings_and_exact_counts(case):
+    """Of three classes in turn, so that no two neighbours are alike. More than are told apart; none is counted twice."""
+    disk = case.loop(128 * MIB)
+    daemon = case.daemon([device_entry('d0', disk)])
+    expect_clean(daemon.sweep('d0'))
+    expected = {'zeroed': 0, 'bit_flip': 0, 'garbage': 0}
+    noise = case.rng.randbytes(UNIT - SECTOR)
+    data = bytearray(disk.read(0, disk.size))
+    for unit in range(disk.units()):
+        at = unit * UNIT
+        fault = list(expected)[unit % 3]
+        expected[fault] += 1
+        if fault == 'zeroed':
+            data[at:at + UNIT] = bytes(UNIT)
+        elif fault == 'bit_flip':
+            data[at + case.rng.randrange(UNIT)] ^= 1
+        else:
+            data[at + SECTOR:at + UNIT] = noise
+    disk.write(0, data)
+    sweep = daemon.sweep('d0')
+    assert (sweep['end'], sweep['verdict']) == ('finished', 'faulty'), sweep
+    findings = daemon.findings('d0')
+    assert 0 < len(findings) < 5000, len(findings)
+    assert bad_units(findings) == expected, bad_units(findings)
+    # More to tell than can be delivered, and then the end.
+    daemon.ctl('retire', 'd0')
+    daemon.stop()
+    daemon.start()
+    expect_clean(daemon.sweep('d0'))
+
+
 @test
 def stamps_of_another_target_are_foreign(case):
     """A copy of a few units of another disk that we swept."""
