@@ -13,6 +13,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 bool text_copy(char *to, size_t to_bytes, const char *from) {
         assert(to_bytes > 0);
@@ -107,6 +108,13 @@ void text_format_span(char *to, size_t to_bytes, uint64_t span_us) {
                 text_format(to, to_bytes, "%" PRIu64 " h %" PRIu64 " min", s / 3600, s / 60 % 60);
         else
                 text_format(to, to_bytes, "%" PRIu64 " d %" PRIu64 " h", s / 86400, s / 3600 % 24);
+}
+
+void text_format_utc(char *to, size_t to_bytes, uint64_t at_us) {
+        time_t seconds = (time_t)(at_us / USEC_PER_SEC);
+        struct tm utc;
+        if (!gmtime_r(&seconds, &utc) || strftime(to, to_bytes, "%Y-%m-%dT%H:%M:%SZ", &utc) == 0)
+                text_copy(to, to_bytes, "?");
 }
 
 enum { WORD_MAX = 64 };

@@ -11,13 +11,11 @@
 #include "report/finding_book.h"
 
 #include "base/cleanup.h"
-#include "base/clock.h"
 #include "base/text.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <string.h>
-#include <time.h>
 
 struct entry {
         struct finding finding;
@@ -428,11 +426,9 @@ const struct finding *finding_book_report(
 static void end_entry(
         struct entry *entry, enum finding_state state, uint64_t now_us, finding_over_fn over, void *userdata) {
         struct finding *f = &entry->finding;
-        time_t seconds = (time_t)(now_us / USEC_PER_SEC);
-        struct tm utc;
         char when[32];
-        if (gmtime_r(&seconds, &utc) && strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", &utc) > 0)
-                detail_set(&f->detail, "over_at", "%s", when);
+        text_format_utc(when, sizeof when, now_us);
+        detail_set(&f->detail, "over_at", "%s", when);
         f->state = state;
         entry->over = true;
         over(userdata, f);

@@ -9,13 +9,23 @@
 
 #include "base/cleanup.h"
 #include "base/text.h"
+#include "sweep/looks.h"
 
 #include <assert.h>
-#include <endian.h>
 #include <inttypes.h>
 #include <string.h>
 
-enum sector_class { SECTOR_GOOD, SECTOR_ZERO, SECTOR_OLD, SECTOR_MOVED, SECTOR_FLIPPED, SECTOR_STRANGE, SECTOR_OTHER };
+enum sector_class {
+        SECTOR_GOOD,
+        SECTOR_ZERO,
+        SECTOR_OLD,
+        SECTOR_MOVED,
+        SECTOR_FLIPPED,
+        SECTOR_AKIN,
+        SECTOR_STRANGE,
+        SECTOR_OTHER,
+        SECTOR_CLASS_COUNT
+};
 
 /* A random sector differs from the expected one in about 2,048 of its 4,096 bits; this is far from that. */
 enum { FLIPPED_BITS_MAX = 256 };
@@ -25,20 +35,17 @@ struct sector_judgement {
         uint64_t belongs_bytes;
         uint64_t generation;
         uint64_t started_us;
-        uint32_t bits;
+        const char *looks;
 };
 
 /* In words: a disk that is bad everywhere has many bits to count. length: a multiple of 8. */
-static uint32_t bits_different(const uint8_t *a, const uint8_t *b, size_t length, uint32_t *first) {
+static uint32_t bits_different(const uint8_t *a, const uint8_t *b, size_t length) {
         uint32_t count = 0;
         for (size_t i = 0; i < length; i += sizeof(uint64_t)) {
                 uint64_t x, y;
                 memcpy(&x, a + i, sizeof x);
                 memcpy(&y, b + i, sizeof y);
-                uint64_t different = le64toh(x ^ y);
-                if (different && count == 0)
-                        *first = (uint32_t)(i * 8) + (uint32_t)__builtin_ctzll(different);
-                count += different ? (uint32_t)__builtin_popcountll(different) : 0;
+                count += (uint32_t)__builtin_popcountll(x ^ y);
         }
         return count;
 }
@@ -78,6 +85,7 @@ static bool judge_stamp(struct sector_judgement *j, const struct diagnosis_groun
         const struct stamp *stamp, const uint8_t *sector, uint64_t offset) {
         if (stamp->target_id != g->target_id) {
                 j->class = SECTOR_STRANGE;
+                j->looks = "the stamp of another target";
                 return true;
         }
         bool same_generation = stamp->generation == meant->stamp.generation && stamp->nonce == meant->stamp.nonce;
@@ -117,6 +125,28 @@ static bool judge_mark(struct sector_judgement *j, const struct diagnosis_ground
         return false;
 }
 
+/* A sector that is, as a whole, nothing that we wrote. */
+static void judge_bytes(
+        struct sector_judgement *j, const struct expectation *expected, const uint8_t *sector, uint64_t offset) {
+        for (size_t i = 0; i < expected->count; i++) {
+                uint8_t right[SECTOR_BYTES];
+                content_sector(&expected->candidates[i], right, offset);
+                if (i == 0 && bits_different(sector, right, SECTOR_BYTES) <= FLIPPED_BITS_MAX) {
+                        j->class = SECTOR_FLIPPED;
+                        return;
+                }
+                if (looks_akin(sector, right)) {
+                        j->class = SECTOR_AKIN;
+                        j->looks = "a damaged form of what was written";
+                        return;
+                }
+        }
+        j->looks = looks_foreign(sector, offset);
+        j->class = j->looks ? SECTOR_STRANGE : SECTOR_OTHER;
+        if (!j->looks)
+                j->looks = looks_plain(sector);
+}
+
 static void judge_sector(struct sector_judgement *j, const struct diagnosis_ground *g,
         const struct expectation *expected, const struct stamp *found_stamp, const uint8_t *sector, uint64_t offset) {
         *j = (struct sector_judgement){ .class = SECTOR_GOOD };
@@ -133,20 +163,16 @@ static void judge_sector(struct sector_judgement *j, const struct diagnosis_grou
                 return;
         if (judge_mark(j, g, expected, found_stamp, sector, offset))
                 return;
-        uint8_t right[SECTOR_BYTES];
-        uint32_t first;
-        content_sector(meant, right, offset);
-        j->bits = bits_different(sector, right, SECTOR_BYTES, &first);
-        j->class = j->bits <= FLIPPED_BITS_MAX ? SECTOR_FLIPPED : SECTOR_OTHER;
+        judge_bytes(j, expected, sector, offset);
 }
 
 /* The unit's fault by how many of its sectors are of which class: the most telling one decides. */
-static enum fault unit_fault(const size_t counts[static SECTOR_OTHER + 1]) {
+static enum fault unit_fault(const size_t counts[static SECTOR_CLASS_COUNT]) {
         if (counts[SECTOR_MOVED] > 0)
                 return FAULT_MISDIRECTED;
         if (counts[SECTOR_STRANGE] > 0)
                 return FAULT_FOREIGN;
-        if (counts[SECTOR_OTHER] > 0)
+        if (counts[SECTOR_AKIN] > 0 || counts[SECTOR_OTHER] > 0)
                 return FAULT_GARBAGE;
         if (counts[SECTOR_OLD] > 0)
                 return counts[SECTOR_GOOD] > 0 ? FAULT_TORN : FAULT_STALE;
@@ -170,7 +196,24 @@ static void take_sample(struct diagnosis *d, const struct content *meant, const 
         memcpy(d->sample.found, bytes + at, FINDING_SAMPLE_BYTES);
 }
 
-static void add_sector(struct diagnosis *d, const struct sector_judgement *j, uint64_t offset) {
+static void add_bits(struct diagnosis *d, const struct content *meant, const uint8_t *sector, uint64_t offset) {
+        uint8_t right[SECTOR_BYTES];
+        content_sector(meant, right, offset);
+        for (size_t i = 0; i < SECTOR_BYTES * 8; i++) {
+                if (!((sector[i / 8] ^ right[i / 8]) & BIT(i % 8)))
+                        continue;
+                if (d->bits_flipped < ELEMENTS(d->bits))
+                        d->bits[d->bits_flipped] = (uint16_t)(offset % UNIT_BYTES * 8 + i);
+                d->bits_flipped++;
+        }
+}
+
+static void add_sector(struct diagnosis *d, const struct sector_judgement *j, const struct content *meant,
+        const uint8_t *sector, uint64_t offset) {
+        unsigned index = (unsigned)(offset % UNIT_BYTES / SECTOR_BYTES);
+        if (d->bad_sectors == 0)
+                take_sample(d, meant, sector, offset);
+        d->bad_sectors |= (uint8_t)BIT(index);
         if ((j->class == SECTOR_OLD || j->class == SECTOR_MOVED) && d->generation == 0) {
                 d->generation = j->generation;
                 d->started_us = j->started_us;
@@ -179,7 +222,14 @@ static void add_sector(struct diagnosis *d, const struct sector_judgement *j, ui
                 d->displacement_bytes = (int64_t)(j->belongs_bytes - offset);
                 d->belongs_bytes = j->belongs_bytes;
         }
-        d->bits_flipped += j->bits;
+        if (j->class == SECTOR_FLIPPED)
+                add_bits(d, meant, sector, offset);
+}
+
+/* What we wrote speaks for a fault of the disk's; zeros do where nothing speaks for somebody's data. */
+static bool is_ours(const size_t counts[static SECTOR_CLASS_COUNT]) {
+        return counts[SECTOR_GOOD] || counts[SECTOR_OLD] || counts[SECTOR_MOVED] || counts[SECTOR_FLIPPED] ||
+                counts[SECTOR_AKIN] || (counts[SECTOR_ZERO] && !counts[SECTOR_STRANGE]);
 }
 
 void diagnose_unit(struct diagnosis *ret, const struct diagnosis_ground *ground, const struct expectation *expected,
@@ -192,26 +242,27 @@ void diagnose_unit(struct diagnosis *ret, const struct diagnosis_ground *ground,
         /* Another target's sectors are not told from noise by its stamp, or they would pass for ours. */
         bool has_stamp = offset_bytes % UNIT_BYTES == 0 && stamp_read(&found, bytes) &&
                 found.target_id == ground->target_id;
-        size_t counts[SECTOR_OTHER + 1] = { 0 };
+        size_t counts[SECTOR_CLASS_COUNT] = { 0 };
+        const char *looks[2] = { NULL }; /* of the first strange sector, and of the first that nothing explains */
+        bool was_bad = false;
         for (uint64_t at = 0; at < length_bytes; at += SECTOR_BYTES) {
                 struct sector_judgement j;
                 judge_sector(&j, ground, expected, has_stamp ? &found : NULL, bytes + at, offset_bytes + at);
                 counts[j.class]++;
-                if (j.class == SECTOR_GOOD)
-                        continue;
-                if (d.bad_sectors == 0)
-                        take_sample(&d, meant, bytes + at, offset_bytes + at);
-                d.bad_sectors |= (uint8_t)BIT((offset_bytes + at) % UNIT_BYTES / SECTOR_BYTES);
-                add_sector(&d, &j, offset_bytes + at);
+                bool bad = j.class != SECTOR_GOOD;
+                if (bad)
+                        add_sector(&d, &j, meant, bytes + at, offset_bytes + at);
+                if (at > 0 && bad != was_bad && d.torn_at_sector == 0)
+                        d.torn_at_sector = (unsigned)((offset_bytes + at) % UNIT_BYTES / SECTOR_BYTES);
+                was_bad = bad;
+                bool strange = j.class == SECTOR_STRANGE;
+                if (!looks[strange])
+                        looks[strange] = j.looks;
         }
         d.fault = unit_fault(counts);
-        size_t strange = counts[SECTOR_STRANGE] + counts[SECTOR_OTHER];
-        d.ours = strange < length_bytes / SECTOR_BYTES;
-        if (d.fault == FAULT_BIT_FLIP) {
-                uint8_t right[UNIT_BYTES];
-                content_fill(meant, right, offset_bytes, length_bytes);
-                d.bits_flipped = bits_different(bytes, right, length_bytes, &d.first_bit);
-        }
+        d.ours = is_ours(counts);
+        if (d.fault == FAULT_FOREIGN || d.fault == FAULT_GARBAGE)
+                d.looks = looks[d.fault == FAULT_FOREIGN];
         *ret = d;
 }
 
@@ -241,18 +292,41 @@ static void describe_sectors(const struct diagnosis *d, struct detail *detail) {
         detail_set(detail, "sectors", "%s", list);
 }
 
+/* When the generation was begun, as people write it: what was found is at least as old as the sweep that followed. */
 static void describe_generation(const struct diagnosis *d, struct detail *detail) {
+        char when[32];
         detail_set(detail, "generation_found", "%" PRIu64, d->generation);
-        if (d->started_us)
-                detail_set(detail, "generation_found_started_us", "%" PRIu64, d->started_us);
+        if (!d->started_us)
+                return;
+        text_format_utc(when, sizeof when, d->started_us);
+        detail_set(detail, "generation_found_at", "%s", when);
+        detail_set(detail, "generation_found_started_us", "%" PRIu64, d->started_us);
+}
+
+/* As byte:bit, the lowest bit being 0. */
+static void describe_bits(const struct diagnosis *d, struct detail *detail) {
+        char list[DIAGNOSIS_BITS_MAX * 8 + 4] = "";
+        for (size_t i = 0; i < MIN(d->bits_flipped, ELEMENTS(d->bits)); i++)
+                text_append(list, sizeof list, "%s%u:%u", i > 0 ? "," : "", d->bits[i] / 8U, d->bits[i] % 8U);
+        if (d->bits_flipped > ELEMENTS(d->bits))
+                text_append(list, sizeof list, ",...");
+        detail_set(detail, "bits", "%" PRIu32, d->bits_flipped);
+        detail_set(detail, "bits_at", "%s", list);
+}
+
+static void describe_looks(const struct diagnosis *d, char text[static FINDING_TEXT_BYTES], struct detail *detail) {
+        const char *what = d->fault == FAULT_FOREIGN ? "holds what somebody else wrote"
+                                                     : "holds what was never written there";
+        text_format(text, FINDING_TEXT_BYTES, "%s%s%s", what, d->looks ? ": " : "", d->looks ? d->looks : "");
+        if (d->looks)
+                detail_set(detail, "looks", "%s", d->looks);
 }
 
 void diagnose_describe(const struct diagnosis *d, char text[static FINDING_TEXT_BYTES], struct detail *detail) {
         describe_sectors(d, detail);
         switch (d->fault) {
         case FAULT_BIT_FLIP:
-                detail_set(detail, "bits", "%" PRIu32, d->bits_flipped);
-                detail_set(detail, "first_bit", "%" PRIu32, d->first_bit);
+                describe_bits(d, detail);
                 text_format(text, FINDING_TEXT_BYTES, "%" PRIu32 " bit%s of the unit differ%s from what was written",
                         d->bits_flipped, d->bits_flipped == 1 ? "" : "s", d->bits_flipped == 1 ? "s" : "");
                 break;
@@ -263,7 +337,7 @@ void diagnose_describe(const struct diagnosis *d, char text[static FINDING_TEXT_
                 break;
         case FAULT_TORN:
                 describe_generation(d, detail);
-                detail_set(detail, "torn_at_sector", "%u", (unsigned)__builtin_ctz(d->bad_sectors));
+                detail_set(detail, "torn_at_sector", "%u", d->torn_at_sector);
                 text_format(text, FINDING_TEXT_BYTES, "part of the unit is new, part is of generation %" PRIu64,
                         d->generation);
                 break;
@@ -275,11 +349,8 @@ void diagnose_describe(const struct diagnosis *d, char text[static FINDING_TEXT_
         case FAULT_ZEROED:
                 text_copy(text, FINDING_TEXT_BYTES, "reads as zeros");
                 break;
-        case FAULT_FOREIGN:
-                text_copy(text, FINDING_TEXT_BYTES, "holds the stamp of another target");
-                break;
         default:
-                text_copy(text, FINDING_TEXT_BYTES, "holds bytes that were never written there");
+                describe_looks(d, text, detail);
                 break;
         }
 }

@@ -17,17 +17,27 @@ struct diagnosis_ground {
         struct stamp older[EXPECTATION_MAX];
 };
 
+enum { DIAGNOSIS_BITS_MAX = 16 };
+
+/*
+ * The unit's fault is that of its most telling sector. A sector that differs is, in this order: zeros; of another place
+ * or generation, in all its bytes; foreign by the stamp of another target; bit_flip, where at most 256 of its 4,096
+ * bits differ; garbage, where it is akin to what must be there; foreign, where it looks like somebody's data; garbage.
+ * looks.h has the last three rules and their error rates.
+ */
 struct diagnosis {
         enum fault fault;
-        bool ours;                  /* holds something that we wrote, or zeros: not somebody else's data */
+        bool ours;                  /* holds something that we wrote, or zeros beside noise: not somebody else's data */
+        const char *looks;          /* foreign, garbage: what it looks like, in words; NULL: like nothing known */
         uint64_t generation;        /* stale, torn, misdirected: whose bytes were found; 0: unknown */
         uint64_t started_us;        /* when that generation was begun; 0: unknown */
         int64_t displacement_bytes; /* misdirected: where the bytes belong, less where they are */
         uint64_t belongs_bytes;     /* misdirected: the offset that the first misplaced sector was made for */
         uint32_t bits_flipped;      /* bit_flip: how many */
-        uint32_t first_bit;         /* bit_flip: the first one, counted from the unit's start */
-        uint8_t bad_sectors;        /* a bit for each sector of the unit */
-        struct sample sample;       /* at the first difference */
+        uint16_t bits[DIAGNOSIS_BITS_MAX]; /* bit_flip: the first of them, counted from the unit's start */
+        unsigned torn_at_sector; /* torn: of the unit, the first that is new after old ones, or old after new ones */
+        uint8_t bad_sectors;     /* a bit for each sector of the unit */
+        struct sample sample;    /* at the first difference */
 };
 
 /*

@@ -120,6 +120,7 @@ START_TEST(new_up_to_a_sector_and_old_after_it_is_torn_there) {
                 HOLDS(s.seed, s.d.fault == FAULT_TORN && s.d.ours);
                 HOLDS(s.seed, s.d.bad_sectors == 0x100 - BIT(at));
                 HOLDS(s.seed, s.d.generation == 2 && number(&s, "torn_at_sector") == at);
+                HOLDS(s.seed, strcmp(fact(&s, "generation_found_at"), "2023-11-14T22:13:20Z") == 0);
         }
 }
 END_TEST
@@ -132,6 +133,7 @@ START_TEST(old_up_to_a_sector_and_new_after_it_is_torn_too) {
                         put_sector(&s, &s.g.of[1], i, s.offset + i * SECTOR_BYTES);
                 diagnose(&s);
                 HOLDS(s.seed, s.d.fault == FAULT_TORN && s.d.ours && s.d.generation == 2);
+                HOLDS(s.seed, number(&s, "torn_at_sector") == at);
                 HOLDS(s.seed, s.d.bad_sectors == BIT(at) - 1);
         }
 }
@@ -211,6 +213,24 @@ static size_t flip_bits(struct scene *s, size_t sector, size_t count) {
         return first;
 }
 
+/* bits_at names the first 16 flipped bits, in order, and says where there are more. */
+static void expect_bits(struct scene *s) {
+        uint8_t right[UNIT_BYTES];
+        char expected[256] = "";
+        size_t named = 0;
+        content_fill(&s->g.of[2], right, s->offset, s->length);
+        for (size_t bit = 0; bit < s->length * 8; bit++) {
+                if (!((right[bit / 8] ^ s->unit[bit / 8]) & BIT(bit % 8)))
+                        continue;
+                if (named == 16) {
+                        strcat(expected, ",...");
+                        break;
+                }
+                sprintf(expected + strlen(expected), "%s%zu:%zu", named++ ? "," : "", bit / 8, bit % 8);
+        }
+        HOLDS(s->seed, strcmp(fact(s, "bits_at"), expected) == 0);
+}
+
 START_TEST(up_to_256_flipped_bits_of_a_sector_are_counted_exactly) {
         struct scene s;
         FOR_SEEDS(s) {
@@ -219,7 +239,8 @@ START_TEST(up_to_256_flipped_bits_of_a_sector_are_counted_exactly) {
                 diagnose(&s);
                 HOLDS(s.seed, s.d.fault == FAULT_BIT_FLIP && s.d.ours && s.d.bad_sectors == BIT(sector));
                 HOLDS(s.seed, s.d.bits_flipped == count && number(&s, "bits") == count);
-                HOLDS(s.seed, s.d.first_bit == first && number(&s, "first_bit") == first);
+                HOLDS(s.seed, s.d.bits[0] == first);
+                expect_bits(&s);
         }
 }
 END_TEST
@@ -231,7 +252,7 @@ START_TEST(flipped_bits_in_several_sectors_add_up) {
                 size_t first = flip_bits(&s, a, 1 + draw(&s, 20));
                 flip_bits(&s, b, 5);
                 diagnose(&s);
-                HOLDS(s.seed, s.d.fault == FAULT_BIT_FLIP && s.d.first_bit == first);
+                HOLDS(s.seed, s.d.fault == FAULT_BIT_FLIP && s.d.bits[0] == first);
                 HOLDS(s.seed, s.d.bits_flipped >= 6 && s.d.bits_flipped <= 25);
                 HOLDS(s.seed, s.d.bad_sectors == (BIT(a) | BIT(b)));
         }
@@ -243,7 +264,8 @@ START_TEST(too_many_flipped_bits_are_garbage) {
         FOR_SEEDS(s) {
                 flip_bits(&s, draw(&s, UNIT_SECTORS), 257 + draw(&s, 1000));
                 diagnose(&s);
-                HOLDS(s.seed, s.d.fault == FAULT_GARBAGE);
+                HOLDS(s.seed, s.d.fault == FAULT_GARBAGE && s.d.ours);
+                HOLDS(s.seed, strcmp(fact(&s, "looks"), "a damaged form of what was written") == 0);
         }
 }
 END_TEST
@@ -257,6 +279,7 @@ START_TEST(noise_is_garbage_and_not_ours_unless_a_sector_is) {
                 random_bytes(&s.state, s.unit, UNIT_BYTES);
                 diagnose(&s);
                 HOLDS(s.seed, s.d.fault == FAULT_GARBAGE && !s.d.ours && s.d.bad_sectors == 0xff);
+                HOLDS(s.seed, strcmp(fact(&s, "looks"), "noise") == 0);
                 memcpy(s.unit + kept * SECTOR_BYTES, keep, sizeof keep);
                 diagnose(&s);
                 HOLDS(s.seed, s.d.fault == FAULT_GARBAGE && s.d.ours && s.d.bad_sectors == 0xff - BIT(kept));
@@ -285,6 +308,48 @@ START_TEST(a_lone_foreign_stamp_is_foreign) {
                 put_sector(&s, &stranger, 0, s.offset);
                 diagnose(&s);
                 HOLDS(s.seed, s.d.fault == FAULT_FOREIGN && s.d.ours && s.d.bad_sectors == 1);
+        }
+}
+END_TEST
+
+static void put_text(struct scene *s, size_t sector) {
+        for (size_t i = 0; i < SECTOR_BYTES; i++)
+                s->unit[sector * SECTOR_BYTES + i] = (uint8_t)('a' + draw(s, 26));
+}
+
+/* One sector of it is enough, whatever noise is beside it; what is ours beside it says that it is not all theirs. */
+START_TEST(what_looks_like_somebodys_data_is_foreign_and_says_why) {
+        struct scene s;
+        FOR_SEEDS(s) {
+                size_t sector = draw(&s, UNIT_SECTORS);
+                put_text(&s, sector);
+                diagnose(&s);
+                HOLDS(s.seed, s.d.fault == FAULT_FOREIGN && s.d.ours && s.d.bad_sectors == BIT(sector));
+                HOLDS(s.seed, strcmp(fact(&s, "looks"), "text") == 0);
+                random_bytes(&s.state, s.unit, UNIT_BYTES);
+                put_text(&s, sector);
+                diagnose(&s);
+                HOLDS(s.seed, s.d.fault == FAULT_FOREIGN && !s.d.ours && s.d.bad_sectors == 0xff);
+                HOLDS(s.seed, strcmp(fact(&s, "looks"), "text") == 0);
+                memset(s.unit, 0, UNIT_BYTES);
+                put_text(&s, sector);
+                diagnose(&s);
+                HOLDS(s.seed, s.d.fault == FAULT_FOREIGN && !s.d.ours);
+        }
+}
+END_TEST
+
+START_TEST(flipped_bits_are_those_of_the_flipped_sector_also_where_two_generations_may_be) {
+        struct scene s;
+        FOR_SEEDS(s) {
+                s.expected = (struct expectation){ .count = 2, .candidates = { s.g.of[2], s.g.of[1] } };
+                put_sector(&s, &s.g.of[1], 3, s.offset + 3 * SECTOR_BYTES);
+                size_t first = flip_bits(&s, 5, 4);
+                diagnose(&s);
+                HOLDS(s.seed, s.d.fault == FAULT_BIT_FLIP && s.d.bits_flipped == 4 && s.d.bits[0] == first);
+                memset(s.unit, 0, SECTOR_BYTES);
+                diagnose(&s);
+                HOLDS(s.seed, s.d.fault == FAULT_BIT_FLIP && s.d.bits_flipped == 4 && s.d.bad_sectors == 0x21);
         }
 }
 END_TEST
@@ -374,6 +439,8 @@ int main(void) {
         tcase_add_test(t, noise_is_garbage_and_not_ours_unless_a_sector_is);
         tcase_add_test(t, a_unit_of_another_target_is_foreign_and_not_ours);
         tcase_add_test(t, a_lone_foreign_stamp_is_foreign);
+        tcase_add_test(t, what_looks_like_somebodys_data_is_foreign_and_says_why);
+        tcase_add_test(t, flipped_bits_are_those_of_the_flipped_sector_also_where_two_generations_may_be);
         tcase_add_test(t, one_bad_sector_is_told_among_mixed_candidates);
         tcase_add_test(t, a_short_or_partial_unit_is_judged_by_what_there_is);
         tcase_add_test(t, the_sample_shows_the_first_difference);
