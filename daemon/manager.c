@@ -7,6 +7,7 @@
  */
 #include "manager_private.h"
 
+#include "base/cpus.h"
 #include "control/interface_text.h"
 
 #include <assert.h>
@@ -482,9 +483,13 @@ static int listen_to_all(struct manager *m) {
         return MIN(r, 0);
 }
 
-/* This thread stands for the sweeps, which verify by themselves while that keeps up; the workers test themselves. */
+/* Sweeps, which verify by themselves while that keeps up, may run where this thread may; the workers test themselves.
+ */
 static int start_verifying(struct manager *m, const struct settings *settings, char *missed) {
-        int r = self_test_run(missed);
+        cpu_set_t cpus;
+        int r = cpus_of_this_thread(&cpus);
+        if (r == 0)
+                r = self_test_run_on(&cpus, missed);
         if (r == SELF_TEST_OK)
                 r = verify_pool_new(&m->pool, settings->workers, &settings->cpus);
         if (r == 0)

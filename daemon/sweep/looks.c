@@ -16,8 +16,10 @@ enum {
         BITS_OFF_MAX = 256,
         LINE_BITS_OFF_MAX = 90,
         TEXT_BYTES_MIN = 32,
+        TEXT_VALUES_MIN = 12,
         STRUCTURE_BYTES_MIN = 96,
         STRUCTURE_ONE_IN = 72,
+        STRUCTURE_TIMES = 2,
         NOISE_BYTES_MIN = 256,
         NOISE_ONE_IN = 128
 };
@@ -27,9 +29,10 @@ static bool is_off(uint32_t count, uint32_t of, uint32_t by) {
         return count > half + by || count + by < half;
 }
 
+/* Behind the stamp alone: its zeros are what others write, too. */
 bool looks_akin(const uint8_t sector[static SECTOR_BYTES], const uint8_t right[static SECTOR_BYTES]) {
         uint32_t same = 0, bits = 0, lines[8] = { 0 };
-        for (size_t i = 0; i < SECTOR_BYTES; i++) {
+        for (size_t i = STAMP_BYTES; i < SECTOR_BYTES; i++) {
                 unsigned different = sector[i] ^ right[i];
                 same += different == 0;
                 for (unsigned line = 0; line < ELEMENTS(lines); line++)
@@ -38,9 +41,9 @@ bool looks_akin(const uint8_t sector[static SECTOR_BYTES], const uint8_t right[s
         bool akin = same >= SAME_BYTES_MIN;
         for (size_t line = 0; line < ELEMENTS(lines); line++) {
                 bits += lines[line];
-                akin |= is_off(lines[line], SECTOR_BYTES, LINE_BITS_OFF_MAX);
+                akin |= is_off(lines[line], SECTOR_BYTES - STAMP_BYTES, LINE_BITS_OFF_MAX);
         }
-        return akin || is_off(bits, SECTOR_BYTES * 8, BITS_OFF_MAX);
+        return akin || is_off(bits, (SECTOR_BYTES - STAMP_BYTES) * 8, BITS_OFF_MAX);
 }
 
 /* Signatures. */
@@ -227,6 +230,13 @@ static uint32_t count_bytes(const uint8_t *sector, uint32_t counts[static 256]) 
         return n;
 }
 
+static size_t count_values(const uint32_t counts[static 256]) {
+        size_t values = 0;
+        for (size_t i = 0; i < 256; i++)
+                values += counts[i] > 0;
+        return values;
+}
+
 /* Pairs of bytes that are the same, of n * (n - 1) / 2. */
 static uint32_t count_pairs(const uint32_t counts[static 256]) {
         uint32_t pairs = 0;
@@ -235,8 +245,8 @@ static uint32_t count_pairs(const uint32_t counts[static 256]) {
         return pairs;
 }
 
-/* The byte that is met most. Returns how often it was there. */
-static uint32_t leave_out_most(uint32_t counts[static 256]) {
+/* The byte that is met most is taken out. Returns how often it was there. */
+static uint32_t take_most(uint32_t counts[static 256]) {
         size_t most = 0;
         for (size_t i = 1; i < 256; i++)
                 if (counts[i] > counts[most])
@@ -246,11 +256,28 @@ static uint32_t leave_out_most(uint32_t counts[static 256]) {
         return count;
 }
 
-/* A part of ours has a filling around it, whose first and last bytes share words with it, and in a stamp are zeros. */
+/* The chance of two bytes to be the same if each bit knew nothing of the others, in parts of 2^32. */
+static uint64_t chance_by_bits(const uint32_t counts[static 256], uint32_t n) {
+        uint64_t chance = UINT64_C(1) << 32;
+        for (unsigned line = 0; line < 8; line++) {
+                uint64_t ones = 0;
+                for (size_t i = 0; i < 256; i++)
+                        ones += i >> line & 1 ? counts[i] : 0;
+                uint64_t zeros = n - ones, squares = ones * ones + zeros * zeros;
+                chance = chance * ((squares << 16) / ((uint64_t)n * n)) >> 16;
+        }
+        return chance;
+}
+
+/* A part of ours has a filling around it, whose first and last bytes share words with it, and in a stamp are zeros: so
+ * two bytes are left out. What flips bits of a filling, or holds bit lines, does not make them know of each other. */
 static bool is_structure(uint32_t counts[static 256], uint32_t n) {
-        n -= leave_out_most(counts);
-        n -= leave_out_most(counts);
-        return n >= STRUCTURE_BYTES_MIN && count_pairs(counts) * STRUCTURE_ONE_IN >= n * (n - 1) / 2;
+        n -= take_most(counts);
+        n -= take_most(counts);
+        if (n < STRUCTURE_BYTES_MIN)
+                return false;
+        uint64_t same = count_pairs(counts), all = n * (n - 1) / 2;
+        return same * STRUCTURE_ONE_IN >= all && same << 32 >= STRUCTURE_TIMES * chance_by_bits(counts, n) * all;
 }
 
 const char *looks_foreign(const uint8_t sector[static SECTOR_BYTES], uint64_t offset_bytes) {
@@ -258,7 +285,7 @@ const char *looks_foreign(const uint8_t sector[static SECTOR_BYTES], uint64_t of
         if (name)
                 return name;
         uint32_t counts[256], n = count_bytes(sector, counts);
-        if (n >= TEXT_BYTES_MIN && is_text(sector))
+        if (n >= TEXT_BYTES_MIN && count_values(counts) >= TEXT_VALUES_MIN && is_text(sector))
                 return "text";
         return is_structure(counts, n) ? "structured data" : NULL;
 }

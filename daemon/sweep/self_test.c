@@ -12,6 +12,7 @@
 #include "base/text.h"
 #include "sweep/diagnose.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <sched.h>
@@ -50,6 +51,7 @@ struct plot {
         uint64_t offset_bytes, length_bytes;
         uint32_t bits;          /* that were flipped */
         uint64_t belongs_bytes; /* where the first misplaced sector belongs */
+        bool somebodys;         /* nothing of it is ours */
 };
 
 struct damage {
@@ -173,6 +175,7 @@ static bool put_foreign(const struct bench *b, struct plot *p) {
 
 static bool put_garbage(const struct bench *b, struct plot *p) {
         fill_noise(p->bytes, p->length_bytes);
+        p->somebodys = true;
         return true;
 }
 
@@ -189,6 +192,42 @@ static bool tear_sector(const struct bench *b, struct plot *p) {
         return true;
 }
 
+static bool put_text(const struct bench *b, struct plot *p) {
+        static const char text[] = "What somebody keeps here, and needs. ";
+        for (size_t i = 0; i < p->length_bytes; i++)
+                p->bytes[i] = (uint8_t)text[i % (sizeof text - 1)];
+        p->somebodys = true;
+        return true;
+}
+
+static bool put_records(const struct bench *b, struct plot *p) {
+        for (size_t i = 0; i < p->length_bytes; i++)
+                p->bytes[i] = (uint8_t)layout_mix(layout_mix(i) % 20); /* few values, of no pattern */
+        p->somebodys = true;
+        return true;
+}
+
+static bool put_signature(const struct bench *b, struct plot *p) {
+        static const char label[] = "LABELONE";
+        fill_noise(last_sector(p), SECTOR_BYTES);
+        memcpy(last_sector(p), label, sizeof label - 1);
+        return true;
+}
+
+static bool invert(const struct bench *b, struct plot *p) {
+        for (size_t i = 0; i < p->length_bytes; i++)
+                p->bytes[i] ^= 0x5a;
+        return true;
+}
+
+static bool rotate(const struct bench *b, struct plot *p) {
+        uint8_t first = p->bytes[0];
+        memmove(p->bytes, p->bytes + 1, p->length_bytes - 1);
+        p->bytes[p->length_bytes - 1] = first;
+        p->somebodys = true; /* nobody can tell */
+        return true;
+}
+
 static const struct damage damages[] = {
         { "a flipped bit at the start", FAULT_BIT_FLIP, flip_first },
         { "a flipped bit in the stamp", FAULT_BIT_FLIP, flip_in_stamp },
@@ -202,6 +241,11 @@ static const struct damage damages[] = {
         { "zeros", FAULT_ZEROED, zero_unit },
         { "a sector of zeros", FAULT_ZEROED, zero_sector },
         { "another target's unit", FAULT_FOREIGN, put_foreign },
+        { "text", FAULT_FOREIGN, put_text },
+        { "records", FAULT_FOREIGN, put_records },
+        { "a label", FAULT_FOREIGN, put_signature },
+        { "inverted bit lines", FAULT_GARBAGE, invert },
+        { "bytes that moved by one", FAULT_GARBAGE, rotate },
         { "noise", FAULT_GARBAGE, put_garbage },
         { "a sector of noise", FAULT_GARBAGE, put_garbage_sector },
         { "a sector of two generations", FAULT_GARBAGE, tear_sector },
@@ -217,7 +261,7 @@ static size_t shape_units(const struct extent *shape) {
 static struct plot plot_of(struct bench *b, const struct extent *shape, size_t unit) {
         uint64_t first = shape->offset_bytes / UNIT_BYTES * UNIT_BYTES + unit * UNIT_BYTES;
         uint64_t from = MAX(first, shape->offset_bytes), to = MIN(first + UNIT_BYTES, extent_end(*shape));
-        return (struct plot){ b->bytes + (from - shape->offset_bytes), from, to - from, 0, 0 };
+        return (struct plot){ b->bytes + (from - shape->offset_bytes), from, to - from, 0, 0, false };
 }
 
 static void restore(const struct bench *b, const struct plot *p) {
@@ -251,6 +295,9 @@ static bool names(struct bench *b, const struct plot *p, const struct damage *da
                 (d.fault == FAULT_MISDIRECTED && d.belongs_bytes != p->belongs_bytes))
                 return missed(b, "%s at offset %" PRIu64 ": wrong bits (%" PRIu32 ") or place (%" PRIu64 ")",
                         damage->name, p->offset_bytes, d.bits_flipped, d.belongs_bytes);
+        if (p->somebodys == d.ours && (p->somebodys || damage->plant == invert))
+                return missed(b, "%s at offset %" PRIu64 " counts as %s", damage->name, p->offset_bytes,
+                        d.ours ? "ours" : "somebody else's");
         return true;
 }
 
@@ -320,6 +367,38 @@ static bool try_every_byte(struct bench *b) {
         return true;
 }
 
+/* Whether a unit is what its own stamp says of it: what tells a lost ledger from somebody's data. */
+static bool try_self_consistency(struct bench *b) {
+        struct stamp stamp;
+        uint64_t offset = TABLE_BYTES - UNITS(1);
+        content_fill(&b->stale, b->bytes, offset, UNIT_BYTES);
+        if (!diagnose_is_self_consistent(&stamp, &b->ground, b->bytes, offset, UNIT_BYTES) ||
+                stamp.generation != b->stale.stamp.generation)
+                return missed(b, "a unit that is what its stamp says was not believed");
+        if (diagnose_is_self_consistent(&stamp, &b->ground, b->bytes, offset + UNIT_BYTES, UNIT_BYTES))
+                return missed(b, "a unit was believed at another place");
+        b->bytes[UNIT_BYTES - 1] ^= 0x01;
+        if (diagnose_is_self_consistent(&stamp, &b->ground, b->bytes, offset, UNIT_BYTES))
+                return missed(b, "a damaged unit was believed by its stamp");
+        return true;
+}
+
+/* What is computed wrong, but always alike, would pass all else, and be strange to every other CPU: so a table's first
+ * and last word and a mark are known beforehand. */
+static bool try_known_bytes(struct bench *b) {
+        static const uint8_t first[] = { 0x00, 0xc1, 0x7d, 0x6f, 0x6d, 0x63, 0x3d, 0x81 };
+        static const uint8_t last[] = { 0x39, 0xaa, 0x73, 0x71, 0x00, 0x59, 0xf5, 0x41 };
+        static const uint8_t mark[] = { 0x9e, 0xf8, 0xf3, 0x26, 0x0c, 0xeb, 0xe4, 0x7d };
+        struct table *table = table_cache_get(b->tables, 4);
+        assert(table); /* there is one more than generations */
+        uint64_t found = stamp_mark(4, SECTORS(3));
+        bool right = memcmp(table->bytes, first, sizeof first) == 0 &&
+                memcmp(table->bytes + TABLE_BYTES - sizeof last, last, sizeof last) == 0 &&
+                memcmp(&found, mark, sizeof mark) == 0;
+        table_unref(table);
+        return right || missed(b, "the bytes that a sweep writes are computed wrong");
+}
+
 /* A checksum that is wrong, but always alike, would pass here and make our stamps strange to every other machine: so
  * one is known beforehand. */
 static bool try_stamp(struct bench *b) {
@@ -356,7 +435,7 @@ int self_test_run(char text[static SELF_TEST_TEXT_BYTES]) {
         if (!b)
                 return -ENOMEM;
         b->text = text;
-        int r = table_cache_new(&b->tables, GENERATIONS);
+        int r = table_cache_new(&b->tables, GENERATIONS + 1);
         if (r < 0)
                 return r;
         for (size_t i = 0; i < GENERATIONS; i++) {
@@ -366,6 +445,7 @@ int self_test_run(char text[static SELF_TEST_TEXT_BYTES]) {
                         .stamp = { MODE_PATTERN, TARGET, 0, GENERATIONS - i, nonce, GENERATIONS - i },
                 };
         }
-        bool all = try_stamp(b) && try_expectation(b, 1) && try_every_byte(b) && try_expectation(b, 2);
+        bool all = try_stamp(b) && try_known_bytes(b) && try_expectation(b, 1) && try_every_byte(b) &&
+                try_self_consistency(b) && try_expectation(b, 2);
         return all ? SELF_TEST_OK : SELF_TEST_E_MISSED;
 }
