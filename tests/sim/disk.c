@@ -29,6 +29,13 @@ static void put_noise(struct disk *d, uint64_t sector) {
         put(d, sector, (const uint8_t *)words, (struct tag){ .kind = TAG_NOISE });
 }
 
+static void put_text(struct disk *d, uint64_t sector) {
+        uint8_t text[SECTOR_BYTES];
+        for (size_t i = 0; i < sizeof text; i++)
+                text[i] = (uint8_t)('a' + chance_below(d->chance, 26));
+        put(d, sector, text, (struct tag){ .kind = TAG_FOREIGN });
+}
+
 static void put_zeros(struct disk *d, uint64_t sector) {
         static const uint8_t zeros[SECTOR_BYTES];
         put(d, sector, zeros, (struct tag){ .kind = TAG_ZERO });
@@ -42,10 +49,11 @@ static void put_written(struct disk *d, uint64_t to, size_t generation, uint64_t
                 (struct tag){ .kind = TAG_WRITTEN, .generation = (uint8_t)generation, .sector = (uint32_t)from });
 }
 
-/* So many different bits. A sector that is flipped already stays: the same bit twice would be no damage. */
+/* So many different bits. A sector that is flipped already stays: the same bit twice would be no damage. So does text:
+ * it may be text again. */
 static void flip(struct chance *chance, uint8_t *bytes, struct tag *tag, unsigned bits) {
         uint8_t flipped[SECTOR_BYTES] = { 0 };
-        if (tag->kind == TAG_FLIPPED || tag->kind == TAG_PHANTOM)
+        if (tag->kind == TAG_FLIPPED || tag->kind == TAG_PHANTOM || tag->kind == TAG_FOREIGN)
                 return;
         for (unsigned left = bits; left > 0;) {
                 uint64_t bit = chance_below(chance, SECTOR_BYTES * 8);
@@ -218,7 +226,7 @@ static unsigned some_bits(struct chance *c) {
 
 /* A sector, a few, or units, as one thing. */
 static void damage_stretch(struct disk *d, uint64_t first, uint64_t count, bool another_target) {
-        unsigned kind = (unsigned)chance_below(d->chance, 5), bits = some_bits(d->chance);
+        unsigned kind = (unsigned)chance_below(d->chance, 6), bits = some_bits(d->chance);
         uint64_t from = chance_below(d->chance, d->sectors);
         if (chance_one_in(d->chance, 2)) /* by whole units */
                 from = from / UNIT_SECTORS * UNIT_SECTORS + first % UNIT_SECTORS;
@@ -232,6 +240,8 @@ static void damage_stretch(struct disk *d, uint64_t first, uint64_t count, bool 
                         put_zeros(d, to);
                 else if (kind == 1)
                         put_noise(d, to);
+                else if (kind == 5)
+                        put_text(d, to);
                 else if (kind == 2)
                         flip(d->chance, d->media + to * SECTOR_BYTES, &d->media_tags[to], bits);
                 else if (another_target || generation > 0)

@@ -18,7 +18,8 @@ enum tag_kind {
         TAG_WRITTEN, /* as `generation` wrote it for `sector` */
         TAG_FLIPPED, /* that, with `bits` bits flipped */
         TAG_NOISE,
-        TAG_PHANTOM /* a read that transferred nothing */
+        TAG_FOREIGN, /* what somebody else wrote, and anybody sees that */
+        TAG_PHANTOM  /* a read that transferred nothing */
 };
 
 struct tag {

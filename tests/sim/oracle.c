@@ -201,6 +201,8 @@ static uint32_t sector_faults(
         switch (tag.kind) {
         case TAG_ZERO:
                 return BIT(FAULT_ZEROED);
+        case TAG_FOREIGN:
+                return BIT(FAULT_FOREIGN);
         case TAG_PHANTOM:
                 return DATA_FAULTS;
         case TAG_FLIPPED:
@@ -708,7 +710,8 @@ static enum guess is_foreign(const struct oracle *o, uint64_t unit) {
         struct opinion p = opinion_of(o, LAYER_SAMPLE, unit);
         bool zero = true, expected = o->before[u.first].settled, delivered = true;
         for (uint64_t i = 0; i < u.count; i++) {
-                if (n[i].varied || n[i].failed || n[i].tag.kind == TAG_PHANTOM)
+                bool akin = n[i].tag.kind == TAG_FLIPPED && n[i].tag.bits > FLIPPED_BITS_MAX;
+                if (n[i].varied || n[i].failed || n[i].tag.kind == TAG_PHANTOM || akin)
                         return MAYBE;
                 delivered &= n[i].delivered;
                 zero &= n[i].tag.kind == TAG_ZERO;
