@@ -38,14 +38,13 @@ struct sector_judgement {
         const char *looks;
 };
 
-/* In words: a disk that is bad everywhere has many bits to count. length: a multiple of 8. */
-static uint32_t bits_different(const uint8_t *a, const uint8_t *b, size_t length) {
+static uint32_t bits_different(const uint8_t *a, const uint8_t *b) {
         uint32_t count = 0;
-        for (size_t i = 0; i < length; i += sizeof(uint64_t)) {
-                uint64_t x, y;
-                memcpy(&x, a + i, sizeof x);
-                memcpy(&y, b + i, sizeof y);
-                count += (uint32_t)__builtin_popcountll(x ^ y);
+        for (size_t i = 0; i < SECTOR_BYTES; i += sizeof(uint64_t)) {
+                uint64_t left, right;
+                memcpy(&left, a + i, sizeof left);
+                memcpy(&right, b + i, sizeof right);
+                count += (uint32_t)__builtin_popcountll(left ^ right);
         }
         return count;
 }
@@ -131,7 +130,7 @@ static void judge_bytes(
         for (size_t i = 0; i < expected->count; i++) {
                 uint8_t right[SECTOR_BYTES];
                 content_sector(&expected->candidates[i], right, offset);
-                if (i == 0 && bits_different(sector, right, SECTOR_BYTES) <= FLIPPED_BITS_MAX) {
+                if (i == 0 && bits_different(sector, right) <= FLIPPED_BITS_MAX) {
                         j->class = SECTOR_FLIPPED;
                         return;
                 }
@@ -292,15 +291,13 @@ static void describe_sectors(const struct diagnosis *d, struct detail *detail) {
         detail_set(detail, "sectors", "%s", list);
 }
 
-/* When the generation was begun, as people write it: what was found is at least as old as the sweep that followed. */
 static void describe_generation(const struct diagnosis *d, struct detail *detail) {
         char when[32];
         detail_set(detail, "generation_found", "%" PRIu64, d->generation);
         if (!d->started_us)
                 return;
         text_format_utc(when, sizeof when, d->started_us);
-        detail_set(detail, "generation_found_at", "%s", when);
-        detail_set(detail, "generation_found_started_us", "%" PRIu64, d->started_us);
+        detail_set(detail, "generation_begun", "%s", when);
 }
 
 /* As byte:bit, the lowest bit being 0. */
@@ -324,6 +321,7 @@ static void describe_looks(const struct diagnosis *d, char text[static FINDING_T
 
 void diagnose_describe(const struct diagnosis *d, char text[static FINDING_TEXT_BYTES], struct detail *detail) {
         describe_sectors(d, detail);
+        detail_set(detail, "sample_at", "%" PRIu64, d->sample.offset_bytes);
         switch (d->fault) {
         case FAULT_BIT_FLIP:
                 describe_bits(d, detail);
@@ -338,8 +336,9 @@ void diagnose_describe(const struct diagnosis *d, char text[static FINDING_TEXT_
         case FAULT_TORN:
                 describe_generation(d, detail);
                 detail_set(detail, "torn_at_sector", "%u", d->torn_at_sector);
-                text_format(text, FINDING_TEXT_BYTES, "part of the unit is new, part is of generation %" PRIu64,
-                        d->generation);
+                text_format(text, FINDING_TEXT_BYTES,
+                        "part of the unit is new, part is of generation %" PRIu64 ": torn at its sector %u",
+                        d->generation, d->torn_at_sector);
                 break;
         case FAULT_MISDIRECTED:
                 describe_generation(d, detail);

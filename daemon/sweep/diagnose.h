@@ -51,5 +51,5 @@ void diagnose_unit(struct diagnosis *ret, const struct diagnosis_ground *ground,
 bool diagnose_is_self_consistent(struct stamp *ret, const struct diagnosis_ground *ground, const uint8_t *bytes,
         uint64_t offset_bytes, uint64_t length_bytes);
 
-/* The facts in words for people, and as detail. */
+/* The facts in words for people, and as detail. sample_at: where on the target the sample's first byte is. */
 void diagnose_describe(const struct diagnosis *d, char text[static FINDING_TEXT_BYTES], struct detail *detail);

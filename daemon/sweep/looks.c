@@ -32,11 +32,17 @@ static bool is_off(uint32_t count, uint32_t of, uint32_t by) {
 /* Behind the stamp alone: its zeros are what others write, too. */
 bool looks_akin(const uint8_t sector[static SECTOR_BYTES], const uint8_t right[static SECTOR_BYTES]) {
         uint32_t same = 0, bits = 0, lines[8] = { 0 };
-        for (size_t i = STAMP_BYTES; i < SECTOR_BYTES; i++) {
-                unsigned different = sector[i] ^ right[i];
-                same += different == 0;
-                for (unsigned line = 0; line < ELEMENTS(lines); line++)
-                        lines[line] += different >> line & 1;
+        for (size_t i = STAMP_BYTES; i < SECTOR_BYTES; i += sizeof(uint64_t)) {
+                uint64_t a, b;
+                memcpy(&a, sector + i, sizeof a);
+                memcpy(&b, right + i, sizeof b);
+                uint64_t different = a ^ b, any = 0;
+                for (unsigned line = 0; line < ELEMENTS(lines); line++) {
+                        uint64_t ones = different >> line & UINT64_C(0x0101010101010101);
+                        lines[line] += (uint32_t)__builtin_popcountll(ones);
+                        any |= ones;
+                }
+                same += (uint32_t)(sizeof a) - (uint32_t)__builtin_popcountll(any);
         }
         bool akin = same >= SAME_BYTES_MIN;
         for (size_t line = 0; line < ELEMENTS(lines); line++) {
@@ -208,21 +214,23 @@ static bool is_text(const uint8_t *sector) {
 
 /* Structure. */
 
-enum { WORDS = SECTOR_BYTES / sizeof(uint64_t) };
+enum { WORDS = SECTOR_BYTES / sizeof(uint64_t), SLOTS = 4 * WORDS };
 
 /* The bytes of the sector's words, each word once: fillings and repeated parts say nothing of what they are made of.
  * Returns how many bytes. */
 static uint32_t count_bytes(const uint8_t *sector, uint32_t counts[static 256]) {
         uint64_t words[WORDS];
+        uint8_t slots[SLOTS] = { 0 }; /* a table of the words that were met, by their index + 1 */
         uint32_t n = 0;
         memcpy(words, sector, sizeof words);
         memset(counts, 0, 256 * sizeof counts[0]);
         for (size_t i = 0; i < WORDS; i++) {
-                bool seen = false;
-                for (size_t k = 0; k < i; k++)
-                        seen |= words[k] == words[i];
-                if (seen)
+                size_t slot = (size_t)(layout_mix(words[i]) % SLOTS);
+                while (slots[slot] > 0 && words[slots[slot] - 1] != words[i])
+                        slot = (slot + 1) % SLOTS;
+                if (slots[slot] > 0)
                         continue;
+                slots[slot] = (uint8_t)(i + 1);
                 for (size_t k = 0; k < sizeof words[0]; k++)
                         counts[sector[i * sizeof words[0] + k]]++;
                 n += sizeof words[0];

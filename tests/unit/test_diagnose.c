@@ -120,7 +120,7 @@ START_TEST(new_up_to_a_sector_and_old_after_it_is_torn_there) {
                 HOLDS(s.seed, s.d.fault == FAULT_TORN && s.d.ours);
                 HOLDS(s.seed, s.d.bad_sectors == 0x100 - BIT(at));
                 HOLDS(s.seed, s.d.generation == 2 && number(&s, "torn_at_sector") == at);
-                HOLDS(s.seed, strcmp(fact(&s, "generation_found_at"), "2023-11-14T22:13:20Z") == 0);
+                HOLDS(s.seed, strcmp(fact(&s, "generation_begun"), "2023-11-14T22:13:20Z") == 0);
         }
 }
 END_TEST
@@ -400,6 +400,7 @@ START_TEST(the_sample_shows_the_first_difference) {
                 diagnose(&s);
                 uint64_t from = s.d.sample.offset_bytes - s.offset;
                 HOLDS(s.seed, s.d.sample.length_bytes == FINDING_SAMPLE_BYTES);
+                HOLDS(s.seed, number(&s, "sample_at") == s.d.sample.offset_bytes);
                 HOLDS(s.seed, from <= at && at < from + FINDING_SAMPLE_BYTES);
                 HOLDS(s.seed, memcmp(s.d.sample.expected, right + from, FINDING_SAMPLE_BYTES) == 0);
                 HOLDS(s.seed, memcmp(s.d.sample.found, s.unit + from, FINDING_SAMPLE_BYTES) == 0);
