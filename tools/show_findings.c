@@ -100,16 +100,28 @@ static void format_hex(char *to, size_t to_bytes, const char *text, size_t lengt
                 text_append(to, to_bytes, " %.2s", text + 2 * i);
 }
 
-static void show_sample(const char *expected, const char *found) {
+/* As the characters that they are, where they are some: what somebody wrote is known by them. */
+static void format_characters(char to[static HEX_ROW_BYTES + 1], const char *text, size_t length, size_t at) {
+        size_t n = 0;
+        for (size_t i = at; i < at + HEX_ROW_BYTES && 2 * i < length; i++) {
+                int c = hex_digit(text[2 * i]) << 4 | hex_digit(text[2 * i + 1]);
+                to[n++] = (char)(c >= 0x20 && c < 0x7f ? c : '.');
+        }
+        to[n] = '\0';
+}
+
+/* first: where on the device the first byte is. */
+static void show_sample(const char *expected, const char *found, uint64_t first) {
         size_t expected_length = strlen(expected), found_length = strlen(found);
         size_t bytes = MAX(expected_length, found_length) / 2;
-        printf("\n%5s %-*s   %s\n", "", 3 * HEX_ROW_BYTES, " expected", " found");
+        printf("\n%13s %-*s   %s\n", "at byte", 3 * HEX_ROW_BYTES, " expected", " found");
         for (size_t at = 0; at < bytes; at += HEX_ROW_BYTES) {
-                char left[3 * HEX_ROW_BYTES + 1], right[3 * HEX_ROW_BYTES + 1];
+                char left[3 * HEX_ROW_BYTES + 1], right[3 * HEX_ROW_BYTES + 1], characters[HEX_ROW_BYTES + 1];
                 format_hex(left, sizeof left, expected, expected_length, at);
                 format_hex(right, sizeof right, found, found_length, at);
-                printf("%5zu %-*s   %s%s\n", at, 3 * HEX_ROW_BYTES, left, right,
-                        strcasecmp(left, right) == 0 ? "" : "  <");
+                format_characters(characters, found, found_length, at);
+                printf("%13" PRIu64 " %-*s   %-*s  %-*s%s\n", first + at, 3 * HEX_ROW_BYTES, left, 3 * HEX_ROW_BYTES,
+                        right, HEX_ROW_BYTES, characters, strcasecmp(left, right) == 0 ? "" : "  <");
         }
 }
 
@@ -128,6 +140,11 @@ static void show_place(const json_t *finding, size_t width) {
         page_place(length, field_count(finding, "length"));
         page_fact(stdout, width, "offset", "%s", offset);
         page_fact(stdout, width, "length", "%s", length);
+}
+
+static uint64_t sample_at(const json_t *finding) {
+        const char *at = field_text(field_object(finding, "detail"), "sample_at");
+        return at ? strtoull(at, NULL, 10) : 0;
 }
 
 static void show_finding(const json_t *answer, const json_t *finding) {
@@ -151,7 +168,7 @@ static void show_finding(const json_t *answer, const json_t *finding) {
         show_details(finding, width);
         const char *expected = field_text(answer, "expected"), *found = field_text(answer, "found");
         if (expected && found && is_hex(expected) && is_hex(found))
-                show_sample(expected, found);
+                show_sample(expected, found, sample_at(finding));
 }
 
 int command_finding(struct ctl *ctl, const struct arguments *arguments) {

@@ -378,7 +378,7 @@ def a_finding_in_full_has_the_bytes_side_by_side():
     answer = {'finding': finding(7), 'expected': '00112233445566778899', 'found': '00112233445566778898'}
     with FakeDaemon(GetFinding=answer) as fake:
         done = expect(ask(fake, 'finding', '7'), 0, 'finding: 7', 'offset: 1.5 GiB (1610612736)', 'bits: 3',
-                      'first: 0x60000011', '0 00 11 22 33 44 55 66 77 00 11 22 33 44 55 66 77', '8 88 99 88 98 <')
+                      'first: 0x60000011', '0 00 11 22 33 44 55 66 77 00 11 22 33 44 55 66 77 .."3DUfw', '8 88 99 88 98 .. <')
         expect_width(done.stdout)
         assert done.stdout.count('<') == 1
         assert fake.called('GetFinding') == [{'id': 7}]
