@@ -26,8 +26,10 @@ static struct {
         bool believes_stamps;            /* without their checksum */
         bool writes_strange_stamps;
         bool sees_no_zeros, sees_zeros_early, takes_ones_for_zeros;
-        bool forgets_marks;
-        int on_cpu; /* -1: on all; blindness is on this one only */
+        bool forgets_marks, marks_strangely;
+        bool all_akin, none_akin, all_foreign, none_foreign;
+        bool believes_all, believes_none; /* of a unit what its stamp says */
+        int on_cpu;                       /* -1: on all; blindness is on this one only */
 } broken = { .on_cpu = -1 };
 
 size_t __real_expectation_check(
@@ -46,6 +48,16 @@ bool __real_content_is_zero(const uint8_t *bytes, size_t length);
 bool __wrap_content_is_zero(const uint8_t *bytes, size_t length);
 uint64_t __real_stamp_mark_offset(uint64_t nonce, uint64_t mark);
 uint64_t __wrap_stamp_mark_offset(uint64_t nonce, uint64_t mark);
+uint64_t __real_stamp_mark(uint64_t nonce, uint64_t offset);
+uint64_t __wrap_stamp_mark(uint64_t nonce, uint64_t offset);
+bool __real_looks_akin(const uint8_t *sector, const uint8_t *right);
+bool __wrap_looks_akin(const uint8_t *sector, const uint8_t *right);
+const char *__real_looks_foreign(const uint8_t *sector, uint64_t offset);
+const char *__wrap_looks_foreign(const uint8_t *sector, uint64_t offset);
+bool __real_diagnose_is_self_consistent(struct stamp *ret, const struct diagnosis_ground *ground, const uint8_t *bytes,
+        uint64_t offset, uint64_t length);
+bool __wrap_diagnose_is_self_consistent(struct stamp *ret, const struct diagnosis_ground *ground, const uint8_t *bytes,
+        uint64_t offset, uint64_t length);
 
 /* What is not to be compared is made right. */
 static void heal(const struct expectation *e, uint8_t *bytes, uint64_t offset, uint64_t length) {
@@ -122,6 +134,24 @@ bool __wrap_content_is_zero(const uint8_t *bytes, size_t length) {
 
 uint64_t __wrap_stamp_mark_offset(uint64_t nonce, uint64_t mark) {
         return broken.forgets_marks ? 1 : __real_stamp_mark_offset(nonce, mark);
+}
+
+uint64_t __wrap_stamp_mark(uint64_t nonce, uint64_t offset) {
+        return __real_stamp_mark(broken.marks_strangely ? nonce + 1 : nonce, offset);
+}
+
+bool __wrap_looks_akin(const uint8_t *sector, const uint8_t *right) {
+        return broken.all_akin || (!broken.none_akin && __real_looks_akin(sector, right));
+}
+
+const char *__wrap_looks_foreign(const uint8_t *sector, uint64_t offset) {
+        return broken.all_foreign ? "foreign" : broken.none_foreign ? NULL : __real_looks_foreign(sector, offset);
+}
+
+bool __wrap_diagnose_is_self_consistent(struct stamp *ret, const struct diagnosis_ground *ground, const uint8_t *bytes,
+        uint64_t offset, uint64_t length) {
+        bool is = __real_diagnose_is_self_consistent(ret, ground, bytes, offset, length);
+        return broken.believes_all || (is && !broken.believes_none);
 }
 
 static void expect_missed(const char *words) {
@@ -224,6 +254,49 @@ START_TEST(each_routine_of_the_diagnosis_counts) {
 }
 END_TEST
 
+START_TEST(what_tells_ours_from_theirs_counts) {
+        bool *const ways[] = { &broken.all_akin, &broken.none_akin, &broken.all_foreign, &broken.none_foreign };
+        for (size_t i = 0; i < ELEMENTS(ways); i++) {
+                *ways[i] = true;
+                expect_missed(i == 1 ? "counts as somebody else's" : "was called");
+                *ways[i] = false;
+        }
+        broken.believes_none = true;
+        expect_missed("was not believed");
+        broken.believes_none = false;
+        broken.believes_all = true;
+        expect_missed("was believed");
+}
+END_TEST
+
+START_TEST(bytes_that_are_computed_wrong_but_always_alike_are_noticed) {
+        broken.marks_strangely = true;
+        expect_missed("computed wrong");
+}
+END_TEST
+
+START_TEST(every_cpu_is_tried_and_a_bad_one_is_named) {
+        char text[SELF_TEST_TEXT_BYTES] = "untouched", words[64];
+        cpu_set_t cpus, none, offline;
+        ck_assert_int_eq(cpus_of_this_thread(&cpus), 0);
+        ck_assert_msg(self_test_run_on(&cpus, text) == SELF_TEST_OK, "%s", text);
+        CPU_ZERO(&none);
+        ck_assert_int_eq(self_test_run_on(&none, text), SELF_TEST_OK);
+        CPU_ZERO(&offline); /* more than are tried at a time, and most of them not there */
+        for (size_t i = 0; i < CPU_SETSIZE; i++)
+                CPU_SET(i, &offline);
+        ck_assert_int_eq(self_test_run_on(&offline, text), SELF_TEST_OK);
+        ck_assert_str_eq(text, "untouched");
+        broken.blind = true;
+        for (unsigned bad = 0; bad < (unsigned)CPU_COUNT(&cpus); bad++) {
+                broken.on_cpu = cpus_nth(&cpus, bad);
+                snprintf(words, sizeof words, "on CPU %d failed", broken.on_cpu);
+                ck_assert_int_eq(self_test_run_on(&cpus, text), SELF_TEST_E_MISSED);
+                ck_assert_msg(strstr(text, words), "%s", text);
+        }
+}
+END_TEST
+
 START_TEST(a_pool_with_sound_workers_passes) {
         char text[SELF_TEST_TEXT_BYTES];
         cpu_set_t cpus;
@@ -266,6 +339,9 @@ int main(void) {
         tcase_add_test(t, a_wrong_name_is_noticed_for_every_class);
         tcase_add_test(t, a_wrong_checksum_is_noticed);
         tcase_add_test(t, each_routine_of_the_diagnosis_counts);
+        tcase_add_test(t, what_tells_ours_from_theirs_counts);
+        tcase_add_test(t, bytes_that_are_computed_wrong_but_always_alike_are_noticed);
+        tcase_add_test(t, every_cpu_is_tried_and_a_bad_one_is_named);
         tcase_add_test(t, a_pool_with_sound_workers_passes);
         tcase_add_test(t, one_worker_on_a_bad_cpu_is_enough_to_fail_and_its_cpu_is_named);
         return suite_run("self_test", t);
