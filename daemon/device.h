@@ -85,6 +85,7 @@ struct device {
         enum sweep_order order;
         struct device_rate rate;
         struct device_stall stall;
+        bool hung;                  /* its sweep, or the one that was to begin, has a finding `hung` */
         uint64_t late_since_us;     /* of the request that was late at the last look; 0: none */
         uint64_t kernel_timeout_us; /* of each command; 0: unknown */
         uint64_t told_timeout_us;   /* what was said to count in place of io_timeout */

@@ -119,6 +119,7 @@ static int start(struct manager *m, struct device *d) {
         d->started_us = clock_wall_us();
         d->wish.begun_us = clock_monotonic_us();
         d->stall = (struct device_stall){ 0 };
+        d->hung = false;
         d->under_way = false;
         d->order = SWEEP_RUN;
         d->rate = (struct device_rate){ 0 };
@@ -176,6 +177,7 @@ static void forget_leaving(struct manager *m, struct device *d) {
                 if (m->leaving[i] == d) {
                         m->leaving[i] = m->leaving[--m->leaving_count];
                         device_free(d);
+                        routes_retire_departed(m);
                         return;
                 }
 }
@@ -200,6 +202,7 @@ void manager_sweep_ended(struct manager *m, struct device *d) {
                 routes_store_unbegun(m, d, d->order == SWEEP_CANCEL ? END_CANCELLED : END_KILLED, NULL);
         if (d->order != SWEEP_RUN)
                 device_drop_wish(d);
+        d->hung = false;
         forget_leaving(m, d);
         if (m->stopping) { /* the clock has the limit for the others */
                 if (manager_running(m) == 0)
@@ -379,6 +382,8 @@ static int on_reload(sd_event_source *source, int fd, uint32_t revents, void *us
                 result.status = adopt_settings(m, result.settings);
         if (result.status < 0)
                 text_format(result.error.text, sizeof result.error.text, "%s", strerror(-result.status));
+        if (result.status == SETTINGS_OK)
+                routes_retire_departed(m);
         if (result.status == SETTINGS_OK)
                 routes_tell(m, EVENT_DAEMON, LOG_NOTICE, NULL, NULL, "configuration read, devices: %zu%s",
                         m->settings->device_count, later);

@@ -95,6 +95,9 @@ bool routes_send(struct manager *m, struct ledger_request *request);
 void routes_store_unbegun(struct manager *m, const struct device *d, enum sweep_end end, const struct reason *reason);
 /* Ends all findings of a device, by order. It need not be configured any more. */
 void routes_retire(struct manager *m, const char *device);
+/* Ends the findings of devices that the configuration does not name any more, but for those whose last sweep still
+ * runs. */
+void routes_retire_departed(struct manager *m);
 void routes_retry(struct manager *m, uint64_t wall_us);
 void routes_tell(struct manager *m, enum event_kind kind, int priority, const struct device *d,
         const struct finding *finding, const char *format, ...) __attribute__((format(printf, 6, 7)));

@@ -385,7 +385,7 @@ static void cancel_sweep(struct manager *m, struct call *call, const struct cont
         call_reply_empty(call);
 }
 
-/* Findings of a device that left the configuration can be retired, too: nothing else would ever end them. */
+/* Also those of a device that left the configuration and whose last sweep can't end. */
 static void retire(struct manager *m, struct call *call, const struct control_request *r) {
         if (!finding_book_after(m->book, r->device, 0) && !device_or_fail(m, call, r->device))
                 return;

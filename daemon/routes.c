@@ -102,6 +102,7 @@ void routes_tell(struct manager *m, enum event_kind kind, int priority, const st
         if (finding) {
                 event.has_finding = true;
                 event.finding = *finding;
+                text_copy(event.device, sizeof event.device, finding->device);
                 event.sweep_id = finding->sweep_id;
         }
         send_event(m, &event);
@@ -211,13 +212,35 @@ void routes_retire(struct manager *m, const char *device) {
         finding_book_retire(m->book, device, 0, clock_wall_us(), on_over, &c);
 }
 
-/* Another disk under this name: what was wrong with the old one is not wrong with this one. */
-static void note_target(struct manager *m, struct device *d, uint64_t target_row) {
-        if (target_row == 0 || target_row == d->target_row)
-                return;
+static bool has_departed(struct manager *m, const char *name) {
+        bool here = manager_device(m, name);
+        for (size_t i = 0; i < m->leaving_count; i++)
+                here |= strcmp(m->leaving[i]->config->name, name) == 0;
+        return !here;
+}
+
+/* Nobody will come to their places again. */
+void routes_retire_departed(struct manager *m) {
+        struct over_context c = { m, NULL, "its device left the configuration" };
+        const struct finding *f = m->book ? finding_book_after(m->book, NULL, 0) : NULL;
+        while (f) {
+                char name[DEVICE_NAME_BYTES];
+                uint64_t id = f->id;
+                text_copy(name, sizeof name, f->device);
+                if (has_departed(m, name))
+                        finding_book_retire(m->book, name, 0, clock_wall_us(), on_over, &c);
+                f = finding_book_after(m->book, NULL, id);
+        }
+}
+
+/*
+ * Another disk under this name: what was wrong with the old one is not wrong with this one. Only where it may be swept:
+ * one that stands for a moment at the path of the configured one has replaced nothing.
+ */
+static void retire_replaced(struct manager *m, struct device *d, uint64_t target_row) {
         struct over_context c = { m, d, "the disk was replaced" };
-        d->target_row = target_row;
-        finding_book_retire(m->book, d->config->name, target_row, clock_wall_us(), on_over, &c);
+        if (target_row != 0)
+                finding_book_retire(m->book, d->config->name, target_row, clock_wall_us(), on_over, &c);
 }
 
 /* Without its past a target must not be written; reading it needs none. */
@@ -232,7 +255,8 @@ static void on_target(struct manager *m, struct device *d, struct ledger_request
                 return;
         a->target = request->status < 0 ? calloc(1, sizeof *a->target) : STEAL(request->target);
         if (a->target) {
-                note_target(m, d, a->target->row);
+                if (a->target->row != 0)
+                        d->target_row = a->target->row;
                 answer(m, d->sweep_id, a);
         } else {
                 answer_free(a);
@@ -243,6 +267,7 @@ static void on_target(struct manager *m, struct device *d, struct ledger_request
 static void on_started(struct manager *m, struct device *d, const struct news *news) {
         d->under_way = true;
         d->refusal = (struct reason){ 0 };
+        retire_replaced(m, d, news->record.target_row);
         struct ledger_request *request = request_for(LEDGER_SWEEP_STARTED, d->sweep_id, 0);
         if (request) {
                 request->sweep = news->record;
@@ -263,8 +288,9 @@ void routes_store_unbegun(struct manager *m, const struct device *d, enum sweep_
                 .mode = d->wish.mode,
                 .started_us = clock_wall_us(),
                 .ended_us = clock_wall_us(),
-                .verdict = VERDICT_INCOMPLETE,
+                .verdict = d->hung ? VERDICT_FAULTY : VERDICT_INCOMPLETE,
                 .end = end,
+                .findings = d->hung,
         };
         text_copy(record.device, sizeof record.device, d->config->name);
         if (reason)
@@ -426,9 +452,20 @@ static void note_hung_early(struct manager *m, struct device *d, const struct sw
         answer_refused(m, d);
 }
 
+/* What main found while the sweep could not. */
+static void count_hung(const struct device *d, struct sweep_record *record) {
+        if (!d->hung)
+                return;
+        record->findings++;
+        record->verdict = VERDICT_FAULTY;
+        record->assurance = ASSURANCE_NONE;
+}
+
 static void on_ended(struct manager *m, struct device *d, const struct news *news) {
-        const struct sweep_record *r = &news->record;
+        struct sweep_record record = news->record;
+        const struct sweep_record *r = &record;
         stalls_sweep_ended(m, d);
+        count_hung(d, &record);
         note_hung_early(m, d, r);
         if (d->under_way) {
                 struct over_context c = { m, d, "a later pass reached the place and did not see it" };
@@ -546,6 +583,7 @@ static void on_load(struct manager *m, struct ledger_request *request) {
         for (size_t i = 0; i < load->finding_count; i++)
                 if (!finding_book_get(m->book, load->findings[i].id))
                         (void)finding_book_load(m->book, &load->findings[i]);
+        routes_retire_departed(m);
         for (size_t i = 0; i < load->device_count; i++) {
                 struct device *d = manager_device(m, load->devices[i].device);
                 if (d && !d->history.swept)

@@ -62,6 +62,7 @@ static void begin(struct manager *m, struct device *d, const struct sweep_debt *
         text_format_span(limit, sizeof limit, allowed_us(d));
         text_format(f->text, sizeof f->text, "%s was not answered within %s", request_words[debt->request], limit);
         detail_set(&f->detail, "request", "%s", request_names[debt->request]);
+        d->hung = true;
         report(m, d);
         if (d->order != SWEEP_RUN) /* it is ending already, as soon as it can */
                 return;

@@ -5,8 +5,11 @@ Damage that is done behind a device's back between two sweeps: each is found by 
 what it is, and nothing else is.
 """
 
+import time
+
 from harness import (KIB, MIB, SECTOR, UNIT, VarlinkError, device_entry, eventually, expect_clean, expect_places, main,
                      test)
+from refusals import start_refused
 
 BLOCK_SIZES = ['4K', '8K', '16K', '32K', '64K', '128K', '256K', '512K', '1M']
 RUNS = 20
@@ -244,24 +247,154 @@ def retired_findings_are_over_and_what_is_still_wrong_is_found_anew(case):
     assert again[0]['count'] == 1 and again[0]['state'] == 'open', again
 
 
-@test
-def a_device_that_left_the_configuration_can_be_retired(case):
+def two_faulty_devices(case):
     disks = [case.loop(4 * MIB), case.loop(4 * MIB)]
     entries = [device_entry(f'd{i}', disk) for i, disk in enumerate(disks)]
     daemon = case.daemon(entries)
-    expect_clean(daemon.sweep('d0'))
-    disks[0].zero(3 * UNIT, 5 * UNIT)
-    daemon.sweep('d0')
+    for sweep in daemon.sweep_all(['d0', 'd1']).values():
+        expect_clean(sweep)
+    for disk in disks:
+        disk.zero(3 * UNIT, 5 * UNIT)
+    daemon.sweep_all(['d0', 'd1'])
+    assert len(daemon.findings()) == 2
+    return daemon, disks, entries
+
+
+def expect_retired(daemon, name):
+    assert [f['state'] for f in daemon.findings(every=True) if f['device'] == name] == ['retired'], name
+
+
+@test
+def findings_of_a_device_that_leaves_the_configuration_are_retired(case):
+    daemon, _, entries = two_faulty_devices(case)
+    daemon.call('Reload')
+    assert len(daemon.findings()) == 2, 'nothing has left'
     daemon.configure(entries[1:])
     daemon.call('Reload')
-    assert len(daemon.findings()) == 1
-    daemon.ctl('retire', 'd0')
-    assert daemon.findings() == [] and [f['state'] for f in daemon.findings(every=True)] == ['retired']
+    expect_retired(daemon, 'd0')
+    assert len(daemon.findings('d1')) == 1
+    eventually('it is told', lambda: 'd0: zeroed at offset 12288, length 20480 is over: its device left the '
+               'configuration' in daemon.log_text())
     try:
         daemon.call('Retire', device='d0')
         raise AssertionError('an unknown device was retired')
     except VarlinkError as error:
         assert error.name == 'io.sweepd.NoSuchDevice', error
+    daemon.stop()
+    daemon.start()
+    expect_retired(daemon, 'd0')
+    daemon.configure(entries)
+    daemon.call('Reload')
+    expect_retired(daemon, 'd0')
+
+
+@test
+def findings_of_a_device_that_left_while_the_daemon_was_down_are_retired_at_its_start(case):
+    daemon, _, entries = two_faulty_devices(case)
+    daemon.stop()
+    daemon.start()
+    assert len(daemon.findings()) == 2, 'a restart with the same configuration retires nothing'
+    daemon.stop()
+    daemon.configure(entries[:1])
+    daemon.start()
+    expect_retired(daemon, 'd1')
+    assert len(daemon.findings('d0')) == 1
+
+
+@test
+def a_device_that_leaves_in_mid_sweep_takes_what_that_sweep_finds_with_it(case):
+    disk, other = case.faultdisk(8 * MIB), case.loop(4 * MIB)
+    entries = [device_entry('d0', disk, 'read', block_size='64K', queue_depth=1), device_entry('d1', other)]
+    daemon = case.daemon(entries)
+    disk.command('error read errno=EIO at=64K length=512')
+    disk.command('delay read ms=20')
+    daemon.begin('d0')
+    eventually('a finding', lambda: daemon.findings('d0'))
+    daemon.configure(entries[1:])
+    daemon.call('Reload')
+    eventually('no finding', lambda: not daemon.findings())
+    expect_retired(daemon, 'd0')
+
+
+@test
+def a_missing_device_retires_nothing(case):
+    daemon, disks, entries = two_faulty_devices(case)
+    disks[0].close()
+    daemon.call('Reload')
+    daemon.stop()
+    daemon.start()
+    assert len(daemon.findings('d0')) == 1, daemon.findings()
+
+
+@test
+def another_disk_under_the_same_name_retires_what_the_old_one_had_when_it_is_swept(case):
+    daemon, _, entries = two_faulty_devices(case)
+    new = case.loop(4 * MIB)
+    entries[0]['path'] = new.path
+    daemon.configure(entries)
+    daemon.call('Reload')
+    start_refused(daemon, 'd0')
+    assert len(daemon.findings('d0')) == 1, 'it may stand at the wrong path: only what may be swept replaces'
+    entries[0]['destroys_data'] = new.backing
+    daemon.configure(entries)
+    daemon.call('Reload')
+    expect_clean(daemon.sweep('d0'))
+    expect_retired(daemon, 'd0')
+    assert len(daemon.findings('d1')) == 1 and 'is over: the disk was replaced' in daemon.log_text()
+
+
+def detail_of(daemon, offset):
+    found = [f for f in daemon.findings('d0') if f['offset'] == offset]
+    assert len(found) == 1, daemon.findings('d0')
+    return found[0], found[0]['detail']
+
+
+@test
+def each_class_tells_its_facts_and_shows_the_bytes(case):
+    disk = case.loop(8 * MIB)
+    daemon = case.daemon([device_entry('d0', disk)])
+    first = daemon.sweep('d0')
+    old = disk.read(0, disk.size)
+    expect_clean(daemon.sweep('d0'))
+    disk.write(10 * UNIT + 700, bytes([disk.read(10 * UNIT + 700, 1)[0] ^ 0x21]))
+    disk.write(20 * UNIT, old[20 * UNIT:21 * UNIT])
+    disk.write(30 * UNIT, disk.read(40 * UNIT, UNIT))
+    disk.write(50 * UNIT, old[50 * UNIT:50 * UNIT + 3 * SECTOR])
+    disk.zero(60 * UNIT, UNIT)
+    disk.write(70 * UNIT, (b'Dear diary, this is all that I have. ' * 200)[:UNIT])
+    disk.write(80 * UNIT, case.rng.randbytes(UNIT))
+    disk.write(90 * UNIT, bytes(b ^ 0x5a for b in disk.read(90 * UNIT, UNIT)))
+    daemon.sweep('d0')
+    finding, detail = detail_of(daemon, 10 * UNIT)
+    assert (finding['fault'], detail['bits'], detail['bits_at']) == ('bit_flip', '2', '700:0,700:5'), finding
+    finding, detail = detail_of(daemon, 20 * UNIT)
+    begun = time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime(first['started_at'] // 1000000))
+    assert finding['fault'] == 'stale' and detail['generation_found'] == '1', finding
+    assert detail['generation_begun'] == begun, (finding, first)
+    finding, detail = detail_of(daemon, 30 * UNIT)
+    assert finding['fault'] == 'misdirected' and detail['belongs_at'] == str(40 * UNIT), finding
+    finding, detail = detail_of(daemon, 50 * UNIT)
+    assert finding['fault'] == 'torn' and detail['torn_at_sector'] == '3', finding
+    assert detail_of(daemon, 60 * UNIT)[0]['fault'] == 'zeroed'
+    for unit, fault, looks in ((70, 'foreign', 'text'), (80, 'garbage', 'noise'),
+                               (90, 'garbage', 'a damaged form of what was written')):
+        finding, detail = detail_of(daemon, unit * UNIT)
+        assert (finding['fault'], detail['looks']) == (fault, looks) and looks in finding['text'], finding
+    for finding in daemon.findings('d0'):
+        shown = daemon.ctl('finding', str(finding['id']), as_json=False)
+        answer = daemon.ctl('finding', str(finding['id']))
+        expected, found = bytes.fromhex(answer['expected']), bytes.fromhex(answer['found'])
+        at = int(finding['detail']['sample_at'])
+        assert finding['offset'] <= at < finding['offset'] + finding['length'] and expected != found, answer
+        assert answer['finding'] == finding, answer
+        for row in range(0, len(found), 8):
+            assert f'{at + row} ' in shown and found[row:row + 8].hex(' ') in shown, shown
+            assert expected[row:row + 8].hex(' ') in shown, shown
+        assert max(map(len, shown.splitlines())) <= 80, shown
+    errors = daemon.ctl('errors', as_json=False)
+    assert max(map(len, errors.splitlines())) <= 80, errors
+    shown = daemon.ctl('finding', str(detail_of(daemon, 70 * UNIT)[0]['id']), as_json=False)
+    assert 'Dear dia' in shown, shown
 
 
 @test

@@ -74,8 +74,11 @@ def hang_and_wake(case, request, mode, at=2 * MIB):
     hung_s = time.monotonic() - began
     wake(disk)
     sweep = daemon.end(sweep_id)
-    assert (sweep['end'], sweep['verdict'], sweep['reason']['rule']) == ('failed', 'incomplete', 'hung'), sweep
+    assert (sweep['end'], sweep['verdict'], sweep['reason']['rule']) == ('failed', 'faulty', 'hung'), sweep
+    assert sweep['findings'] == 1, sweep
     expect_hung(daemon, hung_s)
+    waited = daemon.ctl('wait', 'd0', check=False, as_json=False)
+    assert waited.returncode == 2 and 'faulty, failed' in waited.stdout and '1 finding' in waited.stdout, waited
     assert daemon.device('d0')['state'] != 'stalled'
     assert daemon.log_text().count('hung at offset') == 1, 'told more than once'
     expect_clean(daemon.sweep('d0'), 'verified' if mode == 'pattern' else 'readable')
@@ -137,7 +140,7 @@ def a_hung_read_that_fails_in_the_end_is_two_findings(case):
     stalled(daemon)
     wake(disk, 'release errno=EIO')
     sweep = daemon.end(sweep_id)
-    assert (sweep['end'], sweep['verdict']) == ('failed', 'faulty'), sweep
+    assert (sweep['end'], sweep['verdict'], sweep['findings']) == ('failed', 'faulty', 2), sweep
     assert {f['fault'] for f in daemon.findings('d0')} == {'hung', 'read_error'}, daemon.findings('d0')
 
 
@@ -155,6 +158,7 @@ def a_disk_that_hangs_in_the_search_for_signatures_does_not_keep_its_caller(case
     wake(disk)
     sweep = daemon.end(sweep_id)
     assert (sweep['end'], sweep['reason']['rule']) == ('failed', 'hung'), sweep
+    assert (sweep['verdict'], sweep['findings']) == ('faulty', 1), sweep
     expect_hung(daemon, 1)
     expect_clean(daemon.sweep('d0'))
 
