@@ -104,7 +104,7 @@ static void format_hex(char *to, size_t to_bytes, const char *text, size_t lengt
 static void format_characters(char to[static HEX_ROW_BYTES + 1], const char *text, size_t length, size_t at) {
         size_t n = 0;
         for (size_t i = at; i < at + HEX_ROW_BYTES && 2 * i < length; i++) {
-                int c = hex_digit(text[2 * i]) << 4 | hex_digit(text[2 * i + 1]);
+                int c = 16 * hex_digit(text[2 * i]) + hex_digit(text[2 * i + 1]);
                 to[n++] = (char)(c >= 0x20 && c < 0x7f ? c : '.');
         }
         to[n] = '\0';

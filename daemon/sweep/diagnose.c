@@ -198,7 +198,7 @@ static void take_sample(struct diagnosis *d, const struct content *meant, const 
 static void add_bits(struct diagnosis *d, const struct content *meant, const uint8_t *sector, uint64_t offset) {
         uint8_t right[SECTOR_BYTES];
         content_sector(meant, right, offset);
-        for (size_t i = 0; i < SECTOR_BYTES * 8; i++) {
+        for (size_t i = 0; i < SECTOR_BYTES * (size_t)8; i++) {
                 if (!((sector[i / 8] ^ right[i / 8]) & BIT(i % 8)))
                         continue;
                 if (d->bits_flipped < ELEMENTS(d->bits))

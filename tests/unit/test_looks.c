@@ -63,7 +63,8 @@ static void flip_some(struct scene *s) {
 static void decay(struct scene *s) { /* towards 0, or towards 1 */
         bool up = draw(s, 2);
         for (size_t i = 0; i < SECTOR_BYTES; i++) {
-                uint8_t mask = (uint8_t)(draw(s, 256) & draw(s, 256));
+                uint64_t bits = draw(s, 65536);
+                uint8_t mask = (uint8_t)(bits & bits >> 8); /* a quarter of the bits */
                 s->bytes[i] = up ? s->bytes[i] | mask : (uint8_t)(s->bytes[i] & ~mask);
         }
 }
