@@ -12,6 +12,7 @@
 #include "media/disk_set.h"
 #include "media/engine.h"
 #include "media/identity_probe.h"
+#include "media/locks.h"
 #include "media/loop_probe.h"
 #include "media/sysfs.h"
 #include "media/users.h"
@@ -26,8 +27,12 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
+/* Long enough for what udev does about an event of the disk. */
+#define LOCK_WAIT_US UINT64_C(3000000)
+
 struct target {
         int fd;
+        int disk_fd; /* holds the lock on the whole disk; -1: none, or fd does */
         struct target_facts facts;
 };
 
@@ -37,6 +42,7 @@ struct target *target_close(struct target *t) {
         if (!t)
                 return NULL;
         close_fd(t->fd);
+        close_fd(t->disk_fd);
         free(t);
         return NULL;
 }
@@ -167,7 +173,7 @@ int target_open(struct target **ret, struct reason *reason, const struct target_
         struct target *t = calloc(1, sizeof *t);
         if (!t)
                 return -ENOMEM;
-        t->fd = -1;
+        t->fd = t->disk_fd = -1;
         if (!text_copy(t->facts.path, sizeof t->facts.path, options->path))
                 return -ENAMETOOLONG;
         int r = open_claimed(t, reason, options->writable);
@@ -195,6 +201,16 @@ static void look_at_counts(const struct target *t, struct engine_look *look) {
         look->counts_known = true;
         look->written_bytes = (fields[SYSFS_STAT_WRITTEN_SECTORS] + fields[SYSFS_STAT_DISCARDED_SECTORS]) *
                 SYSFS_SECTOR_BYTES;
+}
+
+int target_lock(struct target *t, struct reason *reason) {
+        assert(t->disk_fd < 0);
+        int r = locks_take(&t->disk_fd, t->fd, t->facts.disk, LOCK_WAIT_US);
+        if (r != LOCKS_E_HELD)
+                return r;
+        reason_set(reason, "in_use", "See who it is (lslocks), and end that; or choose mode read, which needs no lock.",
+                "%s is in use: another process holds a lock on it or on its whole disk.", t->facts.path);
+        return TARGET_E_BUSY;
 }
 
 int target_look(const struct target *t, struct engine_look *ret) {

@@ -18,7 +18,7 @@ struct target;
 enum {
         TARGET_OK,
         TARGET_E_MISSING,       /* no such path, or nothing behind it (ENOENT, ENXIO, ENODEV, ENOMEDIUM) */
-        TARGET_E_BUSY,          /* the exclusive claim was refused: somebody holds it */
+        TARGET_E_BUSY,          /* the exclusive claim was refused, or a lock: somebody holds it */
         TARGET_E_NOT_PERMITTED, /* EACCES, EPERM */
         TARGET_E_READ_ONLY,     /* EROFS: opened for writing */
         TARGET_E_NOT_BLOCK      /* something else than a block device */
@@ -78,6 +78,13 @@ struct target_options {
  * unexpected (EIO on open is one: a device that does not even open).
  */
 int target_open(struct target **ret, struct reason *reason, const struct target_options *options);
+
+/*
+ * Keeps those out whom the claim does not stop: a write lock on the target, flock(2) on its whole disk. Only for one
+ * that was opened for writing, once; waits up to 3 s. TARGET_OK; TARGET_E_BUSY, with *reason filled in (rule
+ * "in_use"); negative errno.
+ */
+int target_lock(struct target *t, struct reason *reason);
 
 const struct target_facts *target_facts(const struct target *t);
 

@@ -277,6 +277,23 @@ static bool examine_signatures(struct sweep_thread *t) {
         return false;
 }
 
+/* Only now: until main has seen which disk it is, a sweep of another part of it may hold them. */
+static bool lock(struct sweep_thread *t) {
+        struct reason reason;
+        if (!sweep_mode_writes(t->o.mode))
+                return true;
+        owe(t, REQUEST_OPEN);
+        int r = target_lock(t->target, &reason);
+        paid(t);
+        if (!may_go_on(t))
+                return false;
+        if (r < 0)
+                fail(t, "locking the device", r);
+        else if (r != TARGET_OK)
+                refuse(t, &reason);
+        return r == TARGET_OK;
+}
+
 static bool permitted(struct sweep_thread *t) {
         struct reason reason;
         struct device_config config = *t->o.config;
@@ -429,7 +446,7 @@ static void run_sweep(struct sweep_thread *t) {
 static void sweep(struct sweep_thread *t) {
         if (!mend_first(t) || t->o.recover_only)
                 return;
-        if (!open_target(t) || !identify(t) || !permitted(t))
+        if (!open_target(t) || !identify(t) || !lock(t) || !permitted(t))
                 return;
         if (sweep_mode_keeps(t->o.mode) && (!open_journal(t) || !settle(t)))
                 return;

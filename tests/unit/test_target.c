@@ -16,6 +16,7 @@
 #include <linux/fs.h>
 #include <sched.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
@@ -283,6 +284,86 @@ START_TEST(a_claim_keeps_a_second_one_out) {
         target_close(second);
         target_close(t);
         target_close(opened(disk.path, true));
+}
+END_TEST
+
+static int opened_node(const char *path, int flags) {
+        int fd = open(path, flags | O_CLOEXEC);
+        ck_assert_int_ge(fd, 0);
+        return fd;
+}
+
+/* As QEMU does: a read lock on bytes of its own, and a question for those of others. */
+static bool machine_may_use(int fd) {
+        struct flock bytes = { .l_type = F_RDLCK, .l_whence = SEEK_SET, .l_start = 100, .l_len = 4 };
+        if (fcntl(fd, F_OFD_SETLK, &bytes) < 0)
+                return false;
+        bytes.l_type = F_WRLCK;
+        ck_assert_int_eq(fcntl(fd, F_OFD_GETLK, &bytes), 0);
+        return bytes.l_type == F_UNLCK;
+}
+
+static void assert_locked(const char *path, bool locked) {
+        int as_udev = opened_node(path, O_RDONLY), as_machine = opened_node(path, O_RDWR);
+        ck_assert_int_eq(flock(as_udev, LOCK_SH | LOCK_NB), locked ? -1 : 0);
+        ck_assert(machine_may_use(as_machine) == !locked);
+        close(as_udev);
+        close(as_machine);
+}
+
+START_TEST(a_locked_target_keeps_out_those_who_ask_for_locks) {
+        struct loop_disk disk;
+        loop_disk_new(&disk, DISK_BYTES);
+        struct target *t = opened(disk.path, true);
+        assert_locked(disk.path, false);
+        ck_assert_int_eq(target_lock(t, &reason), TARGET_OK);
+        assert_locked(disk.path, true);
+        /* Our own looks at it ask for none, and closing what they opened gives none back. */
+        struct signature found[TARGET_SIGNATURES_MAX];
+        ck_assert_int_eq(target_signatures(t, found, TARGET_SIGNATURES_MAX), 0);
+        target_close(opened(disk.path, false));
+        assert_locked(disk.path, true);
+        target_close(t);
+        assert_locked(disk.path, false);
+}
+END_TEST
+
+START_TEST(a_lock_that_another_holds_is_refused) {
+        struct loop_disk disk;
+        loop_disk_new(&disk, DISK_BYTES);
+        struct target *t = opened(disk.path, true);
+        int other = opened_node(disk.path, O_RDONLY);
+        ck_assert_int_eq(flock(other, LOCK_SH | LOCK_NB), 0);
+        ck_assert_int_eq(target_lock(t, &reason), TARGET_E_BUSY);
+        ck_assert_str_eq(reason.rule, "in_use");
+        ck_assert_ptr_nonnull(strstr(reason.found, disk.path));
+        target_close(t);
+        ck_assert_int_eq(flock(other, LOCK_UN), 0);
+        ck_assert(machine_may_use(other));
+        t = opened(disk.path, true);
+        ck_assert_int_eq(target_lock(t, &reason), TARGET_E_BUSY);
+        close(other);
+        ck_assert_int_eq(target_lock(t, &reason), TARGET_OK);
+        target_close(t);
+}
+END_TEST
+
+START_TEST(a_lock_that_udev_holds_for_a_moment_is_waited_for) {
+        struct loop_disk disk;
+        loop_disk_new(&disk, DISK_BYTES);
+        struct target *t = opened(disk.path, true);
+        int other = opened_node(disk.path, O_RDONLY);
+        ck_assert_int_eq(flock(other, LOCK_SH | LOCK_NB), 0);
+        pid_t child = fork();
+        if (child == 0) {
+                usleep(200000);
+                flock(other, LOCK_UN); /* the lock is the open file's, whoever lets go */
+                _exit(0);
+        }
+        ck_assert_int_eq(target_lock(t, &reason), TARGET_OK);
+        ck_assert_int_eq(waitpid(child, NULL, 0), child);
+        close(other);
+        target_close(t);
 }
 END_TEST
 
@@ -577,6 +658,28 @@ START_TEST(a_partition_knows_its_uuid_and_its_disk) {
 }
 END_TEST
 
+START_TEST(a_partition_locks_its_disk) {
+        struct loop_disk disk;
+        char path[64];
+        partitioned(&disk, path);
+        struct target *t = opened(path, true);
+        ck_assert_int_eq(target_lock(t, &reason), TARGET_OK);
+        assert_locked(disk.path, true);
+        int partition = opened_node(path, O_RDWR);
+        ck_assert(!machine_may_use(partition));
+        close(partition);
+        target_close(t);
+        assert_locked(disk.path, false);
+        t = opened(path, true);
+        int other = opened_node(disk.path, O_RDWR);
+        ck_assert(machine_may_use(other));
+        ck_assert_int_eq(target_lock(t, &reason), TARGET_E_BUSY);
+        close(other);
+        target_close(t);
+        remove_partition(&disk);
+}
+END_TEST
+
 START_TEST(a_disk_is_in_use_when_a_partition_is_mounted) {
         struct loop_disk disk;
         char path[64], point[PATH_MAX];
@@ -623,12 +726,16 @@ int main(void) {
         tcase_add_test(tests, two_loop_devices_over_one_file_are_twins);
         tcase_add_test(tests, a_mounted_device_may_be_read_and_not_claimed);
         tcase_add_test(tests, a_claim_keeps_a_second_one_out);
+        tcase_add_test(tests, a_locked_target_keeps_out_those_who_ask_for_locks);
+        tcase_add_test(tests, a_lock_that_another_holds_is_refused);
+        tcase_add_test(tests, a_lock_that_udev_holds_for_a_moment_is_waited_for);
         tcase_add_test(tests, the_disk_under_the_state_directory_is_known);
         tcase_add_test(tests, an_odd_size_and_a_big_sector_are_told);
         tcase_add_test(tests, a_path_that_leads_nowhere_or_elsewhere_is_noticed);
         tcase_add_test(tests, a_changed_size_is_seen);
         tcase_add_test(tests, traffic_counts_every_byte_that_is_read_and_every_write);
         tcase_add_test(tests, a_partition_knows_its_uuid_and_its_disk);
+        tcase_add_test(tests, a_partition_locks_its_disk);
         tcase_add_test(tests, a_disk_is_in_use_when_a_partition_is_mounted);
         add_signature_tests(tests);
         int r = suite_run("target", tests);
