@@ -12,6 +12,7 @@
 #include "media/sysfs.h"
 #include "media/target.h"
 
+#include <assert.h>
 #include <blkid/blkid.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -141,5 +142,44 @@ void signatures_partuuid(char *uuid, size_t uuid_bytes, dev_t disk, uint64_t sta
                         text_copy(uuid, uuid_bytes, found);
                         return;
                 }
+        }
+}
+
+static bool has_value(blkid_probe probe, const char *key, const char *value) {
+        const char *found = lookup(probe, key, NULL);
+        return found && (strstr(key, "UUID") ? strcasecmp(found, value) : strcmp(found, value)) == 0;
+}
+
+int signatures_named(dev_t device, const char *tag, const char *value) {
+        static const struct {
+                const char *tag, *key;
+        } keys[] = { { "UUID", "UUID" }, { "LABEL", "LABEL" }, { "PARTUUID", "PART_ENTRY_UUID" },
+                { "PARTLABEL", "PART_ENTRY_NAME" } };
+        size_t i = 0;
+        while (i < ELEMENTS(keys) && strcmp(keys[i].tag, tag) != 0)
+                i++;
+        assert(i < ELEMENTS(keys));
+        CLEANUP_CLOSE int fd = sysfs_open_node(device);
+        if (fd < 0)
+                return fd;
+        CLEANUP(free_probep)
+        blkid_probe probe = blkid_new_probe();
+        if (!probe)
+                return -ENOMEM;
+        bool of_partition = strncmp(tag, "PART", strlen("PART")) == 0;
+        if (blkid_probe_set_device(probe, fd, 0, 0) < 0 || blkid_probe_enable_superblocks(probe, !of_partition) < 0 ||
+                blkid_probe_set_superblocks_flags(probe, BLKID_SUBLKS_UUID | BLKID_SUBLKS_LABEL) < 0 ||
+                blkid_probe_enable_partitions(probe, of_partition) < 0 ||
+                blkid_probe_set_partitions_flags(probe, BLKID_PARTS_ENTRY_DETAILS) < 0)
+                return -EIO;
+        for (;;) { /* as above: there may be several */
+                errno = 0;
+                int r = blkid_do_probe(probe);
+                if (r == 1)
+                        return 0;
+                if (r != 0)
+                        return errno > 0 ? -errno : -EIO;
+                if (has_value(probe, keys[i].key, value))
+                        return 1;
         }
 }

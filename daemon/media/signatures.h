@@ -11,3 +11,9 @@
  * be told. Sectors of 512 bytes, as in sysfs.
  */
 void signatures_partuuid(char *uuid, size_t uuid_bytes, dev_t disk, uint64_t start_sectors, uint64_t size_sectors);
+
+/*
+ * Whether a device has that name: tag UUID or LABEL of a superblock on it, tag PARTUUID or PARTLABEL of it as a
+ * partition. 1, 0, or negative errno: can't be told.
+ */
+int signatures_named(dev_t device, const char *tag, const char *value);

@@ -11,6 +11,7 @@
 #include "media/disk_probe.h"
 #include "media/disk_set.h"
 #include "media/engine.h"
+#include "media/fstab.h"
 #include "media/identity_probe.h"
 #include "media/locks.h"
 #include "media/loop_probe.h"
@@ -185,6 +186,8 @@ int target_open(struct target **ret, struct reason *reason, const struct target_
         if (t->facts.size_bytes == 0) /* a loop device without a file, a reader without a card */
                 return missing(reason, options->path, ENOMEDIUM);
         gather(t, options->state_dir);
+        if (options->journal)
+                fstab_probe(&t->facts, options->journal);
         *ret = STEAL(t);
         return TARGET_OK;
 }

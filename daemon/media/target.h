@@ -58,18 +58,23 @@ struct target_facts {
         bool swap;
         bool holds_state;                          /* the state directory lies on the same disk */
         bool is_loop, loop_direct_io, loop_sparse; /* sparse: the backing file has holes, or can't be examined */
-        char mounted[PATH_MAX];                    /* one mount point of it, or of a partition on it */
-        char holders[256];                         /* who stacks on it, or on a partition of it: "md0 dm-3" */
-        char slaves[256];                          /* what it stacks on, but for multipath */
-        char twin[256];       /* another present device with the same identity, or another loop over the same file */
-        char partitions[256]; /* of a whole disk that was opened: "sda1 sda2" (their users are in mounted, holders,
-                                 swap) */
+        bool boot_known;                           /* the next three were asked for */
+        bool recovers_at_boot;                     /* sweepd-recover.service is enabled */
+        bool journal_at_boot; /* the undo journal is where that finds it: on the root file system, or a raw device */
+        char boot_use[256]; /* what fstab or crypttab say of it, or of a part of it: "line 3 of /etc/fstab names it" */
+        char mounted[PATH_MAX]; /* one mount point of it, or of a partition on it */
+        char holders[256];      /* who stacks on it, or on a partition of it: "md0 dm-3" */
+        char slaves[256];       /* what it stacks on, but for multipath */
+        char twin[256];         /* another present device with the same identity, or another loop over the same file */
+        char partitions[256];   /* of a whole disk that was opened: "sda1 sda2" (their users are in mounted, holders,
+                                   swap) */
 };
 
 struct target_options {
         const char *path;
         bool writable;         /* O_RDWR and the exclusive claim; else read-only and none */
         const char *state_dir; /* for holds_state; loop devices are not looked through */
+        const char *journal;   /* NULL, or where originals would be kept: for what is known of the next boot */
 };
 
 /*

@@ -114,6 +114,35 @@ static bool permits_extent(const struct inquiry *q) {
                 f->path, start, end, physical);
 }
 
+/* What can't be read again is left out by physical blocks, so each has to lie in one I/O. */
+static bool permits_physical_block(const struct inquiry *q) {
+        uint32_t physical = q->facts->physical_block_bytes, block = q->config->block_size_bytes;
+        if (!sweep_mode_keeps(q->config->mode) || (physical > 0 && physical <= block))
+                return true;
+        return REFUSE(q, "alignment", "Set block_size to at least the device's physical block.",
+                "block_size is %" PRIu32 " bytes, the physical block of %s is %" PRIu32 " bytes.", block,
+                q->facts->path, physical);
+}
+
+/* Boot would use it before the originals are back, as after a power cut. */
+static bool permits_boot(const struct inquiry *q) {
+        const struct target_facts *f = q->facts;
+        if (!sweep_mode_keeps(q->config->mode))
+                return true;
+        if (!f->boot_known)
+                return REFUSE(q, "fstab", "Choose mode read.", "It is not known whether %s is used at boot.", f->path);
+        if (!f->boot_use[0] || (f->recovers_at_boot && f->journal_at_boot))
+                return true;
+        if (!f->recovers_at_boot)
+                return REFUSE(q, "fstab",
+                        "Enable the recovery at boot (systemctl enable sweepd-recover.service), or choose mode read.",
+                        "%s is used at boot (%s), where after a power cut its data would not be put back in time.",
+                        f->path, f->boot_use);
+        return REFUSE(q, "fstab",
+                "Put the journal on the root file system or on a disk or partition of its own, or choose mode read.",
+                "%s is used at boot (%s), before its undo journal can be reached.", f->path, f->boot_use);
+}
+
 static bool permits_iostats(const struct inquiry *q) {
         if (q->facts->iostats)
                 return true;
@@ -219,31 +248,55 @@ bool interlock_permits(struct reason *reason, const struct target_facts *facts, 
         static rule_function *const writing[] = { permits_read_only, permits_in_use, permits_holders, permits_slaves,
                 permits_swap, permits_zoned, permits_thin, permits_loop_direct, permits_loop_sparse, permits_size,
                 permits_extent, permits_iostats, permits_serial_missing, permits_twin, permits_state_disk,
-                permits_no_identity, permits_destroys_missing, permits_destroys };
+                permits_no_identity, permits_destroys_missing, permits_destroys, permits_physical_block, permits_boot };
         struct inquiry q = { reason, facts, config, overwrite };
         assert(config->mode < MODE_COUNT);
         return all_permit(&q, always, ELEMENTS(always)) &&
                 (!sweep_mode_writes(config->mode) || all_permit(&q, writing, ELEMENTS(writing)));
 }
 
-enum interlock_signatures interlock_signatures_permit(
-        struct reason *reason, const struct target_facts *facts, const struct signature *signatures, int found) {
+/* File systems that several hosts mount at a time: what another one writes is seen by no count of ours. */
+static bool is_shared(const char *type) {
+        static const char *const types[] = { "ocfs", "ocfs2", "gfs", "gfs2", "VMFS", "oracleasm" };
+        for (size_t i = 0; i < ELEMENTS(types); i++)
+                if (strcmp(type, types[i]) == 0)
+                        return true;
+        return false;
+}
+
+/* Whether there is one that no mode may write over. */
+static bool is_forbidden(struct reason *reason, const struct target_facts *facts, enum sweep_mode mode,
+        const struct signature *signature) {
+        if (signature->member)
+                reason_set(reason, "member",
+                        sweep_mode_keeps(mode) ? "Choose mode read, or sweep what lies on top of it."
+                                               : "Take it out of its array, volume group or pool and wipe it (wipefs).",
+                        "%s is a member of a stack: %s at byte %" PRIu64 ".", facts->path, signature->type,
+                        signature->offset_bytes);
+        else if (sweep_mode_keeps(mode) && is_shared(signature->type))
+                reason_set(reason, "shared", "Choose mode read.",
+                        "Other hosts may have the file system on %s mounted: %s at byte %" PRIu64 ".", facts->path,
+                        signature->type, signature->offset_bytes);
+        else
+                return false;
+        return true;
+}
+
+enum interlock_signatures interlock_signatures_permit(struct reason *reason, const struct target_facts *facts,
+        enum sweep_mode mode, const struct signature *signatures, int found) {
         if (found == 0)
                 return SIGNATURES_NONE;
         if (found < 0) {
                 reason_set(reason, "signature", "Look at it with wipefs and blkid, or choose mode read.",
-                        "It can't be told for certain whether there is data on %s (%s).", facts->path,
+                        "It can't be told for certain what is on %s (%s).", facts->path,
                         found == -E2BIG ? "too many signatures" : strerror(-found));
                 return SIGNATURES_FORBIDDEN;
         }
         for (int i = 0; i < found; i++)
-                if (signatures[i].member) {
-                        reason_set(reason, "member",
-                                "Take it out of its array, volume group or pool and wipe it (wipefs).",
-                                "%s is a member of a stack: %s at byte %" PRIu64 ".", facts->path, signatures[i].type,
-                                signatures[i].offset_bytes);
+                if (is_forbidden(reason, facts, mode, &signatures[i]))
                         return SIGNATURES_FORBIDDEN;
-                }
+        if (sweep_mode_keeps(mode)) /* data is what it is for */
+                return SIGNATURES_NONE;
         char list[256] = "";
         for (int i = 0; i < found; i++)
                 text_append(list, sizeof list, "%s%s at byte %" PRIu64, i ? ", " : "", signatures[i].type,

@@ -5,7 +5,8 @@
  *
  * Rules: serial_mismatch alignment (every mode); read_only in_use holders slaves swap member zoned thin loop_not_direct
  * loop_sparse iostats too_small serial_missing twin state_disk no_identity destroys_data_missing
- * destroys_data_mismatch signature (modes that write). They are an interface: programs switch on them.
+ * destroys_data_mismatch signature (modes that write); fstab shared (refresh and preserve). They are an interface:
+ * programs switch on them.
  */
 #pragma once
 
@@ -25,7 +26,7 @@ bool interlock_permits(struct reason *reason, const struct target_facts *facts, 
         const char *overwrite);
 
 enum interlock_signatures {
-        SIGNATURES_NONE,    /* nothing was found, for certain */
+        SIGNATURES_NONE,    /* nothing was found that is in the way, for certain */
         SIGNATURES_COMPARE, /* permitted only if each unit that covers one is, to the byte, what our last sweep wrote */
         SIGNATURES_FORBIDDEN /* a member of a stack, or no certain answer: never permitted */
 };
@@ -34,5 +35,5 @@ enum interlock_signatures {
  * found: what target_signatures() returned: how many, or negative errno. But for SIGNATURES_NONE *reason is filled in:
  * for SIGNATURES_COMPARE with what to answer where the comparison fails.
  */
-enum interlock_signatures interlock_signatures_permit(
-        struct reason *reason, const struct target_facts *facts, const struct signature *signatures, int found);
+enum interlock_signatures interlock_signatures_permit(struct reason *reason, const struct target_facts *facts,
+        enum sweep_mode mode, const struct signature *signatures, int found);

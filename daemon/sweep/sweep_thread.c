@@ -189,11 +189,14 @@ static bool mend_first(struct sweep_thread *t) {
 }
 
 static bool open_target(struct sweep_thread *t) {
+        char journal[PATH_MAX];
         struct reason reason;
+        mend_journal_path(journal, t->o.config, t->state_dir);
         struct target_options options = {
                 .path = t->o.config->path,
                 .writable = sweep_mode_writes(t->o.mode),
                 .state_dir = t->state_dir,
+                .journal = sweep_mode_keeps(t->o.mode) ? journal : NULL,
         };
         owe(t, REQUEST_OPEN);
         int r = target_open(&t->target, &reason, &options);
@@ -263,7 +266,7 @@ static bool examine_signatures(struct sweep_thread *t) {
         paid(t);
         if (!may_go_on(t))
                 return false;
-        switch (interlock_signatures_permit(&t->suspect_reason, facts, signatures, found)) {
+        switch (interlock_signatures_permit(&t->suspect_reason, facts, t->o.mode, signatures, found)) {
         case SIGNATURES_NONE:
                 return true;
         case SIGNATURES_COMPARE:

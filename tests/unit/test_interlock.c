@@ -149,6 +149,30 @@ static void break_size(struct scene *s) {
         s->facts.size_bytes = 3584;
 }
 
+/* A real disk in order that keeps its data, and is mounted at boot. */
+static struct scene *scene_kept(struct scene *s) {
+        scene_disk(s);
+        s->config.mode = MODE_PRESERVE;
+        s->config.destroys_data = NULL;
+        s->facts.boot_known = s->facts.recovers_at_boot = s->facts.journal_at_boot = true;
+        text_copy(s->facts.boot_use, sizeof s->facts.boot_use, "line 3 of /etc/fstab names it");
+        return s;
+}
+
+static void break_physical(struct scene *s) {
+        s->facts.physical_block_bytes = 2 * s->config.block_size_bytes;
+        s->facts.size_bytes = UINT64_C(1) << 40;
+}
+static void break_boot_known(struct scene *s) {
+        s->facts.boot_known = false;
+}
+static void break_recovery(struct scene *s) {
+        s->facts.recovers_at_boot = false;
+}
+static void break_journal(struct scene *s) {
+        s->facts.journal_at_boot = false;
+}
+
 static const struct {
         struct scene *(*scene)(struct scene *);
         void (*break_one)(struct scene *);
@@ -179,6 +203,19 @@ static const struct {
         { scene_partition, break_partuuid, "no_identity" },
         { scene_loop, break_backing, "no_identity" },
         { scene_disk, break_size, "too_small" },
+        { scene_kept, break_mounted, "in_use" },
+        { scene_kept, break_holders, "holders" },
+        { scene_kept, break_swap, "swap" },
+        { scene_kept, break_zoned, "zoned" },
+        { scene_kept, break_thin, "thin" },
+        { scene_kept, break_iostats, "iostats" },
+        { scene_kept, break_serial_given, "serial_missing" },
+        { scene_kept, break_twin, "twin" },
+        { scene_kept, break_state, "state_disk" },
+        { scene_kept, break_physical, "alignment" },
+        { scene_kept, break_boot_known, "fstab" },
+        { scene_kept, break_recovery, "fstab" },
+        { scene_kept, break_journal, "fstab" },
 };
 
 START_TEST(a_target_in_order_is_permitted) {
@@ -186,6 +223,7 @@ START_TEST(a_target_in_order_is_permitted) {
         ck_assert_msg(permits(scene_disk(&s)), "disk: %s", s.reason.found);
         ck_assert_msg(permits(scene_partition(&s)), "partition: %s", s.reason.found);
         ck_assert_msg(permits(scene_loop(&s)), "loop: %s", s.reason.found);
+        ck_assert_msg(permits(scene_kept(&s)), "kept: %s", s.reason.found);
         ck_assert_str_eq(s.reason.rule, "");
 }
 END_TEST
@@ -275,6 +313,46 @@ START_TEST(a_refusal_tells_the_very_words_to_type) {
 }
 END_TEST
 
+START_TEST(what_boot_does_not_use_needs_no_recovery_then) {
+        struct scene s;
+        scene_kept(&s)->facts.boot_use[0] = '\0';
+        s.facts.recovers_at_boot = s.facts.journal_at_boot = false;
+        ck_assert_msg(permits(&s), "%s", s.reason.found);
+        s.config.mode = MODE_REFRESH;
+        ck_assert(permits(&s));
+}
+END_TEST
+
+START_TEST(mode_pattern_does_not_ask_about_boot) {
+        struct scene s;
+        ck_assert(!scene_disk(&s)->facts.boot_known && permits(&s));
+        s.facts.physical_block_bytes = 2 * s.config.block_size_bytes;
+        ck_assert(permits(&s));
+}
+END_TEST
+
+START_TEST(data_is_no_obstacle_to_modes_that_keep_it) {
+        struct scene s;
+        struct signature list[] = { { .type = "ext4", .offset_bytes = 1080, .length_bytes = 2 },
+                { .type = "gfs2", .offset_bytes = 65536, .length_bytes = 4 },
+                { .type = "linux_raid_member", .member = true, .offset_bytes = 4096, .length_bytes = 4 } };
+        static const enum sweep_mode modes[] = { MODE_REFRESH, MODE_PRESERVE };
+        for (size_t i = 0; i < ELEMENTS(modes); i++) {
+                scene_kept(&s);
+                ck_assert_int_eq(interlock_signatures_permit(&s.reason, &s.facts, modes[i], list, 1), SIGNATURES_NONE);
+                ck_assert_int_eq(
+                        interlock_signatures_permit(&s.reason, &s.facts, modes[i], list, 2), SIGNATURES_FORBIDDEN);
+                ck_assert_str_eq(s.reason.rule, "shared");
+                ck_assert_int_eq(
+                        interlock_signatures_permit(&s.reason, &s.facts, modes[i], list + 2, 1), SIGNATURES_FORBIDDEN);
+                ck_assert_str_eq(s.reason.rule, "member");
+                ck_assert_int_eq(
+                        interlock_signatures_permit(&s.reason, &s.facts, modes[i], list, -EIO), SIGNATURES_FORBIDDEN);
+                ck_assert_str_eq(s.reason.rule, "signature");
+        }
+}
+END_TEST
+
 START_TEST(facts_that_nobody_gathered_refuse_to_write) {
         struct scene s = { .config = { .mode = MODE_PATTERN, .block_size_bytes = 4096 } };
         ck_assert(!permits(&s));
@@ -286,16 +364,18 @@ START_TEST(only_no_signature_is_no_signature) {
         struct signature list[] = { { .type = "ext4", .offset_bytes = 1080, .length_bytes = 2 },
                 { .type = "linux_raid_member", .member = true, .offset_bytes = 4096, .length_bytes = 4 } };
         scene_disk(&s);
-        ck_assert_int_eq(interlock_signatures_permit(&s.reason, &s.facts, list, 0), SIGNATURES_NONE);
+        ck_assert_int_eq(interlock_signatures_permit(&s.reason, &s.facts, MODE_PATTERN, list, 0), SIGNATURES_NONE);
         ck_assert_str_eq(s.reason.rule, "");
-        ck_assert_int_eq(interlock_signatures_permit(&s.reason, &s.facts, list, 1), SIGNATURES_COMPARE);
+        ck_assert_int_eq(interlock_signatures_permit(&s.reason, &s.facts, MODE_PATTERN, list, 1), SIGNATURES_COMPARE);
         ck_assert_str_eq(s.reason.rule, "signature");
         ck_assert_ptr_nonnull(strstr(s.reason.found, "ext4 at byte 1080"));
-        ck_assert_int_eq(interlock_signatures_permit(&s.reason, &s.facts, list, 2), SIGNATURES_FORBIDDEN);
+        ck_assert_int_eq(interlock_signatures_permit(&s.reason, &s.facts, MODE_PATTERN, list, 2), SIGNATURES_FORBIDDEN);
         ck_assert_str_eq(s.reason.rule, "member");
-        ck_assert_int_eq(interlock_signatures_permit(&s.reason, &s.facts, list, -EIO), SIGNATURES_FORBIDDEN);
+        ck_assert_int_eq(
+                interlock_signatures_permit(&s.reason, &s.facts, MODE_PATTERN, list, -EIO), SIGNATURES_FORBIDDEN);
         ck_assert_str_eq(s.reason.rule, "signature");
-        ck_assert_int_eq(interlock_signatures_permit(&s.reason, &s.facts, list, -E2BIG), SIGNATURES_FORBIDDEN);
+        ck_assert_int_eq(
+                interlock_signatures_permit(&s.reason, &s.facts, MODE_PATTERN, list, -E2BIG), SIGNATURES_FORBIDDEN);
 }
 END_TEST
 
@@ -311,6 +391,9 @@ int main(void) {
         tcase_add_test(tests, a_disk_may_end_within_a_physical_block);
         tcase_add_test(tests, without_a_wwn_the_serial_is_the_most_specific_name);
         tcase_add_test(tests, a_refusal_tells_the_very_words_to_type);
+        tcase_add_test(tests, what_boot_does_not_use_needs_no_recovery_then);
+        tcase_add_test(tests, mode_pattern_does_not_ask_about_boot);
+        tcase_add_test(tests, data_is_no_obstacle_to_modes_that_keep_it);
         tcase_add_test(tests, facts_that_nobody_gathered_refuse_to_write);
         tcase_add_test(tests, only_no_signature_is_no_signature);
         return suite_run("interlock", tests);

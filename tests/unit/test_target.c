@@ -551,8 +551,8 @@ START_TEST(a_member_of_an_array_is_never_forgiven) {
         ck_assert_str_eq(signatures[0].type, "linux_raid_member");
         ck_assert(signatures[0].member);
         struct target *t = opened(disk.path, false);
-        ck_assert_int_eq(
-                interlock_signatures_permit(&reason, target_facts(t), signatures, found), SIGNATURES_FORBIDDEN);
+        ck_assert_int_eq(interlock_signatures_permit(&reason, target_facts(t), MODE_PATTERN, signatures, found),
+                SIGNATURES_FORBIDDEN);
         ck_assert_str_eq(reason.rule, "member");
         target_close(t);
 }

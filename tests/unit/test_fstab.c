@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Made-up tables and units in an /etc of the test's own, and real loop devices whose names are asked for: each way in
+ * which a line can name one, and lines that look alike and mean another.
+ */
+#include "base/cleanup.h"
+#include "base/text.h"
+#include "loop_disk.h"
+#include "media/fstab.h"
+#include "media/target.h"
+#include "suite.h"
+
+#include <linux/blkpg.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/sysmacros.h>
+
+enum { DISK_BYTES = 16 << 20 };
+
+#define UUID     "6c5e1a52-8c1b-4f4e-9d0e-2f7d3b1c9a10"
+#define PARTUUID "0b5a7c1e-44d2-4f27-8a35-91c6e2d7f803"
+#define JOURNAL  "/sweepd-no-such-directory/undo"
+
+static struct target_facts facts;
+
+static void put(const char *path, const char *text) {
+        int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+        ck_assert_msg(fd >= 0, "%s", path);
+        ck_assert_int_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+        close(fd);
+}
+
+static void own_etc(void) {
+        ck_assert_int_eq(unshare(CLONE_NEWNS), 0);
+        ck_assert_int_eq(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
+        ck_assert_int_eq(mount("fake", "/etc", "tmpfs", 0, NULL), 0);
+}
+
+static void probe(const char *path) {
+        struct target *t = NULL;
+        struct reason reason = { 0 };
+        struct target_options options = { .path = path, .journal = JOURNAL };
+        ck_assert_msg(target_open(&t, &reason, &options) == TARGET_OK, "%s: %s", path, reason.found);
+        facts = *target_facts(t);
+        ck_assert(facts.boot_known);
+        target_close(t);
+}
+
+/* One line in fstab, after a comment and a line for another device. */
+static bool is_named(const char *path, const char *line) {
+        char text[PATH_MAX * 2];
+        text_format(text, sizeof text, "# <device> <mount point>\n/dev/sda1 / ext4 defaults 0 1\n%s\n", line);
+        put("/etc/fstab", text);
+        probe(path);
+        if (facts.boot_use[0])
+                ck_assert_str_eq(facts.boot_use, "line 3 of /etc/fstab names it");
+        return facts.boot_use[0] != '\0';
+}
+
+static bool run(const char *command) {
+        return system(command) == 0;
+}
+
+static void with_ext4(struct loop_disk *disk) {
+        char command[PATH_MAX];
+        loop_disk_new(disk, DISK_BYTES);
+        text_format(command, sizeof command, "mkfs.ext4 -qF -U " UUID " -L 'my data' %s >/dev/null 2>&1", disk->path);
+        ck_assert_msg(run(command), "mkfs.ext4 does not work here");
+}
+
+START_TEST(every_name_of_a_file_system_is_known) {
+        struct loop_disk disk;
+        char line[PATH_MAX];
+        with_ext4(&disk);
+        ck_assert(!is_named(disk.path, ""));
+        static const char *const names[] = { "UUID=" UUID " /srv ext4 defaults 0 2",
+                "\tUUID=\"6C5E1A52-8c1b-4f4e-9d0e-2f7d3b1c9a10\"\t/srv ext4 noauto 0 2", "LABEL=my\\040data /srv ext4",
+                "LABEL=\"my\\040data\" /srv ext4", "/dev/disk/by-uuid/" UUID " /srv ext4",
+                "/dev/disk/by-label/my\\134x20data /srv ext4", "/dev/sda9 /srv xfs logdev=UUID=" UUID " 0 0" };
+        for (size_t i = 0; i < ELEMENTS(names); i++)
+                ck_assert_msg(is_named(disk.path, names[i]), "%s", names[i]);
+        text_format(line, sizeof line, "%s /srv ext4", disk.path);
+        ck_assert(is_named(disk.path, line));
+        text_format(line, sizeof line, "%s /srv ext4 loop", disk.file);
+        ck_assert(is_named(disk.path, line));
+        text_format(line, sizeof line, "/dev/sda9 /srv ext4 noatime,journal_path=%s 0 0", disk.path);
+        ck_assert(is_named(disk.path, line));
+        close(disk.fd);
+}
+END_TEST
+
+START_TEST(a_line_that_looks_alike_names_another) {
+        struct loop_disk disk;
+        char line[PATH_MAX];
+        with_ext4(&disk);
+        static const char *const names[] = { "#UUID=" UUID " /srv ext4", "UUID=" UUID "0 /srv ext4",
+                "LABEL=my /srv ext4", "LABEL=My\\040data /srv ext4", "PARTUUID=" UUID " /srv ext4",
+                "PARTLABEL=my\\040data /srv ext4", "ID=" UUID " /srv ext4", "tmpfs /srv/" UUID " tmpfs",
+                "server:/export /srv nfs", "/dev/disk/by-uuid/none /srv ext4" };
+        for (size_t i = 0; i < ELEMENTS(names); i++)
+                ck_assert_msg(!is_named(disk.path, names[i]), "%s", names[i]);
+        text_format(line, sizeof line, "%s0 /srv ext4", disk.path);
+        ck_assert(!is_named(disk.path, line));
+        text_format(line, sizeof line, "/dev/sda9 %s ext4", disk.path);
+        ck_assert(!is_named(disk.path, line));
+        close(disk.fd);
+}
+END_TEST
+
+START_TEST(what_is_unlocked_at_boot_is_known_by_crypttab) {
+        struct loop_disk disk;
+        with_ext4(&disk);
+        put("/etc/crypttab", "# name device key options\nhome UUID=" UUID " none luks\n");
+        probe(disk.path);
+        ck_assert_str_eq(facts.boot_use, "line 2 of /etc/crypttab names it");
+        put("/etc/crypttab", "home /dev/sda9 /key:UUID=" UUID " luks\n");
+        probe(disk.path);
+        ck_assert_str_eq(facts.boot_use, "line 1 of /etc/crypttab names it");
+        put("/etc/crypttab", "home /dev/sda9 none luks,header=UUID=" UUID "\n");
+        probe(disk.path);
+        ck_assert_str_eq(facts.boot_use, "line 1 of /etc/crypttab names it");
+        put("/etc/crypttab", "UUID=" UUID " /dev/sda9 none luks\n");
+        probe(disk.path);
+        ck_assert_str_eq(facts.boot_use, "");
+        close(disk.fd);
+}
+END_TEST
+
+START_TEST(a_partition_and_its_disk_go_by_each_others_names) {
+        struct loop_disk disk;
+        char file[PATH_MAX], command[PATH_MAX], path[64], line[PATH_MAX];
+        loop_disk_file(file, loop_disk_directory, DISK_BYTES, true);
+        loop_disk_attach(&disk, file, LO_FLAGS_DIRECT_IO | LO_FLAGS_PARTSCAN, 0);
+        text_format(command, sizeof command,
+                "printf 'label: gpt\\nstart=2048,size=8192,uuid=" PARTUUID
+                ",name=\"my part\"\\n' | sfdisk -q --no-reread %s",
+                disk.path);
+        (void)run(command); /* fails only in telling the kernel */
+        text_format(path, sizeof path, "%sp1", disk.path);
+        struct blkpg_partition p = { .start = 1 << 20, .length = 4 << 20, .pno = 1 };
+        struct blkpg_ioctl_arg argument = { .op = BLKPG_ADD_PARTITION, .datalen = sizeof p, .data = &p };
+        ck_assert_int_eq(ioctl(disk.fd, BLKPG, &argument), 0);
+        for (unsigned tries = 0; tries < 100 && access(path, F_OK) < 0; tries++)
+                usleep(10000);
+        text_format(command, sizeof command, "mkfs.ext4 -qF -U " UUID " %s >/dev/null 2>&1", path);
+        ck_assert(run(command));
+        static const char *const names[] = { "PARTUUID=" PARTUUID " /srv ext4", "PARTLABEL=my\\040part /srv ext4",
+                "UUID=" UUID " /srv ext4" };
+        for (size_t i = 0; i < ELEMENTS(names); i++) {
+                ck_assert_msg(is_named(path, names[i]), "%s", names[i]);
+                ck_assert_msg(is_named(disk.path, names[i]), "%s, by its disk", names[i]);
+        }
+        text_format(line, sizeof line, "%s /srv ext4", path);
+        ck_assert(is_named(disk.path, line));
+        text_format(line, sizeof line, "%s /srv ext4", disk.path);
+        ck_assert(is_named(path, line));
+        ck_assert(!is_named(path, "PARTUUID=" UUID " /srv ext4"));
+        argument.op = BLKPG_DEL_PARTITION;
+        ck_assert_int_eq(ioctl(disk.fd, BLKPG, &argument), 0);
+        close(disk.fd);
+}
+END_TEST
+
+START_TEST(a_table_that_can_not_be_read_counts_as_naming) {
+        struct loop_disk disk;
+        loop_disk_new(&disk, DISK_BYTES);
+        probe(disk.path);
+        ck_assert_str_eq(facts.boot_use, ""); /* there is none: nothing is named */
+        ck_assert_int_eq(mkdir("/etc/crypttab", 0755), 0);
+        probe(disk.path);
+        ck_assert_msg(strstr(facts.boot_use, "/etc/crypttab can't be read") != NULL, "%s", facts.boot_use);
+        close(disk.fd);
+}
+END_TEST
+
+START_TEST(a_recovery_is_enabled_by_a_link_and_not_masked) {
+        struct loop_disk disk;
+        loop_disk_new(&disk, DISK_BYTES);
+        ck_assert(mkdir("/etc/systemd", 0755) == 0 && mkdir("/etc/systemd/system", 0755) == 0);
+        ck_assert_int_eq(mkdir("/etc/systemd/system/local-fs.target.wants", 0755), 0);
+        static const char unit[] = "/etc/systemd/system/sweepd-recover.service";
+        put(unit, "");
+        probe(disk.path);
+        ck_assert(!facts.recovers_at_boot);
+        ck_assert_int_eq(symlink(unit, "/etc/systemd/system/local-fs.target.wants/sweepd-recover.service"), 0);
+        probe(disk.path);
+        ck_assert(facts.recovers_at_boot);
+        ck_assert(unlink(unit) == 0 && symlink("/dev/null", unit) == 0);
+        probe(disk.path);
+        ck_assert(!facts.recovers_at_boot);
+        ck_assert_int_eq(unlink(unit), 0); /* the link is left of a package that is not there any more */
+        probe(disk.path);
+        ck_assert(!facts.recovers_at_boot);
+        close(disk.fd);
+}
+END_TEST
+
+START_TEST(only_the_root_file_system_and_raw_devices_are_there_at_boot) {
+        struct loop_disk disk;
+        char below[PATH_MAX];
+        loop_disk_new(&disk, DISK_BYTES);
+        probe(disk.path);
+        ck_assert(facts.journal_at_boot); /* nothing of that path is there, but for the root */
+        static const struct {
+                const char *journal;
+                bool there;
+        } places[] = { { "/", true }, { "/etc/undo", false }, { loop_disk_directory, false }, { "/proc", false } };
+        for (size_t i = 0; i < ELEMENTS(places); i++) {
+                fstab_probe(&facts, places[i].journal);
+                ck_assert_msg(facts.journal_at_boot == places[i].there, "%s", places[i].journal);
+        }
+        text_format(below, sizeof below, "%s/a/b/c", loop_disk_directory);
+        fstab_probe(&facts, below);
+        ck_assert(!facts.journal_at_boot);
+        fstab_probe(&facts, disk.path); /* its file is not there yet */
+        ck_assert(!facts.journal_at_boot);
+        close(disk.fd);
+}
+END_TEST
+
+int main(void) {
+        const char *missing = loop_disk_set_up();
+        if (missing) {
+                printf("skipped: %s\n", missing);
+                return LOOP_DISK_SKIP;
+        }
+        TCase *tests = tcase_create("fstab");
+        tcase_add_checked_fixture(tests, own_etc, NULL);
+        tcase_add_test(tests, every_name_of_a_file_system_is_known);
+        tcase_add_test(tests, a_line_that_looks_alike_names_another);
+        tcase_add_test(tests, what_is_unlocked_at_boot_is_known_by_crypttab);
+        tcase_add_test(tests, a_partition_and_its_disk_go_by_each_others_names);
+        tcase_add_test(tests, a_table_that_can_not_be_read_counts_as_naming);
+        tcase_add_test(tests, a_recovery_is_enabled_by_a_link_and_not_masked);
+        tcase_add_test(tests, only_the_root_file_system_and_raw_devices_are_there_at_boot);
+        int r = suite_run("fstab", tests);
+        loop_disk_tear_down();
+        return r;
+}
