@@ -16,7 +16,8 @@ import tempfile
 from pathlib import Path
 
 EXPOSURE_MAX = 1.3
-UNITS = ("sweepd.service", "sweepd.socket")
+SERVICES = ("sweepd.service", "sweepd-recover.service")
+UNITS = SERVICES + ("sweepd.socket",)
 
 
 def run(*command):
@@ -55,12 +56,38 @@ def verify_names_a_planted_mistake(root, scratch):
 
 
 def exposure_is_low(root, scratch):
-    service = relocated(root, scratch)[0]
-    result = run("systemd-analyze", "security", "--offline=yes", "--no-pager", service)
-    match = re.search(r"exposure level for sweepd\.service: ([0-9.]+)", result.stdout)
-    assert match, result.stdout
-    print(f"# exposure {match[1]}")
-    assert float(match[1]) <= EXPOSURE_MAX, result.stdout
+    relocated(root, scratch)
+    for service in SERVICES:
+        result = run("systemd-analyze", "security", "--offline=yes", "--no-pager", str(scratch / service))
+        match = re.search(rf"exposure level for {re.escape(service)}: ([0-9.]+)", result.stdout)
+        assert match, result.stdout
+        print(f"# {service}: exposure {match[1]}")
+        assert float(match[1]) <= EXPOSURE_MAX, result.stdout
+
+
+def recovery_comes_before_what_mounts_and_waits_for_no_mount(root, _):
+    """What waits for /var to be mounted waits for local-fs-pre.target, and would wait for itself."""
+    text = installed(root, "sweepd-recover.service").read_text()
+    assert setting(text, "DefaultDependencies") == "no"
+    before = " ".join(re.findall(r"^Before=(.*)$", text, re.MULTILINE)).split()
+    for target in ("local-fs-pre.target", "cryptsetup-pre.target", "shutdown.target"):
+        assert target in before, before
+    assert "local-fs-pre.target" in setting(text, "Wants")
+    assert setting(text, "WantedBy") == "local-fs.target"
+    assert "systemd-remount-fs.service" in setting(text, "After")
+    mounts = re.findall(r"^(StateDirectory|CacheDirectory|LogsDirectory|PrivateTmp|RequiresMountsFor|WorkingDirectory)=",
+                        text, re.MULTILINE)
+    assert not mounts, f"{mounts} wait for mounts"
+    assert "sweepd-recover.service" in setting(installed(root, "sweepd.service").read_text(), "After")
+
+
+def recovery_works_on_what_the_daemon_works_on(root, _):
+    service, recover = (installed(root, name).read_text() for name in SERVICES)
+    assert setting(recover, "ExecStart") == setting(service, "ExecStart") + " --recover"
+    for key in ("User", "Group", "DevicePolicy", "DeviceAllow", "UMask"):
+        assert setting(recover, key) == setting(service, key), key
+    state = setting(service, "StateDirectory")
+    assert setting(recover, "ReadWritePaths") == f"-/var/lib/{state}"
 
 
 def program_and_configuration_are_installed(root, _):
@@ -97,6 +124,8 @@ TESTS = (
     verify_is_silent,
     verify_names_a_planted_mistake,
     exposure_is_low,
+    recovery_comes_before_what_mounts_and_waits_for_no_mount,
+    recovery_works_on_what_the_daemon_works_on,
     program_and_configuration_are_installed,
     program_accepts_the_installed_configuration,
     user_and_groups_are_created,
