@@ -408,8 +408,8 @@ class Daemon:
                 stdout=log, stderr=log, env=environment, preexec_fn=die_with_parent)
         return self.process
 
-    def start(self, timeout_s=15):
-        self.spawn()
+    def start(self, timeout_s=15, prefix=()):
+        self.spawn(prefix)
         eventually('the control socket answers', self._answers, timeout_s)
         return self
 

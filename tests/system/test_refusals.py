@@ -2,11 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Devices that must not be written to: each rule refuses by its name, and nothing on the device changes."""
 
+import fcntl
 import os
 import struct
 import time
 
-from harness import (LoopDevice, MIB, Skip, UNIT, VarlinkError, device_entry, eventually, expect_clean, main, need, run,
+from harness import (LoopDevice, MIB, Skip, UNIT, device_entry, eventually, expect_clean, main, need, run,
                      sha256, test)
 from refusals import expect_refused, shows, start_refused
 
@@ -63,6 +64,67 @@ def our_own_claim_keeps_others_out(case):
         assert error.errno == 16, error
     disk.command('clear')
     expect_clean(daemon.end(sweep_id))
+
+
+@test
+def a_lock_of_another_keeps_us_from_writing_only(case):
+    disk, other = case.loop(4 * MIB), case.loop(4 * MIB)
+    locks = [os.open(d.path, os.O_RDONLY | os.O_CLOEXEC) for d in (disk, other)]
+    try:
+        for lock in locks:
+            fcntl.flock(lock, fcntl.LOCK_SH)
+        daemon = case.daemon([device_entry('d0', disk), device_entry('d1', other, 'read')])
+        expect_refused(daemon, 'd0', 'in_use', backing=disk.backing)
+        expect_clean(daemon.sweep('d1'), 'readable')
+    finally:
+        for lock in locks:
+            os.close(lock)
+    expect_clean(daemon.sweep('d0'))
+
+
+@test
+def our_own_lock_keeps_others_out(case):
+    disk = case.faultdisk(16 * MIB)
+    disk.command('delay all ms=5')
+    daemon = case.daemon([device_entry('d0', disk, block_size='64K', queue_depth=2)])
+    sweep_id = daemon.begin('d0')
+    daemon.sweeping('d0')
+    other = os.open(disk.path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        eventually('the disk is locked', lambda: not lock_is_free(other), 5)
+        disk.command('clear')
+        expect_clean(daemon.end(sweep_id))
+        eventually('the disk is unlocked', lambda: lock_is_free(other), 5)
+    finally:
+        os.close(other)
+
+
+def lock_is_free(node):
+    try:
+        fcntl.flock(node, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        fcntl.flock(node, fcntl.LOCK_UN)
+        return True
+    except BlockingIOError:
+        return False
+
+
+@test
+def what_boot_mounts_is_not_preserved_without_a_recovery_at_boot(case):
+    need('mkfs.ext4', 'unshare')
+    disk = case.loop(16 * MIB)
+    uuid = '6c5e1a52-8c1b-4f4e-9d0e-2f7d3b1c9a11'
+    run('mkfs.ext4', '-q', '-E', 'nodiscard', '-U', uuid, disk.path)
+    etc = case.directory('etc')
+    with open(etc + '/fstab', 'w', encoding='utf-8') as file:
+        file.write(f'# made up\nUUID={uuid} /srv ext4 noauto 0 2\n')
+    daemon = case.daemon_not_started([device_entry('d0', disk, 'preserve', destroys_data=None)])
+    daemon.start(prefix=('unshare', '--mount', 'sh', '-c', f'mount --bind {etc} /etc && exec "$@"', 'sh'))
+    reason = expect_refused(daemon, 'd0', 'fstab', backing=disk.backing)
+    assert 'line 2 of /etc/fstab' in reason['found'] and 'sweepd-recover.service' in reason['remedy'], reason
+    with open(etc + '/fstab', 'w', encoding='utf-8') as file:
+        file.write('# nothing\n')
+    # The tests' state is in memory, where no journal can be.
+    expect_refused(daemon, 'd0', 'journal_file_system', backing=disk.backing)
 
 
 @test
@@ -129,18 +191,11 @@ def destroys_data_must_name_the_backing_file(case):
 
 
 @test
-def a_read_device_is_never_written_by_hand(case):
+def a_read_device_is_not_destroyed_by_hand(case):
     disk = case.loop(4 * MIB)
     daemon = case.daemon([device_entry('d0', disk, 'read')])
     before = sha256(disk.backing)
     assert start_refused(daemon, 'd0', mode='pattern')['rule'] == 'destroys_data_missing'
-    assert sha256(disk.backing) == before
-    for mode in ('preserve', 'refresh'):
-        try:
-            daemon.sweep('d0', mode=mode)
-            raise AssertionError(f'mode {mode} was accepted')
-        except VarlinkError:
-            pass
     assert sha256(disk.backing) == before
 
 
