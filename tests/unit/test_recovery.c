@@ -1019,22 +1019,30 @@ START_TEST(what_is_out_is_waited_for_and_told) {
 }
 END_TEST
 
-/* Between the look at the segment and the write somebody else writes: to one more unit each time. */
-static unsigned changes;
+/*
+ * Between the look at the segment and the write somebody else writes: to one more unit each time. Until then our own
+ * writes do not arrive, so that each unit is looked at again.
+ */
+static unsigned changes, changes_planned;
 
 static void write_in_between(struct memory_engine *m, const struct engine_io *io) {
         uint64_t at = AT + 2 * BLOCK + ++changes * UNIT_BYTES;
         scribble(w, at, at + 512);
+        if (changes == changes_planned)
+                m->rules[1].times = 0;
 }
 
 /* Reads of the third block's beginning: the look, one ahead of the write, and both again each time it starts anew. */
 static void plant_changes(unsigned times) {
         changes = 0;
+        changes_planned = times;
         arm(w, 0, place, MODE_PRESERVE, 0);
         paint(w, 0, AT, AT + SEGMENT);
         w->target.hook = write_in_between;
         w->target.rules[0] = (struct memory_rule){ MEMORY_CALLS, ENGINE_READ, AT + 2 * BLOCK, AT + 2 * BLOCK + 512, 1,
                 times, 0 };
+        w->target.rules[1] = (struct memory_rule){ MEMORY_SWALLOWED, ENGINE_WRITE, AT + 2 * BLOCK, AT + SEGMENT, 0,
+                UINT32_MAX, 0 };
 }
 
 START_TEST(what_somebody_writes_after_the_look_is_kept) {
