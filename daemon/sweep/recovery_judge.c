@@ -149,6 +149,8 @@ static void look_again(struct recovery *r, const struct recovery_lane *l) {
                         lose_unsaved(u);
                         continue;
                 }
+                if (u->flags & UNIT_JOURNAL)
+                        recovery_unit_error(u, 0, false); /* that is over */
                 uint8_t looked = to_look_at(r, u);
                 uint8_t ours = same_sectors(found, saved, looked) | pattern_sectors(r, unit, found, looked);
                 uint8_t strange = whole_blocks(r, looked & (uint8_t)~ours);
@@ -249,7 +251,7 @@ void recovery_lose_rest(struct recovery *r) {
                         continue;
                 u->restore = 0;
                 u->flags |= UNIT_LOST;
-                if (r->flush_error || u->flags & UNIT_JOURNAL)
+                if (r->flush_error)
                         recovery_unit_error(u, r->flush_error, false);
         }
 }

@@ -23,7 +23,7 @@ enum memory_fault {
         MEMORY_SWALLOWED, /* a write that says it has written, and hasn't */
         MEMORY_FORBIDDEN, /* the test fails */
         MEMORY_REFUSED,   /* by submit */
-        MEMORY_CALLS      /* `hook`, before the request */
+        MEMORY_CALLS      /* `hook`, before the request, which fails with what that returns */
 };
 
 /* Hits requests of its op that touch its bytes, but for the first `after`, `times` times. */
@@ -52,7 +52,7 @@ struct memory_engine {
         unsigned depth;
         uint64_t seed;
         bool is_stuck; /* nothing comes back */
-        void (*hook)(struct memory_engine *m, const struct engine_io *io);
+        int (*hook)(struct memory_engine *m, const struct engine_io *io);
         unsigned reads, writes, flushes;
         uint64_t clock;
         struct engine_io *out[MEMORY_OUT];
@@ -105,13 +105,12 @@ static inline void memory_do(struct memory_engine *m, struct engine_io *io) {
         m->reads += io->op == ENGINE_READ;
         m->writes += io->op == ENGINE_WRITE;
         m->flushes += io->op == ENGINE_FLUSH;
+        int error = fault == MEMORY_FAILS || fault == MEMORY_HEALS ? rule->error : 0;
         if (fault == MEMORY_CALLS)
-                m->hook(m, io);
-        io->result = (int64_t)length;
-        if (fault == MEMORY_FAILS || fault == MEMORY_HEALS) {
-                io->result = -rule->error;
+                error = m->hook(m, io);
+        io->result = error ? -error : (int64_t)length;
+        if (error)
                 return;
-        }
         if (fault == MEMORY_SHORT)
                 io->result = rule->error; /* so many bytes */
         length = (size_t)io->result;

@@ -14,7 +14,9 @@ enum { SEGMENT = 64 << 10, SEGMENT_UNITS = SEGMENT / UNIT_BYTES, BLOCK = 16 << 1
 struct world {
         struct memory_crash crash;
         struct memory_engine target, journal;
-        uint8_t originals[SIZE];
+        uint64_t segment_bytes, size;
+        uint32_t block_bytes;
+        uint8_t *originals;
         struct table_cache *tables;
         uint64_t random;
         uint64_t sequence;
@@ -27,13 +29,19 @@ struct world {
         size_t note_count;
 };
 
-static void world_init(struct world *w, uint64_t seed) {
-        *w = (struct world){ .random = seed, .logical_block_bytes = 512 };
-        memory_init(&w->target, SIZE, &w->crash, seed + 1);
-        memory_init(&w->journal, undo_journal_bytes(SEGMENT), &w->crash, seed + 2);
-        for (size_t i = 0; i < SIZE; i++)
-                w->originals[i] = (uint8_t)suite_random(&w->random);
-        memcpy(w->target.bytes, w->originals, SIZE);
+static void world_init(struct world *w, uint64_t seed, uint64_t segment_bytes, uint32_t block_bytes) {
+        *w = (struct world){ .segment_bytes = segment_bytes,
+                .size = 4 * segment_bytes,
+                .block_bytes = block_bytes,
+                .random = seed,
+                .logical_block_bytes = 512 };
+        memory_init(&w->target, w->size, &w->crash, seed + 1);
+        memory_init(&w->journal, undo_journal_bytes(segment_bytes), &w->crash, seed + 2);
+        w->originals = calloc(1, w->size);
+        ck_assert_ptr_nonnull(w->originals);
+        for (size_t i = 0; i < w->size; i += 8)
+                memcpy(w->originals + i, &(uint64_t){ suite_random(&w->random) }, 8);
+        memcpy(w->target.bytes, w->originals, w->size);
         ck_assert_int_eq(table_cache_new(&w->tables, 2), 0);
 }
 
@@ -41,13 +49,14 @@ static void world_deinit(struct world *w) {
         memory_deinit(&w->target);
         memory_deinit(&w->journal);
         table_cache_free(w->tables);
+        free(w->originals);
 }
 
 static struct undo_marker *plant_marker(struct world *w, unsigned slot) {
         struct undo_marker *m = &w->markers[slot];
         m->sequence = ++w->sequence;
         for (unsigned copy = 0; copy < UNDO_MARKER_COPIES; copy++)
-                undo_marker_write(w->journal.bytes + undo_marker_offset(SEGMENT, slot, copy), JOURNAL_ID, m);
+                undo_marker_write(w->journal.bytes + undo_marker_offset(w->segment_bytes, slot, copy), JOURNAL_ID, m);
         return m;
 }
 
@@ -59,7 +68,7 @@ static struct undo_marker *arm(
         ck_assert_int_eq(undo_table_init(&table, units), 0);
         table.units = units;
         table.absent[0] = absent;
-        uint8_t *data = w->journal.bytes + undo_data_offset(SEGMENT, slot);
+        uint8_t *data = w->journal.bytes + undo_data_offset(w->segment_bytes, slot);
         for (size_t i = 0; i < units; i++) {
                 uint64_t at = i * UNIT_BYTES, length = MIN(place.length_bytes - at, UNIT_BYTES);
                 if (absent >> i & 1)
@@ -80,7 +89,7 @@ static struct undo_marker *arm(
                 .armed_us = 1700000001000000,
         };
         for (size_t page = 0; page < undo_table_pages(place.length_bytes); page++) {
-                uint8_t *bytes = w->journal.bytes + undo_table_offset(SEGMENT, slot) + page * UNDO_PAGE_BYTES;
+                uint8_t *bytes = w->journal.bytes + undo_table_offset(w->segment_bytes, slot) + page * UNDO_PAGE_BYTES;
                 undo_table_write(bytes, JOURNAL_ID, w->markers[slot].record, &table, page);
                 w->markers[slot].table_crc = undo_table_crc(w->markers[slot].table_crc, bytes);
         }
@@ -123,10 +132,10 @@ static void begin(struct world *w) {
                 .target = &w->target.engine,
                 .journal = &w->journal.engine,
                 .depth = 3,
-                .block_bytes = BLOCK,
+                .block_bytes = w->block_bytes,
                 .logical_block_bytes = w->logical_block_bytes,
-                .target_bytes = SIZE,
-                .head = { .journal_id = JOURNAL_ID, .segment_bytes = SEGMENT, .target_bytes = SIZE },
+                .target_bytes = w->size,
+                .head = { .journal_id = JOURNAL_ID, .segment_bytes = w->segment_bytes, .target_bytes = w->size },
                 .alone = w->alone,
                 .by_hand = w->by_hand,
                 .wall_us = 1700000009000000,
@@ -158,7 +167,8 @@ static const struct recovery_result *run(struct world *w) {
 static struct undo_marker marker_of(const struct world *w, unsigned slot) {
         struct undo_marker best = { 0 }, m;
         for (unsigned copy = 0; copy < UNDO_MARKER_COPIES; copy++)
-                if (undo_marker_read(&m, w->journal.bytes + undo_marker_offset(SEGMENT, slot, copy), JOURNAL_ID) &&
+                if (undo_marker_read(
+                            &m, w->journal.bytes + undo_marker_offset(w->segment_bytes, slot, copy), JOURNAL_ID) &&
                         m.sequence >= best.sequence)
                         best = m;
         return best;
@@ -186,7 +196,7 @@ static size_t shelved_count(const struct world *w) {
         struct undo_shelved s;
         size_t count = 0;
         for (unsigned i = 0; i < UNDO_SHELF_UNITS; i++)
-                count += undo_shelved_read(&s, w->journal.bytes + undo_shelf_offset(SEGMENT, i), JOURNAL_ID);
+                count += undo_shelved_read(&s, w->journal.bytes + undo_shelf_offset(w->segment_bytes, i), JOURNAL_ID);
         return count;
 }
 
@@ -198,7 +208,7 @@ static const struct extent place = { AT, SEGMENT };
 static void setup(void) {
         w = calloc(1, sizeof *w);
         ck_assert_ptr_nonnull(w);
-        world_init(w, 1);
+        world_init(w, 1, SEGMENT, BLOCK);
 }
 
 static void teardown(void) {
@@ -334,7 +344,7 @@ START_TEST(foreign_bytes_are_on_the_shelf_once) {
         ck_assert(note_of(w, RECOVERY_FOREIGN)->shelved);
         ck_assert_uint_eq(shelved_count(w), 2);
         struct undo_shelved s;
-        const uint8_t *entry = w->journal.bytes + undo_shelf_offset(SEGMENT, 0);
+        const uint8_t *entry = w->journal.bytes + undo_shelf_offset(w->segment_bytes, 0);
         ck_assert(undo_shelved_read(&s, entry, JOURNAL_ID));
         ck_assert_uint_eq(s.record, w->markers[0].record);
         ck_assert_uint_eq(s.place.offset_bytes, AT + 2 * UNIT_BYTES + 512);
@@ -347,7 +357,7 @@ END_TEST
 static void fill_shelf(unsigned count) {
         struct undo_shelved other = { .record = 1, .place = { 0, 512 } };
         for (unsigned i = 0; i < count; i++)
-                undo_shelved_write(w->journal.bytes + undo_shelf_offset(SEGMENT, i), JOURNAL_ID, &other);
+                undo_shelved_write(w->journal.bytes + undo_shelf_offset(w->segment_bytes, i), JOURNAL_ID, &other);
 }
 
 START_TEST(a_full_shelf_is_told_and_nothing_on_it_is_overwritten) {
@@ -364,7 +374,7 @@ START_TEST(a_full_shelf_is_told_and_nothing_on_it_is_overwritten) {
 END_TEST
 
 START_TEST(a_place_on_the_shelf_that_can_not_be_read_is_left_alone) {
-        uint64_t first = undo_shelf_offset(SEGMENT, 0);
+        uint64_t first = undo_shelf_offset(w->segment_bytes, 0);
         plant_mixed_unit();
         w->journal.rules[0] = (struct memory_rule){ MEMORY_FAILS, ENGINE_READ, first, first + UNDO_PAGE_BYTES, 0,
                 UINT32_MAX, EIO };
@@ -378,7 +388,8 @@ END_TEST
 
 /* Bytes, their flush, descriptions, their flush. */
 START_TEST(a_shelf_that_can_not_be_written_is_told) {
-        uint64_t from = undo_shelf_offset(SEGMENT, 0), to = undo_shelf_offset(SEGMENT, UNDO_SHELF_UNITS);
+        uint64_t from = undo_shelf_offset(w->segment_bytes, 0),
+                 to = undo_shelf_offset(w->segment_bytes, UNDO_SHELF_UNITS);
         static const enum engine_op ops[] = { ENGINE_WRITE, ENGINE_WRITE, ENGINE_FLUSH, ENGINE_FLUSH };
         static const unsigned after[] = { 0, 2, 0, 1 };
         plant_mixed_unit();
@@ -404,8 +415,9 @@ START_TEST(foreign_bytes_that_can_not_be_read_again_are_told) {
 END_TEST
 
 /* One that changes while it is being copied to a shelf that was full, but for what it was before. */
-static void scribble_more(struct memory_engine *m, const struct engine_io *io) {
+static int scribble_more(struct memory_engine *m, const struct engine_io *io) {
         m->bytes[AT + 2 * UNIT_BYTES + 512] ^= 1;
+        return 0;
 }
 
 START_TEST(foreign_bytes_that_change_find_no_room_on_a_full_shelf) {
@@ -418,6 +430,16 @@ START_TEST(foreign_bytes_that_change_find_no_room_on_a_full_shelf) {
         w->target.rules[0] = (struct memory_rule){ MEMORY_CALLS, ENGINE_READ, at, at + 512, 2, 1, 0 };
         run(w);
         ck_assert(!note_of(w, RECOVERY_FOREIGN)->shelved);
+}
+END_TEST
+
+START_TEST(foreign_bytes_that_have_grown_are_shelved_anew) {
+        plant_mixed_unit();
+        run(w);
+        scribble(w, AT + 2 * UNIT_BYTES + 1024, AT + 2 * UNIT_BYTES + 1536);
+        w->by_hand = true;
+        run(w);
+        ck_assert_uint_eq(shelved_count(w), 3);
 }
 END_TEST
 
@@ -449,7 +471,7 @@ START_TEST(what_looks_foreign_once_only_is_not) {
 END_TEST
 
 START_TEST(what_the_journal_fails_to_say_once_only_is_not_lost) {
-        uint64_t data = undo_data_offset(SEGMENT, 0);
+        uint64_t data = undo_data_offset(w->segment_bytes, 0);
         arm(w, 0, place, MODE_PRESERVE, 0);
         paint(w, 0, AT, AT + SEGMENT);
         w->journal.rules[0] = (struct memory_rule){ MEMORY_NOTHING, ENGINE_READ, data, data + SEGMENT, 0, 1, 0 };
@@ -597,7 +619,7 @@ END_TEST
 
 /* The saved bytes of unit 4 are wrong. Its neighbours' are right. */
 static void spoil_saved(void) {
-        w->journal.bytes[undo_data_offset(SEGMENT, 0) + 4 * UNIT_BYTES + 9] ^= 8;
+        w->journal.bytes[undo_data_offset(w->segment_bytes, 0) + 4 * UNIT_BYTES + 9] ^= 8;
 }
 
 START_TEST(pattern_whose_original_is_damaged_is_lost_alone) {
@@ -613,7 +635,7 @@ START_TEST(pattern_whose_original_is_damaged_is_lost_alone) {
 END_TEST
 
 START_TEST(pattern_whose_original_can_not_be_read_is_lost_alone) {
-        uint64_t at = undo_data_offset(SEGMENT, 0) + 4 * UNIT_BYTES;
+        uint64_t at = undo_data_offset(w->segment_bytes, 0) + 4 * UNIT_BYTES;
         arm(w, 0, place, MODE_PRESERVE, 0);
         paint(w, 0, AT, AT + SEGMENT);
         w->journal.rules[0] = (struct memory_rule){ MEMORY_FAILS, ENGINE_READ, at, at + UNIT_BYTES, 0, UINT32_MAX,
@@ -625,7 +647,7 @@ START_TEST(pattern_whose_original_can_not_be_read_is_lost_alone) {
 END_TEST
 
 START_TEST(an_original_that_spoils_before_it_is_written_back_is_lost) {
-        uint64_t at = undo_data_offset(SEGMENT, 0) + 4 * UNIT_BYTES;
+        uint64_t at = undo_data_offset(w->segment_bytes, 0) + 4 * UNIT_BYTES;
         arm(w, 0, place, MODE_PRESERVE, 0);
         paint(w, 0, AT, AT + SEGMENT);
         w->journal.rules[0] = (struct memory_rule){ _i ? MEMORY_FAILS : MEMORY_NOTHING, ENGINE_READ, at,
@@ -634,6 +656,40 @@ START_TEST(an_original_that_spoils_before_it_is_written_back_is_lost) {
         ck_assert(is_original(w, 0, AT + 4 * UNIT_BYTES) && is_original(w, AT + 2 * BLOCK, SIZE));
         ck_assert(note_of(w, RECOVERY_LOST)->journal);
         ck_assert_int_eq(note_of(w, RECOVERY_LOST)->error, _i ? EIO : 0);
+}
+END_TEST
+
+START_TEST(a_short_last_unit_whose_original_can_not_be_read_is_lost) {
+        uint64_t end = AT + 5 * UNIT_BYTES + 512, at = undo_data_offset(w->segment_bytes, 0) + 5 * UNIT_BYTES;
+        arm(w, 0, (struct extent){ AT, end - AT }, MODE_PRESERVE, 0);
+        paint(w, 0, AT, end);
+        w->journal.rules[0] = (struct memory_rule){ MEMORY_FAILS, ENGINE_READ, at, at + 1, 0, UINT32_MAX, EIO };
+        run(w);
+        ck_assert(is_original(w, 0, end - 512) && is_original(w, end, SIZE));
+        ck_assert_uint_eq(w->result.units_lost, 1);
+        ck_assert_uint_eq(note_of(w, RECOVERY_LOST)->place.length_bytes, 512);
+}
+END_TEST
+
+/* The journal answers when the original is to be looked at and to be written, and not when it is to be compared. */
+static unsigned journal_reads;
+
+static int fail_to_compare(struct memory_engine *m, const struct engine_io *io) {
+        journal_reads++;
+        return journal_reads > 2 && (journal_reads - 2) % 4 != 0 ? EIO : 0;
+}
+
+START_TEST(what_can_not_be_compared_with_its_original_is_lost) {
+        uint64_t at = undo_data_offset(w->segment_bytes, 0);
+        arm(w, 0, (struct extent){ AT, UNIT_BYTES }, MODE_PRESERVE, 0);
+        paint(w, 0, AT, AT + UNIT_BYTES);
+        journal_reads = 0;
+        w->journal.hook = fail_to_compare;
+        w->journal.rules[0] = (struct memory_rule){ MEMORY_CALLS, ENGINE_READ, at, at + 1, 0, UINT32_MAX, 0 };
+        run(w);
+        ck_assert_uint_eq(w->result.units_lost, 1);
+        ck_assert(note_of(w, RECOVERY_LOST)->journal && note_of(w, RECOVERY_LOST)->error == EIO);
+        ck_assert_uint_eq(w->target.writes, 1 + 3 * UNIT_SECTORS); /* block by block, once it has gone wrong */
 }
 END_TEST
 
@@ -661,7 +717,7 @@ END_TEST
 
 /* A page of the table holds more units than a segment here: each case spoils all of it. */
 static void spoil_table(int how) {
-        uint64_t at = undo_table_offset(SEGMENT, 0);
+        uint64_t at = undo_table_offset(w->segment_bytes, 0);
         if (how == 0)
                 w->journal.bytes[at + 200] ^= 1;
         if (how == 1)
@@ -721,7 +777,7 @@ START_TEST(without_a_table_a_failed_flush_pins_the_slot) {
 END_TEST
 
 START_TEST(a_table_that_is_bad_once_only_is_good) {
-        uint64_t at = undo_table_offset(SEGMENT, 0);
+        uint64_t at = undo_table_offset(w->segment_bytes, 0);
         arm(w, 0, place, MODE_PRESERVE, 0);
         paint(w, 0, AT, AT + SEGMENT);
         w->journal.rules[0] = (struct memory_rule){ _i ? MEMORY_FAILS : MEMORY_NOTHING, ENGINE_READ, at, at + 4096, 0,
@@ -729,6 +785,38 @@ START_TEST(a_table_that_is_bad_once_only_is_good) {
         run(w);
         ends_freed();
         ck_assert_ptr_null(note_of(w, RECOVERY_TABLE_BAD));
+}
+END_TEST
+
+/* Two pages of a table, read one by one. */
+enum { BIG = 600 * UNIT_BYTES, PAGE_UNITS_BYTES = UNDO_TABLE_UNITS * UNIT_BYTES };
+
+static void plant_big(void) {
+        world_deinit(w);
+        world_init(w, 1, BIG, UNIT_BYTES);
+        arm(w, 0, (struct extent){ BIG, BIG }, MODE_PRESERVE, 0);
+        paint(w, 0, BIG, 2 * BIG);
+}
+
+START_TEST(one_bad_page_of_a_table_costs_its_own_units_only) {
+        plant_big();
+        w->journal.bytes[undo_table_offset(BIG, 0) + 4096 * _i + 200] ^= 1;
+        run(w);
+        uint64_t cut = BIG + PAGE_UNITS_BYTES, from = _i ? BIG : cut, to = _i ? cut : 2 * BIG;
+        ck_assert(is_original(w, from, to));
+        ck_assert_uint_eq(w->result.units_lost, _i ? 600 - UNDO_TABLE_UNITS : UNDO_TABLE_UNITS);
+        ck_assert_uint_eq(w->result.units_restored, (to - from) / UNIT_BYTES);
+        const struct recovery_note *note = note_of(w, RECOVERY_TABLE_BAD);
+        ck_assert_uint_eq(note->place.offset_bytes, _i ? cut : BIG);
+        ck_assert_uint_eq(extent_end(note->place), _i ? 2 * BIG : cut);
+}
+END_TEST
+
+START_TEST(a_table_of_two_pages_is_whole) {
+        plant_big();
+        run(w);
+        ck_assert(is_original(w, 0, 4 * BIG));
+        ck_assert_uint_eq(w->result.slots_freed, 1);
 }
 END_TEST
 
@@ -752,7 +840,8 @@ START_TEST(of_two_copies_the_later_one_counts) {
         struct undo_marker other = w->markers[0];
         other.state = UNDO_FREE;
         other.sequence = w->sequence + (_i % 2 ? 1 : -1);
-        undo_marker_write(w->journal.bytes + undo_marker_offset(SEGMENT, 0, (unsigned)_i / 2), JOURNAL_ID, &other);
+        undo_marker_write(
+                w->journal.bytes + undo_marker_offset(w->segment_bytes, 0, (unsigned)_i / 2), JOURNAL_ID, &other);
         run(w);
         ck_assert_uint_eq(w->result.slots_armed, _i % 2 == 0);
         ck_assert(is_original(w, AT, AT + SEGMENT) == (_i % 2 == 0));
@@ -762,7 +851,7 @@ END_TEST
 /* Torn, unreadable, of another slot, of another journal. */
 START_TEST(one_good_copy_is_enough) {
         unsigned copy = (unsigned)_i % 2;
-        uint64_t at = undo_marker_offset(SEGMENT, 0, copy);
+        uint64_t at = undo_marker_offset(w->segment_bytes, 0, copy);
         arm(w, 0, place, MODE_PRESERVE, 0);
         paint(w, 0, AT, AT + SEGMENT);
         struct undo_marker other = w->markers[0];
@@ -785,7 +874,7 @@ START_TEST(a_slot_of_which_nothing_can_be_read_is_an_error_of_the_journal) {
         paint(w, 0, AT, AT + SEGMENT);
         paint(w, 1, 0, SEGMENT);
         for (unsigned copy = 0; copy < 2; copy++) {
-                uint64_t at = undo_marker_offset(SEGMENT, 0, copy);
+                uint64_t at = undo_marker_offset(w->segment_bytes, 0, copy);
                 w->journal.rules[copy] = (struct memory_rule){ MEMORY_FAILS, ENGINE_READ, at, at + 1, 0, 99, EIO };
         }
         run(w);
@@ -828,8 +917,9 @@ END_TEST
 
 static uint64_t first_written;
 
-static void take_first_write(struct memory_engine *m, const struct engine_io *io) {
+static int take_first_write(struct memory_engine *m, const struct engine_io *io) {
         first_written = io->offset_bytes;
+        return 0;
 }
 
 START_TEST(the_older_record_comes_first) {
@@ -888,8 +978,9 @@ START_TEST(a_target_that_is_not_what_it_was_is_not_written) {
 }
 END_TEST
 
-static void replace_device(struct memory_engine *m, const struct engine_io *io) {
+static int replace_device(struct memory_engine *m, const struct engine_io *io) {
         m->look.diskseq = 8;
+        return 0;
 }
 
 START_TEST(a_target_that_is_replaced_before_the_end_keeps_its_slot_armed) {
@@ -929,7 +1020,7 @@ START_TEST(an_error_of_a_device_that_is_gone_is_not_of_a_place) {
 END_TEST
 
 START_TEST(a_journal_that_is_gone_loses_nothing) {
-        uint64_t data = undo_data_offset(SEGMENT, 0);
+        uint64_t data = undo_data_offset(w->segment_bytes, 0);
         arm(w, 0, place, MODE_PRESERVE, 0);
         paint(w, 0, AT, AT + SEGMENT);
         w->journal.rules[0] = (struct memory_rule){ MEMORY_FAILS, ENGINE_READ, data, data + 1, 0, 1, ENXIO };
@@ -944,7 +1035,7 @@ END_TEST
 
 /* First copy, second copy, flush. */
 START_TEST(a_marker_that_can_not_be_made_durable_frees_nothing) {
-        uint64_t at = undo_marker_offset(SEGMENT, 0, _i == 1);
+        uint64_t at = undo_marker_offset(w->segment_bytes, 0, _i == 1);
         arm(w, 0, place, MODE_PRESERVE, 0);
         paint(w, 0, AT, AT + SEGMENT);
         w->journal.rules[0] = (struct memory_rule){ MEMORY_FAILS, _i == 2 ? ENGINE_FLUSH : ENGINE_WRITE, at, at + 1, 0,
@@ -1025,11 +1116,12 @@ END_TEST
  */
 static unsigned changes, changes_planned;
 
-static void write_in_between(struct memory_engine *m, const struct engine_io *io) {
+static int write_in_between(struct memory_engine *m, const struct engine_io *io) {
         uint64_t at = AT + 2 * BLOCK + ++changes * UNIT_BYTES;
         scribble(w, at, at + 512);
         if (changes == changes_planned)
                 m->rules[1].times = 0;
+        return 0;
 }
 
 /* Reads of the third block's beginning: the look, one ahead of the write, and both again each time it starts anew. */
@@ -1124,7 +1216,7 @@ static void assert_shelf_is_whole(int seed) {
         struct undo_shelved s[UNDO_SHELF_UNITS];
         size_t n = 0;
         for (unsigned i = 0; i < UNDO_SHELF_UNITS; i++) {
-                const uint8_t *entry = w->journal.bytes + undo_shelf_offset(SEGMENT, i);
+                const uint8_t *entry = w->journal.bytes + undo_shelf_offset(w->segment_bytes, i);
                 if (!undo_shelved_read(&s[n], entry, JOURNAL_ID))
                         continue;
                 ASSERT_SEEDED(seed, s[n].crc == undo_crc(entry + UNDO_PAGE_BYTES, s[n].place.length_bytes));
@@ -1158,7 +1250,7 @@ static void crash_and_recover(int seed) {
 START_TEST(crashes_at_any_write_lose_nothing) {
         for (int seed = 100 * _i; seed < 100 * (_i + 1); seed++) {
                 world_deinit(w);
-                world_init(w, (uint64_t)seed);
+                world_init(w, (uint64_t)seed, SEGMENT, BLOCK);
                 crash_and_recover(seed);
         }
 }
@@ -1273,5 +1365,10 @@ int main(void) {
         tcase_add_test(tests, a_block_that_turns_unreadable_before_its_write_is_written);
         tcase_add_loop_test(tests, crashes_at_any_write_lose_nothing, 0, 5);
         tcase_add_test(tests, without_memory_there_is_no_recovery);
+        tcase_add_test(tests, foreign_bytes_that_have_grown_are_shelved_anew);
+        tcase_add_test(tests, a_short_last_unit_whose_original_can_not_be_read_is_lost);
+        tcase_add_test(tests, what_can_not_be_compared_with_its_original_is_lost);
+        tcase_add_loop_test(tests, one_bad_page_of_a_table_costs_its_own_units_only, 0, 2);
+        tcase_add_test(tests, a_table_of_two_pages_is_whole);
         return suite_run("recovery", tests);
 }
