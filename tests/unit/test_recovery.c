@@ -1110,6 +1110,25 @@ START_TEST(what_is_out_is_waited_for_and_told) {
 }
 END_TEST
 
+/* Lanes are taken up again in any order. */
+START_TEST(the_oldest_request_is_told_whichever_lane_it_is_on) {
+        for (uint64_t seed = 1; seed < 20; seed++) {
+                world_deinit(w);
+                world_init(w, seed, SEGMENT, BLOCK);
+                arm(w, 0, place, MODE_PRESERVE, 0);
+                begin(w);
+                while (recovery_pump(w->recovery, false) != RECOVERY_ENDED) {
+                        uint64_t first = UINT64_MAX;
+                        for (size_t i = 0; i < w->target.out_count; i++)
+                                first = MIN(first, w->target.out[i]->submitted_us);
+                        if (w->target.out_count > 0)
+                                ASSERT_SEEDED(seed, recovery_oldest(w->recovery)->submitted_us == first);
+                }
+                end(w);
+        }
+}
+END_TEST
+
 /*
  * Between the look at the segment and the write somebody else writes: to one more unit each time. Until then our own
  * writes do not arrive, so that each unit is looked at again.
@@ -1370,5 +1389,6 @@ int main(void) {
         tcase_add_test(tests, what_can_not_be_compared_with_its_original_is_lost);
         tcase_add_loop_test(tests, one_bad_page_of_a_table_costs_its_own_units_only, 0, 2);
         tcase_add_test(tests, a_table_of_two_pages_is_whole);
+        tcase_add_test(tests, the_oldest_request_is_told_whichever_lane_it_is_on);
         return suite_run("recovery", tests);
 }
