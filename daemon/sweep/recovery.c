@@ -191,7 +191,7 @@ static void next_slot(struct recovery *r) {
 static void step_markers(struct recovery *r) {
         if (r->index > 0)
                 take_marker(r, (unsigned)(r->index - 1) / UNDO_MARKER_COPIES);
-        if (r->index == UNDO_SLOTS * UNDO_MARKER_COPIES) {
+        if (r->index == (size_t)UNDO_SLOTS * UNDO_MARKER_COPIES) {
                 choose(r);
                 next_slot(r);
                 return;

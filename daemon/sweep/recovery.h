@@ -4,7 +4,7 @@
  * segment before it writes any:
  *
  *   ORIGINAL    as saved: nothing to do
- *   PATTERN     each logical block is what the sweep of that very nonce wrote there, or the original: restored
+ *   PATTERN     each sector is what the sweep of that very nonce wrote there, or the original: restored
  *   UNREADABLE  restored, but only if nothing in the segment is foreign
  *   FOREIGN     anything else: copied to the journal's shelf, never touched; its blocks that are pattern are restored
  *
@@ -21,13 +21,13 @@
 #include <stdint.h>
 
 enum recovery_kind {
-        RECOVERY_RESTORED,   /* these bytes were pattern or unreadable, and are the originals again */
+        RECOVERY_RESTORED,   /* these units were pattern or unreadable, and are the originals again */
         RECOVERY_FOREIGN,    /* somebody else wrote here: left as it is, with a copy on the shelf */
         RECOVERY_UNREADABLE, /* left as it is, since the segment holds foreign bytes */
         RECOVERY_LOST,       /* the original could not be put back; error: what the target said, or 0: it reads back as
                                 other bytes; or what the journal said, or 0: it holds other bytes than were saved */
-        RECOVERY_TABLE_BAD,  /* what the journal says of these units can't be read, or can't be: they are restored by
-                                nobody but a person; error: what the journal said, or 0: other bytes */
+        RECOVERY_TABLE_BAD,  /* what the journal says of this place can't be read (error: what it said, or 0: other
+                                bytes), or can't be so: nothing is written there */
         RECOVERY_KIND_COUNT
 };
 
@@ -53,7 +53,7 @@ struct recovery_options {
         uint64_t target_bytes;
         struct undo_head head; /* of the journal; its target was found by identity, and is the one that is open */
         bool alone;       /* the caller knows, by the kernel's count of sectors written, that nobody else wrote: what is
-                             neither       original nor pattern is then damage, and restored */
+                             neither original nor pattern is then damage, and restored */
         bool by_hand;     /* also take up slots that are pinned (`rescue retry`) */
         uint64_t wall_us; /* now */
         void (*note)(void *userdata, const struct recovery_note *note);

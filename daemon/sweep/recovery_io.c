@@ -47,10 +47,9 @@ bool recovery_target_is_there(struct recovery *r) {
 }
 
 /* Two reads must not agree because neither transferred anything: the journal's poison is not the target's. */
-static void poison(const struct recovery_lane *l) {
-        uint8_t *bytes = l->io.buffer;
-        for (size_t at = 0; at < l->io.length_bytes; at += SECTOR_BYTES)
-                memset(bytes + at, l->on_journal ? 0x5a : 0xa5, STAMP_BYTES);
+static void poison(uint8_t *bytes, size_t length_bytes, bool on_journal) {
+        for (size_t at = 0; at < length_bytes; at += SECTOR_BYTES)
+                memset(bytes + at, on_journal ? 0x5a : 0xa5, STAMP_BYTES);
 }
 
 static uint32_t grain(const struct recovery *r, const struct recovery_lane *l) {
@@ -70,11 +69,14 @@ static void ask(struct recovery_lane *l) {
                 .op = l->op,
                 .offset_bytes = l->op == ENGINE_FLUSH ? 0 : l->origin + l->at,
                 .length_bytes = (uint32_t)length,
-                .buffer = l->buffer ? l->buffer + (l->at - l->buffer_at) : NULL,
                 .owner = l,
         };
-        if (l->op == ENGINE_READ)
-                poison(l);
+        if (l->op != ENGINE_FLUSH)
+                l->io.buffer = l->buffer + (l->at - l->buffer_at);
+        if (l->op == ENGINE_READ) {
+                assert(l->io.buffer);
+                poison(l->io.buffer, length, l->on_journal);
+        }
         l->state = LANE_READY;
 }
 
@@ -171,7 +173,9 @@ static int error_of(const struct recovery *r, const struct recovery_lane *l) {
                 return (int)-io->result;
         if (io->op == ENGINE_FLUSH)
                 return 0;
-        return io->result == 0 || io->result % grain(r, l) != 0 || io->result > io->length_bytes ? EIO : 0;
+        uint32_t whole = grain(r, l);
+        assert(whole > 0);
+        return io->result == 0 || io->result % whole != 0 || io->result > io->length_bytes ? EIO : 0;
 }
 
 /* Whether an error is of one place. Otherwise there is no use in going on. */

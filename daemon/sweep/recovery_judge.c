@@ -47,7 +47,7 @@ uint8_t recovery_wants(const struct recovery *r, const struct recovery_lane *l, 
 
 static uint8_t same_sectors(const uint8_t *found, const uint8_t *saved, uint8_t mask) {
         uint8_t same = 0;
-        for (unsigned i = 0; i < UNIT_SECTORS; i++)
+        for (size_t i = 0; i < UNIT_SECTORS; i++)
                 if (mask & BIT(i) && memcmp(found + i * SECTOR_BYTES, saved + i * SECTOR_BYTES, SECTOR_BYTES) == 0)
                         same |= (uint8_t)BIT(i);
         return same;
@@ -56,7 +56,7 @@ static uint8_t same_sectors(const uint8_t *found, const uint8_t *saved, uint8_t 
 static uint8_t pattern_sectors(const struct recovery *r, size_t unit, const uint8_t *found, uint8_t mask) {
         uint64_t offset = r->slot->marker.place.offset_bytes + (uint64_t)unit * UNIT_BYTES;
         uint8_t pattern = 0;
-        for (unsigned i = 0; r->pattern && i < UNIT_SECTORS; i++)
+        for (size_t i = 0; r->pattern && i < UNIT_SECTORS; i++)
                 if (mask & BIT(i) &&
                         content_has_sector(&r->content, found + i * SECTOR_BYTES, offset + i * SECTOR_BYTES))
                         pattern |= (uint8_t)BIT(i);
@@ -260,7 +260,7 @@ static bool is_of_kind(const struct recovery *r, const struct recovery_unit *u, 
         bool lost = u->flags & UNIT_LOST, left = r->foreign_met && u->unreadable;
         switch (kind) {
         case RECOVERY_RESTORED:
-                return u->flags & UNIT_TOUCHED && !lost && !left;
+                return u->flags & UNIT_TOUCHED && !lost && !left && !u->foreign;
         case RECOVERY_FOREIGN:
                 return u->foreign != 0;
         case RECOVERY_UNREADABLE:

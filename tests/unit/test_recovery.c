@@ -39,8 +39,10 @@ static void world_init(struct world *w, uint64_t seed, uint64_t segment_bytes, u
         memory_init(&w->journal, undo_journal_bytes(segment_bytes), &w->crash, seed + 2);
         w->originals = calloc(1, w->size);
         ck_assert_ptr_nonnull(w->originals);
-        for (size_t i = 0; i < w->size; i += 8)
-                memcpy(w->originals + i, &(uint64_t){ suite_random(&w->random) }, 8);
+        for (size_t i = 0; i < w->size; i += 8) {
+                uint64_t bytes = suite_random(&w->random);
+                memcpy(w->originals + i, &bytes, sizeof bytes);
+        }
         memcpy(w->target.bytes, w->originals, w->size);
         ck_assert_int_eq(table_cache_new(&w->tables, 2), 0);
 }
@@ -514,18 +516,54 @@ START_TEST(unreadable_blocks_are_left_where_the_segment_holds_foreign_bytes) {
 }
 END_TEST
 
+START_TEST(a_unit_that_is_restored_in_part_is_not_told_as_restored) {
+        uint64_t bad = AT + 9 * UNIT_BYTES;
+        plant_mixed_unit();
+        paint(w, 0, bad, bad + 1024);
+        plant_unreadable(bad, bad + 512);
+        run(w);
+        ck_assert(is_original(w, bad + 512, bad + 1024));
+        ck_assert_uint_eq(notes_of(w, RECOVERY_UNREADABLE), 1);
+        ck_assert_uint_eq(w->result.units_restored, 1);
+}
+END_TEST
+
+START_TEST(an_unreadable_unit_that_is_lost_is_told_once) {
+        uint64_t bad = AT + 4 * UNIT_BYTES;
+        plant_mixed_unit();
+        w->journal.bytes[undo_data_offset(w->segment_bytes, 0) + 4 * UNIT_BYTES] ^= 1;
+        plant_unreadable(bad, bad + 512);
+        run(w);
+        ck_assert_uint_eq(notes_of(w, RECOVERY_UNREADABLE), 0);
+        ck_assert_uint_eq(notes_of(w, RECOVERY_LOST), 1);
+        ck_assert_uint_eq(marker_of(w, 0).units_lost, 1);
+}
+END_TEST
+
+START_TEST(neighbours_of_which_one_is_on_the_shelf_are_told_apart) {
+        arm(w, 0, place, MODE_PRESERVE, 0);
+        scribble(w, AT, AT + 3 * UNIT_BYTES);
+        fill_shelf(UNDO_SHELF_UNITS - 1);
+        run(w);
+        ck_assert_uint_eq(notes_of(w, RECOVERY_FOREIGN), 2);
+        ck_assert(w->notes[0].shelved && !w->notes[1].shelved);
+        ck_assert_uint_eq(w->notes[1].place.length_bytes, 2 * UNIT_BYTES);
+}
+END_TEST
+
 START_TEST(a_block_that_can_not_be_written_is_lost_alone) {
         uint64_t bad = AT + 7 * UNIT_BYTES + 512;
         arm(w, 0, place, MODE_PRESERVE, 0);
         paint(w, 0, AT, AT + SEGMENT);
-        w->target.rules[0] = (struct memory_rule){ MEMORY_FAILS, ENGINE_WRITE, bad, bad + 512, 0, UINT32_MAX, EIO };
+        int error = _i ? ETIMEDOUT : EIO;
+        w->target.rules[0] = (struct memory_rule){ MEMORY_FAILS, ENGINE_WRITE, bad, bad + 512, 0, UINT32_MAX, error };
         run(w);
         ck_assert(is_original(w, 0, bad) && is_original(w, bad + 512, SIZE));
         ck_assert_uint_eq(w->result.units_lost, 1);
         ck_assert_uint_eq(marker_of(w, 0).units_lost, 1);
         ck_assert_int_eq(marker_of(w, 0).state, UNDO_PINNED);
         const struct recovery_note *note = note_of(w, RECOVERY_LOST);
-        ck_assert(note->error == EIO && !note->journal && note->place.offset_bytes == AT + 7 * UNIT_BYTES);
+        ck_assert(note->error == error && !note->journal && note->place.offset_bytes == AT + 7 * UNIT_BYTES);
 }
 END_TEST
 
@@ -1342,7 +1380,7 @@ int main(void) {
         tcase_add_test(tests, what_the_journal_fails_to_say_once_only_is_not_lost);
         tcase_add_test(tests, unreadable_blocks_are_written_and_their_neighbours_are_not);
         tcase_add_test(tests, unreadable_blocks_are_left_where_the_segment_holds_foreign_bytes);
-        tcase_add_test(tests, a_block_that_can_not_be_written_is_lost_alone);
+        tcase_add_loop_test(tests, a_block_that_can_not_be_written_is_lost_alone, 0, 2);
         tcase_add_test(tests, a_write_that_fails_now_and_then_loses_nothing);
         tcase_add_test(tests, what_reads_back_wrong_is_written_again);
         tcase_add_test(tests, what_reads_back_wrong_for_good_is_lost);
@@ -1390,5 +1428,8 @@ int main(void) {
         tcase_add_loop_test(tests, one_bad_page_of_a_table_costs_its_own_units_only, 0, 2);
         tcase_add_test(tests, a_table_of_two_pages_is_whole);
         tcase_add_test(tests, the_oldest_request_is_told_whichever_lane_it_is_on);
+        tcase_add_test(tests, a_unit_that_is_restored_in_part_is_not_told_as_restored);
+        tcase_add_test(tests, an_unreadable_unit_that_is_lost_is_told_once);
+        tcase_add_test(tests, neighbours_of_which_one_is_on_the_shelf_are_told_apart);
         return suite_run("recovery", tests);
 }
