@@ -232,8 +232,7 @@ void recovery_doubt_all(struct recovery *r) {
                         u->flags |= UNIT_UNJUDGED;
                 if (undo_table_is_absent(&r->table, i) || u->flags & (UNIT_LOST | UNIT_BLIND))
                         continue;
-                uint8_t left = u->foreign | (r->foreign_met ? u->unreadable : 0);
-                u->restore = recovery_unit_mask(r, i) & (uint8_t)~left;
+                u->restore = recovery_unit_mask(r, i) & (uint8_t)~u->foreign; /* look_again() keeps to the rest */
         }
 }
 

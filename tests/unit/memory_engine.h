@@ -101,6 +101,7 @@ static inline void memory_do(struct memory_engine *m, struct engine_io *io) {
         enum memory_fault fault = rule ? rule->fault : MEMORY_NONE;
         size_t length = io->length_bytes;
         ck_assert(io->offset_bytes + length <= m->size);
+        ck_assert((io->offset_bytes | length) % MEMORY_SECTOR == 0);
         ck_assert_msg(fault != MEMORY_FORBIDDEN, "a forbidden request at %" PRIu64, io->offset_bytes);
         m->reads += io->op == ENGINE_READ;
         m->writes += io->op == ENGINE_WRITE;
