@@ -73,7 +73,7 @@ static struct undo_marker *arm(
         uint8_t *data = w->journal.bytes + undo_data_offset(w->segment_bytes, slot);
         for (size_t i = 0; i < units; i++) {
                 uint64_t at = i * UNIT_BYTES, length = MIN(place.length_bytes - at, UNIT_BYTES);
-                if (absent >> i & 1)
+                if (i < 64 && absent >> i & 1)
                         continue;
                 memcpy(data + at, w->originals + place.offset_bytes + at, length);
                 table.crcs[i] = undo_crc(data + at, length);
