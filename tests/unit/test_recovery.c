@@ -684,6 +684,18 @@ START_TEST(pattern_whose_original_can_not_be_read_is_lost_alone) {
 }
 END_TEST
 
+START_TEST(neighbours_lost_by_the_journal_and_by_the_target_are_told_apart) {
+        uint64_t at = undo_data_offset(w->segment_bytes, 0) + 4 * UNIT_BYTES, bad = AT + 5 * UNIT_BYTES;
+        arm(w, 0, place, MODE_PRESERVE, 0);
+        paint(w, 0, AT, AT + SEGMENT);
+        w->journal.rules[0] = (struct memory_rule){ MEMORY_FAILS, ENGINE_READ, at, at + 1, 0, UINT32_MAX, EIO };
+        w->target.rules[0] = (struct memory_rule){ MEMORY_FAILS, ENGINE_WRITE, bad, bad + 1, 0, UINT32_MAX, EIO };
+        run(w);
+        ck_assert_uint_eq(notes_of(w, RECOVERY_LOST), 2);
+        ck_assert_uint_eq(w->result.units_lost, 2);
+}
+END_TEST
+
 START_TEST(an_original_that_spoils_before_it_is_written_back_is_lost) {
         uint64_t at = undo_data_offset(w->segment_bytes, 0) + 4 * UNIT_BYTES;
         arm(w, 0, place, MODE_PRESERVE, 0);
@@ -1432,5 +1444,6 @@ int main(void) {
         tcase_add_test(tests, a_unit_that_is_restored_in_part_is_not_told_as_restored);
         tcase_add_test(tests, an_unreadable_unit_that_is_lost_is_told_once);
         tcase_add_test(tests, neighbours_of_which_one_is_on_the_shelf_are_told_apart);
+        tcase_add_test(tests, neighbours_lost_by_the_journal_and_by_the_target_are_told_apart);
         return suite_run("recovery", tests);
 }
