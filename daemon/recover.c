@@ -16,9 +16,12 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
+
+enum { TRY_AGAIN_MS = 250, PATIENCE_MS = 30000 };
 
 static void say(void *userdata, const struct recovery_note *note) {
         const struct device_config *config = userdata;
@@ -34,8 +37,20 @@ static bool go_on(void *userdata, const struct engine_io *oldest) {
         return true;
 }
 
+/* A disk may turn up a little later than we do. *patience_ms: what is left of it, for all devices together. */
+static int mend(
+        struct mend_result *result, struct reason *reason, const struct mend_options *options, int *patience_ms) {
+        for (;;) {
+                int r = mend_run(result, reason, options);
+                if (r != MEND_E_REFUSED || strcmp(reason->rule, "missing") != 0 || *patience_ms <= 0)
+                        return r;
+                poll(NULL, 0, TRY_AGAIN_MS);
+                *patience_ms -= TRY_AGAIN_MS;
+        }
+}
+
 /* False: something is left. */
-static bool recover(const struct device_config *config, const char *state_dir, int wake_fd) {
+static bool recover(const struct device_config *config, const char *state_dir, int wake_fd, int *patience_ms) {
         struct mend_result result;
         struct reason reason;
         struct mend_options options = {
@@ -46,7 +61,7 @@ static bool recover(const struct device_config *config, const char *state_dir, i
                 .may_go_on = go_on,
                 .userdata = (void *)config,
         };
-        int r = mend_run(&result, &reason, &options);
+        int r = mend(&result, &reason, &options, patience_ms);
         if (result.tried)
                 fprintf(stderr,
                         "%s: worked through the undo journal: units restored %" PRIu64
@@ -117,8 +132,9 @@ int recover_all(const struct settings *settings) {
         if (wake_fd < 0)
                 return -errno;
         bool all = true;
+        int patience_ms = PATIENCE_MS;
         for (size_t i = 0; i < settings->device_count; i++)
-                all &= recover(settings->devices[i], settings->state_dir, wake_fd);
+                all &= recover(settings->devices[i], settings->state_dir, wake_fd, &patience_ms);
         all &= look_for_orphans(settings);
         return all ? 0 : 1;
 }

@@ -36,7 +36,7 @@ void recovery_io_deinit(struct recovery *r) {
 bool recovery_target_is_there(struct recovery *r) {
         struct engine_look look;
         int e = engine_look(r->o.target, &look);
-        if (e < 0 || look.gone || look.read_only || look.size_bytes != r->o.target_bytes ||
+        if (e < 0 || look.gone || look.replaced || look.read_only || look.size_bytes != r->o.target_bytes ||
                 (r->diskseq > 0 && look.diskseq != r->diskseq)) {
                 r->result.gone = true;
                 r->stopped = true;
