@@ -77,8 +77,8 @@ int text_parse_size(uint64_t *ret_bytes, const char *text) {
 }
 
 int text_parse_span(uint64_t *ret_us, const char *text) {
-        static const char *const suffixes[] = { "s", "m", "h", "d", "w", NULL };
-        static const uint64_t factors[] = { USEC_PER_SEC, 60 * USEC_PER_SEC, USEC_PER_HOUR, USEC_PER_DAY,
+        static const char *const suffixes[] = { "ms", "s", "m", "h", "d", "w", NULL };
+        static const uint64_t factors[] = { USEC_PER_MSEC, USEC_PER_SEC, 60 * USEC_PER_SEC, USEC_PER_HOUR, USEC_PER_DAY,
                 7 * USEC_PER_DAY };
         return parse_scaled(ret_us, text, suffixes, factors);
 }

@@ -19,7 +19,7 @@ bool text_append(char *to, size_t to_bytes, const char *format, ...) __attribute
 /* "512", "256K", "1M", "2G", "1T": binary multiples, bytes. -EINVAL: not a size; -ERANGE: more than 2^63 - 1. */
 int text_parse_size(uint64_t *ret_bytes, const char *text);
 
-/* "30s" "15m" "12h" "30d" "2w", microseconds. -EINVAL, -ERANGE as above. */
+/* "500ms" "30s" "15m" "12h" "30d" "2w", microseconds. -EINVAL, -ERANGE as above. */
 int text_parse_span(uint64_t *ret_us, const char *text);
 
 /* "512 B", "4.0 KiB", "1.5 TiB". */

@@ -67,6 +67,7 @@ END_TEST
 START_TEST(spans_are_microseconds_and_need_their_unit) {
         uint64_t us = 0;
         static const uint64_t second = 1000000;
+        ck_assert(text_parse_span(&us, "250ms") == 0 && us == second / 4);
         ck_assert(text_parse_span(&us, "30s") == 0 && us == 30 * second);
         ck_assert(text_parse_span(&us, "15m") == 0 && us == 900 * second);
         ck_assert(text_parse_span(&us, "12h") == 0 && us == 43200 * second);
