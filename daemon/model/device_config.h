@@ -28,6 +28,7 @@ struct device_config {
         uint64_t segment_bytes;    /* 0: what the mode takes; ask device_config_segment_bytes() */
         uint64_t narrow_budget_us; /* what a sweep may spend on telling bad blocks apart, and as much on trying again */
         uint64_t io_timeout_us;    /* without an answer for this long, the device hangs */
+        uint64_t slow_after_us;    /* a read that takes longer is slow */
         uint64_t every_us;         /* EVERY_NEVER: only by hand */
         uint64_t settle_us;        /* refresh and preserve begin after this long without I/O of others */
         int line;                  /* where it stands in the configuration file, for messages */

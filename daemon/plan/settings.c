@@ -392,6 +392,22 @@ static int take_io_timeout(struct loader *l, const config_setting_t *s, void *in
         return 0;
 }
 
+static int take_slow_after(struct loader *l, const config_setting_t *s, void *into) {
+        const char *text;
+        int r = take_string(l, s, "a span as a string, such as \"2s\"", &text);
+        if (r != 0)
+                return r;
+        uint64_t span_us;
+        r = text_parse_span(&span_us, text);
+        if (r == -EINVAL)
+                return FAIL(l, s, "slow_after: \"%.100s\" is not a span: write a number with ms or s, such as \"2s\"",
+                        text);
+        if (r < 0 || span_us == 0 || span_us > USEC_PER_DAY)
+                return FAIL(l, s, "slow_after: \"%.100s\" is out of range: give \"1ms\" to \"1d\"", text);
+        ((struct device_config *)into)->slow_after_us = span_us;
+        return 0;
+}
+
 /* --- groups --- */
 
 static const struct key device_keys[] = {
@@ -407,6 +423,7 @@ static const struct key device_keys[] = {
         { "settle", take_settle, false },
         { "narrow_budget", take_narrow_budget, false },
         { "io_timeout", take_io_timeout, false },
+        { "slow_after", take_slow_after, false },
         { "every", take_every, false },
         { 0 },
 };
@@ -516,6 +533,24 @@ static int take_defaults(struct loader *l) {
 }
 
 /* --- devices --- */
+
+/* Not given, it follows an io_timeout that is shorter than usual; given, the two must fit. */
+static int check_slow_after(struct loader *l, const config_setting_t *group, struct device_config *device) {
+        const config_setting_t *at = config_setting_get_member(group, "slow_after");
+        const config_setting_t *common = l->defaults_group ? config_setting_get_member(l->defaults_group, "slow_after")
+                                                           : NULL;
+        if (!at && !common)
+                device->slow_after_us = MIN(device->slow_after_us, device->io_timeout_us / 2);
+        if (device->slow_after_us < device->io_timeout_us)
+                return 0;
+        if (!at)
+                at = config_setting_get_member(group, "io_timeout");
+        if (!at)
+                at = common;
+        return FAIL(l, at ? at : group,
+                "slow_after must be shorter than io_timeout: %" PRIu64 " ms is not less than %" PRIu64 " ms",
+                device->slow_after_us / USEC_PER_MSEC, device->io_timeout_us / USEC_PER_MSEC);
+}
 
 static int check_device(struct loader *l, const config_setting_t *group, const struct device_config *device) {
         const config_setting_t *destroys_data = config_setting_get_member(group, "destroys_data");
@@ -645,6 +680,7 @@ static int take_device(struct loader *l, const config_setting_t *group) {
         device->narrow_budget_us = l->defaults->narrow_budget_us;
         device->io_timeout_us = l->defaults->io_timeout_us;
         device->settle_us = l->defaults->settle_us;
+        device->slow_after_us = l->defaults->slow_after_us;
         device->every_us = l->defaults->every_us;
         device->line = line_of(l, config_setting_get_member(group, "name"));
         if (l->defaults->journal)
@@ -653,6 +689,8 @@ static int take_device(struct loader *l, const config_setting_t *group) {
                 r = take_keys(l, group, device_keys, device);
         if (r == 0)
                 r = check_device(l, group, device);
+        if (r == 0)
+                r = check_slow_after(l, group, device);
         if (r == 0)
                 r = check_alone(l, group, device);
         if (r == 0)

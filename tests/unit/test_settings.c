@@ -173,6 +173,7 @@ START_TEST(a_device_has_the_documented_defaults) {
         ck_assert_uint_eq(d->narrow_budget_us, 60 * USEC_PER_SEC);
         ck_assert_uint_eq(d->every_us, 30 * USEC_PER_DAY);
         ck_assert_uint_eq(d->io_timeout_us, 60 * USEC_PER_SEC);
+        ck_assert_uint_eq(d->slow_after_us, 2 * USEC_PER_SEC);
         ck_assert_int_eq(d->line, 2);
 }
 END_TEST
@@ -183,7 +184,7 @@ START_TEST(every_device_key_is_taken) {
                 "devices = ( { name = \"spare-7\"; path = \"/dev/nonexistent\"; mode = \"pattern\"; serial = \"ZA1234\";\n"
                 "  destroys_data = \"0x5000c500a1b2c3d4\"; block_size = \"4M\"; queue_depth = 256; segment = \"64M\";\n"
                 "  narrow_budget = \"5m\"; every = \"never\"; io_timeout = \"90s\"; journal = \"/srv/undo\";\n"
-                "  settle = \"2m\"; } );");
+                "  settle = \"2m\"; slow_after = \"150ms\"; } );");
         const struct device_config *d = settings_device(s, "spare-7");
         ck_assert_ptr_nonnull(d);
         ck_assert_int_eq(d->mode, MODE_PATTERN);
@@ -197,6 +198,7 @@ START_TEST(every_device_key_is_taken) {
         ck_assert_uint_eq(d->settle_us, 120 * USEC_PER_SEC);
         ck_assert_uint_eq(d->narrow_budget_us, 300 * USEC_PER_SEC);
         ck_assert_uint_eq(d->io_timeout_us, 90 * USEC_PER_SEC);
+        ck_assert_uint_eq(d->slow_after_us, 150 * USEC_PER_MSEC);
         ck_assert(d->every_us == EVERY_NEVER);
         ck_assert_ptr_null(settings_device(s, "spare-8"));
         ck_assert_str_eq(settings_nearest_device(s, "spare7"), "spare-7");
@@ -209,7 +211,8 @@ START_TEST(defaults_hold_for_all_devices_wherever_they_stand) {
         struct settings *s = loaded(
                 "devices = ( " DEVICE_A ", { name = \"b\"; path = \"/dev/nonexistent-b\"; every = \"1d\"; } );\n"
                 "defaults = { mode = \"pattern\"; every = \"7d\"; block_size = \"4K\"; queue_depth = 1; segment = \"8K\";\n"
-                "  narrow_budget = \"1s\"; io_timeout = \"2m\"; journal = \"/srv/undo\"; settle = \"1s\"; };\n");
+                "  narrow_budget = \"1s\"; io_timeout = \"2m\"; slow_after = \"60s\"; journal = \"/srv/undo\";\n"
+                "  settle = \"1s\"; };\n");
         for (size_t i = 0; i < 2; i++) {
                 ck_assert_int_eq(s->devices[i]->mode, MODE_PATTERN);
                 ck_assert_uint_eq(s->devices[i]->block_size_bytes, 4096);
@@ -219,6 +222,7 @@ START_TEST(defaults_hold_for_all_devices_wherever_they_stand) {
                 ck_assert_uint_eq(s->devices[i]->settle_us, USEC_PER_SEC);
                 ck_assert_uint_eq(s->devices[i]->narrow_budget_us, USEC_PER_SEC);
                 ck_assert_uint_eq(s->devices[i]->io_timeout_us, 120 * USEC_PER_SEC);
+                ck_assert_uint_eq(s->devices[i]->slow_after_us, 60 * USEC_PER_SEC);
         }
         ck_assert_uint_eq(s->devices[0]->every_us, 7 * USEC_PER_DAY);
         ck_assert_uint_eq(s->devices[1]->every_us, USEC_PER_DAY);
@@ -307,6 +311,28 @@ START_TEST(a_value_out_of_range_names_the_range) {
         assert_invalid_device("narrow_budget = \"0s\";", "must be from \"1s\" to \"1d\"");
         assert_invalid_device("narrow_budget = \"25h\";", "must be from \"1s\" to \"1d\"");
         assert_invalid_device("narrow_budget = \"99999999999999w\";", "must be from \"1s\" to \"1d\"");
+}
+END_TEST
+
+START_TEST(slow_after_is_shorter_than_io_timeout) {
+        assert_invalid_device("slow_after = 2;", "slow_after: expected a span as a string, such as \"2s\"");
+        assert_invalid_device("slow_after = \"soon\";", "slow_after: \"soon\" is not a span");
+        assert_invalid_device("slow_after = \"0ms\";", "slow_after: \"0ms\" is out of range: give \"1ms\" to \"1d\"");
+        assert_invalid_device("slow_after = \"2d\";", "is out of range");
+        assert_invalid_device("slow_after = \"60s\";",
+                "slow_after must be shorter than io_timeout: 60000 ms is not less than 60000 ms");
+        assert_invalid("defaults = { slow_after = \"5s\"; };\n"
+                       "devices = ( { name = \"a\"; path = \"/dev/nonexistent\";\n io_timeout = \"5s\"; } );",
+                3, "slow_after must be shorter than io_timeout: 5000 ms is not less than 5000 ms");
+        assert_invalid("defaults = {\n slow_after = \"61s\"; };\ndevices = ( " DEVICE_A " );", 2, "must be shorter");
+}
+END_TEST
+
+START_TEST(slow_after_that_is_not_given_follows_a_short_io_timeout) {
+        CLEANUP(settings_freep)
+        struct settings *s = loaded(
+                "devices = ( { name = \"a\"; path = \"/dev/nonexistent\"; io_timeout = \"1s\"; } );");
+        ck_assert_uint_eq(s->devices[0]->slow_after_us, 500 * USEC_PER_MSEC);
 }
 END_TEST
 
@@ -681,6 +707,8 @@ int main(void) {
         tcase_add_test(t, a_key_that_stands_twice_is_named_with_both_lines);
         tcase_add_test(t, a_wrong_type_says_what_was_expected_and_what_was_found);
         tcase_add_test(t, a_value_out_of_range_names_the_range);
+        tcase_add_test(t, slow_after_is_shorter_than_io_timeout);
+        tcase_add_test(t, slow_after_that_is_not_given_follows_a_short_io_timeout);
         tcase_add_test(t, a_segment_is_a_multiple_of_the_block_size);
         tcase_add_test(t, a_cpu_that_is_not_ours_is_named);
         tcase_add_test(t, names_are_plain_and_required);
