@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * "All of it was checked this month" is a claim about the oldest place, not about the last sweep. What could go wrong:
+ * a map that is younger than the truth, because a part of a region stands for all of it, or because a disk that grew is
+ * read as if it were the old one. So a region counts when the whole of it was reached, what is asked of several gets
+ * the oldest answer, and another size is another map.
+ */
+#include "model/region_table.h"
+
+#include "base/cleanup.h"
+#include "model/packed.h"
+
+#include <assert.h>
+
+enum { PACKED_VERSION = 1 };
+
+uint64_t region_table_step(uint64_t size_bytes) {
+        return size_bytes / REGIONS_MAX + (size_bytes % REGIONS_MAX != 0);
+}
+
+size_t region_table_count(const struct region_table *t) {
+        uint64_t step = region_table_step(t->size_bytes);
+        return step > 0 ? (size_t)((t->size_bytes - 1) / step + 1) : 0;
+}
+
+struct extent region_table_place(const struct region_table *t, size_t index) {
+        uint64_t step = region_table_step(t->size_bytes), from = index * step;
+        assert(from < t->size_bytes);
+        return (struct extent){ from, MIN(step, t->size_bytes - from) };
+}
+
+void region_table_update(struct region_table *known, const struct region_table *fresh) {
+        if (fresh->size_bytes == 0)
+                return;
+        if (known->size_bytes != fresh->size_bytes)
+                *known = (struct region_table){ .size_bytes = fresh->size_bytes };
+        for (size_t i = 0; i < REGIONS_MAX; i++) {
+                const struct region *from = &fresh->regions[i];
+                struct region *to = &known->regions[i];
+                if (from->checked_us > 0) {
+                        to->checked_us = from->checked_us;
+                        to->latency_max_us = from->latency_max_us;
+                }
+                if (from->verified_us > 0)
+                        to->verified_us = from->verified_us;
+        }
+}
+
+struct region region_table_at(const struct region_table *t, struct extent place) {
+        struct region sum = { 0 };
+        uint64_t step = region_table_step(t->size_bytes), end = MIN(extent_end(place), t->size_bytes);
+        if (place.offset_bytes >= end)
+                return sum;
+        size_t first = (size_t)(place.offset_bytes / step), last = (size_t)((end - 1) / step);
+        sum = t->regions[first];
+        for (size_t i = first + 1; i <= last; i++) {
+                const struct region *r = &t->regions[i];
+                sum.checked_us = MIN(sum.checked_us, r->checked_us);
+                sum.verified_us = MIN(sum.verified_us, r->verified_us);
+                sum.latency_max_us = MAX(sum.latency_max_us, r->latency_max_us);
+        }
+        return sum;
+}
+
+double region_table_share(const struct region_table *t, bool verified, uint64_t since_us) {
+        uint64_t bytes = 0;
+        for (size_t i = 0; i < region_table_count(t); i++) {
+                uint64_t when_us = verified ? t->regions[i].verified_us : t->regions[i].checked_us;
+                if (when_us > 0 && when_us >= since_us)
+                        bytes += region_table_place(t, i).length_bytes;
+        }
+        return t->size_bytes > 0 ? (double)bytes / (double)t->size_bytes : 0;
+}
+
+/* Times differ little from region to region, either way; as unsigned numbers the small ones stay small. */
+static uint64_t zigzag(uint64_t difference) {
+        return difference << 1 ^ (difference >> 63 ? UINT64_MAX : 0);
+}
+
+static uint64_t zagzig(uint64_t packed) {
+        return packed >> 1 ^ (packed & 1 ? UINT64_MAX : 0);
+}
+
+size_t region_table_pack(uint8_t bytes[static REGIONS_PACKED_MAX], const struct region_table *t) {
+        struct packer p = { .bytes = bytes, .room = REGIONS_PACKED_MAX };
+        struct region before = { 0 };
+        packer_add(&p, PACKED_VERSION);
+        packer_add(&p, t->size_bytes);
+        for (size_t i = 0; i < region_table_count(t); i++) {
+                const struct region *r = &t->regions[i];
+                packer_add(&p, zigzag(r->checked_us - before.checked_us));
+                packer_add(&p, zigzag(r->verified_us - before.verified_us));
+                packer_add(&p, r->latency_max_us);
+                before = *r;
+        }
+        return packer_seal(&p);
+}
+
+bool region_table_unpack(struct region_table *ret, const void *bytes, size_t length) {
+        struct region_table t = { 0 };
+        struct region before = { 0 };
+        struct unpacker u;
+        if (!unpacker_begin(&u, bytes, length) || unpacker_take(&u) != PACKED_VERSION)
+                return false;
+        t.size_bytes = unpacker_take(&u);
+        for (size_t i = 0; i < region_table_count(&t); i++) {
+                struct region *r = &t.regions[i];
+                r->checked_us = before.checked_us + zagzig(unpacker_take(&u));
+                r->verified_us = before.verified_us + zagzig(unpacker_take(&u));
+                r->latency_max_us = unpacker_take(&u);
+                before = *r;
+        }
+        if (!unpacker_end(&u))
+                return false;
+        *ret = t;
+        return true;
+}
