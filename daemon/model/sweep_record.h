@@ -3,6 +3,7 @@
 #pragma once
 
 #include "model/device_config.h"
+#include "model/latency.h"
 #include "model/reason.h"
 
 #include <stdbool.h>
@@ -53,6 +54,7 @@ struct sweep_record {
         struct sweep_bytes bytes;
         uint64_t findings;
         uint64_t stamps_seen;
+        struct latency_summary latency[LATENCY_OPERATIONS]; /* as the ledger has it; count 0: nothing is known */
 };
 
 /* A consistent copy of what a running sweep publishes. */

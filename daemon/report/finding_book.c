@@ -508,6 +508,15 @@ size_t finding_book_resolve(struct finding_book *book, const char *device_name, 
         return count;
 }
 
+void finding_book_spare(struct finding_book *book, const char *device_name, enum fault fault, uint64_t sweep_id) {
+        struct device *device = device_find(book, device_name);
+        for (size_t i = 0; device && i < device->shelf_count; i++) {
+                const struct shelf *shelf = &device->shelves[i];
+                for (size_t k = 0; k < shelf->by_place.count && shelf->fault == fault; k++)
+                        shelf->by_place.items[k]->seen_sweep = sweep_id;
+        }
+}
+
 size_t finding_book_retire(struct finding_book *book, const char *device_name, uint64_t except_target_row,
         uint64_t now_us, finding_over_fn over, void *userdata) {
         struct device *device = device_find(book, device_name);

@@ -43,6 +43,9 @@ typedef void (*finding_over_fn)(void *userdata, const struct finding *finding);
 size_t finding_book_resolve(struct finding_book *book, const char *device, uint64_t target_row, uint64_t sweep_id,
         const struct extent *reached, size_t reached_count, uint64_t now_us, finding_over_fn over, void *userdata);
 
+/* This sweep can't tell whether the device's findings of this fault are over: none of them is resolved by it. */
+void finding_book_spare(struct finding_book *book, const char *device, enum fault fault, uint64_t sweep_id);
+
 /* Retires what belongs to the device and another target than this one (0: all of the device's). Returns how many. */
 size_t finding_book_retire(struct finding_book *book, const char *device, uint64_t except_target_row, uint64_t now_us,
         finding_over_fn over, void *userdata);

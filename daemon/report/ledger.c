@@ -54,11 +54,15 @@ int ledger_request_new(struct ledger_request **ret, enum ledger_op op) {
 
 static void drop_answer(struct ledger_request *request) {
         free(request->target);
+        free(request->regions);
+        for (size_t i = 0; i < request->load.device_count; i++)
+                free(request->load.devices[i].regions);
         free(request->load.devices);
         free(request->load.findings);
         free(request->findings);
         free(request->sweeps);
         request->target = NULL;
+        request->regions = NULL;
         request->load = (struct ledger_load){ 0 };
         request->findings = NULL;
         request->sweeps = NULL;
@@ -69,6 +73,7 @@ struct ledger_request *ledger_request_free(struct ledger_request *request) {
         if (!request)
                 return NULL;
         drop_answer(request);
+        free(request->survey);
         free(request);
         return NULL;
 }

@@ -10,6 +10,7 @@
 #include "model/event.h"
 #include "model/finding.h"
 #include "model/identity.h"
+#include "model/survey.h"
 #include "model/sweep_record.h"
 #include "model/target_record.h"
 
@@ -26,13 +27,14 @@ const char *ledger_state_name(enum ledger_state state);
 
 enum ledger_op {
         LEDGER_LOAD,          /* the first answer, not asked for: what the daemon starts from; may be asked again */
-        LEDGER_IDENTIFY,      /* key, size -> target: finds or creates the target, returns its record */
+        LEDGER_IDENTIFY,      /* key, size -> target, regions: finds or creates the target, returns what is known */
         LEDGER_SWEEP_STARTED, /* sweep */
         LEDGER_STAMP,         /* target_row, mark: target id and generation become known, before the first write */
         LEDGER_MARK,          /* target_row, mark, sweep (id and byte counts; id 0: none), at_us: settles one stretch,
-                                 announces the next, is the sweep's checkpoint. A mark that is all zero: that alone */
+                                 announces the next, is the sweep's checkpoint; survey. A mark that is all zero: the rest alone
+                               */
         LEDGER_FORGET,        /* target_row: its ranges are gone: retention unknown */
-        LEDGER_SWEEP_ENDED,   /* sweep */
+        LEDGER_SWEEP_ENDED,   /* sweep, survey */
         LEDGER_FINDING,       /* finding: inserts or replaces by id */
         LEDGER_EVENT,         /* event */
         LEDGER_LIST_FINDINGS, /* page_after, page_device, page_all -> findings, newest last */
@@ -63,6 +65,7 @@ struct ledger_device {
         uint64_t findings_resolved; /* resolved and retired */
         uint64_t bytes_written;     /* by all sweeps of this device */
         unsigned failures_in_a_row;
+        struct region_table *regions; /* heap; of the target that was swept last; NULL: nothing is known */
 };
 
 /* State and text are set in every answer: how the ledger was at this request. It may be replaced while we run. */
@@ -90,6 +93,8 @@ struct ledger_request {
         uint64_t target_row;
         struct ledger_mark mark;
         struct sweep_record sweep;
+        struct survey *survey; /* heap, or NULL: what is kept for it stays as it is. Its regions are those of
+                                  target_row, or of the sweep's target */
         struct finding finding;
         struct event event;
         uint64_t page_after;
@@ -102,6 +107,7 @@ struct ledger_request {
         int status;     /* 0, or negative errno: nothing of it was stored */
         char text[512]; /* of the failure, for people */
         struct target_record *target;
+        struct region_table *regions; /* NULL: nothing is known */
         struct ledger_load load;
         size_t page_count;
         struct finding *findings;

@@ -25,9 +25,10 @@
 enum { BUSY_TIMEOUT_MS = 3000, STORE_TEXT_BYTES = 512 };
 
 /*
- * Schema 1. 0 stands for "none" and "never", "" for "no text". Unsigned 64-bit numbers are kept as the signed ones with
- * the same bits. A running sweep has one checkpoint, replaced at each mark: it tells when the sweep was last alive, and
- * where. target_row of sweeps and findings is no reference: they outlive a ledger that was lost under a running daemon.
+ * Schema 1; what came later is in `upgrades`. 0 stands for "none" and "never", "" for "no text". Unsigned 64-bit
+ * numbers are kept as the signed ones with the same bits. A running sweep has one checkpoint, replaced at each mark: it
+ * tells when the sweep was last alive, and where. target_row of sweeps and findings is no reference: they outlive a
+ * ledger that was lost under a running daemon.
  */
 #define SCHEMA                                                                                                     \
         "CREATE TABLE ledger(first_id INTEGER NOT NULL);"                                                          \
@@ -63,11 +64,21 @@ enum { BUSY_TIMEOUT_MS = 3000, STORE_TEXT_BYTES = 512 };
         " at_us INTEGER NOT NULL, device TEXT NOT NULL, text TEXT NOT NULL, sweep_id INTEGER NOT NULL,"            \
         " finding_id INTEGER NOT NULL, serial TEXT NOT NULL, slot TEXT NOT NULL);"
 
+/*
+ * From schema i + 1 to the next. A new ledger goes through all of them, so that it is the same as one that grew old.
+ * Schema 2: what sweeps measured, in the formats of model/latency.h and model/region_table.h; empty: nothing is known.
+ */
+static const char *const upgrades[] = {
+        "ALTER TABLE sweeps ADD COLUMN latency BLOB NOT NULL DEFAULT x'';"
+        "ALTER TABLE targets ADD COLUMN regions BLOB NOT NULL DEFAULT x'';",
+};
+static_assert(ELEMENTS(upgrades) == LEDGER_FILE_SCHEMA - 1, "one for each schema");
+
 /* In the order of write_sweep() and read_sweep(), write_finding() and read_finding(). */
 #define SWEEP_COLUMNS                                                                                                      \
         "id, device, target_row, mode, generation, nonce, started_us, ended_us, running_us, verdict, assurance, ended_as," \
         " rule, found, remedy, bytes_total, bytes_read, bytes_written, bytes_verified, bytes_skipped, findings,"           \
-        " stamps_seen"
+        " stamps_seen, latency"
 #define FINDING_COLUMNS                                                                                             \
         "id, device, target_row, sweep_id, offset_bytes, length_bytes, fault, persistence, state, text, detail,"    \
         " sample_offset_bytes, sample_expected, sample_found, count, first_seen_us, last_seen_us, acknowledged_us," \
@@ -93,11 +104,15 @@ enum statement {
         ST_STAMP_TARGET,
         ST_ADD_WRITTEN,
         ST_RANGES,
+        ST_REGIONS,
+        ST_DEVICE_REGIONS,
+        ST_SET_REGIONS,
         ST_DROP_RANGES,
         ST_PUT_RANGE,
         ST_PUT_SWEEP,
         ST_SWEEP_WRITTEN,
         ST_SET_SWEEP_BYTES,
+        ST_SET_LATENCY,
         ST_GET_SWEEP,
         ST_LIST_SWEEPS,
         ST_LIST_NEWEST_SWEEPS,
@@ -142,21 +157,29 @@ static const char *const statements[ST_COUNT] = {
         [ST_PUT_CHECKPOINT] = "INSERT OR REPLACE INTO checkpoints VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         [ST_FIND_TARGET] = "SELECT row FROM targets WHERE key = ?1",
         [ST_GET_TARGET] = "SELECT target_id, last_generation, size_bytes, bytes_written FROM targets WHERE row = ?1",
-        [ST_NEW_TARGET] = "INSERT INTO targets SELECT max(first_id, (SELECT coalesce(max(row), 0) + 1 FROM targets)),"
-                          " ?1, 0, 0, ?2, 0, ?3, ?3 FROM ledger",
+        [ST_NEW_TARGET] =
+                "INSERT INTO targets(row, key, target_id, last_generation, size_bytes, bytes_written,"
+                " first_seen_us, last_seen_us) SELECT max(first_id, (SELECT coalesce(max(row), 0) + 1 FROM targets)),"
+                " ?1, 0, 0, ?2, 0, ?3, ?3 FROM ledger",
         [ST_SEEN_TARGET] = "UPDATE targets SET size_bytes = ?2, last_seen_us = ?3 WHERE row = ?1",
         [ST_STAMP_TARGET] = "UPDATE targets SET target_id = ?2, last_generation = ?3 WHERE row = ?1",
         [ST_ADD_WRITTEN] = "UPDATE targets SET bytes_written = bytes_written + ?2 WHERE row = ?1",
         [ST_RANGES] =
                 "SELECT offset_bytes, length_bytes, generation, nonce, started_us, settled FROM ranges WHERE target_row = ?1",
+        [ST_REGIONS] = "SELECT regions FROM targets WHERE row = ?1",
+        [ST_DEVICE_REGIONS] = "SELECT regions FROM targets WHERE row = (SELECT target_row FROM sweeps WHERE device = ?1"
+                              " AND target_row <> 0 ORDER BY id DESC LIMIT 1)",
+        [ST_SET_REGIONS] = "UPDATE targets SET regions = ?2 WHERE row = ?1",
         [ST_DROP_RANGES] = "DELETE FROM ranges WHERE target_row = ?1",
         [ST_PUT_RANGE] = "INSERT INTO ranges VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-        [ST_PUT_SWEEP] = "INSERT OR REPLACE INTO sweeps(" SWEEP_COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9,"
-                         " ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)",
+        [ST_PUT_SWEEP] =
+                "INSERT OR REPLACE INTO sweeps(" SWEEP_COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9,"
+                " ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, coalesce((SELECT latency FROM sweeps WHERE id = ?1), x''))",
         [ST_SWEEP_WRITTEN] = "SELECT bytes_written FROM sweeps WHERE id = ?1",
         [ST_SET_SWEEP_BYTES] = "UPDATE sweeps SET bytes_total = ?2, bytes_read = ?3, bytes_written = ?4,"
                                " bytes_verified = ?5, bytes_skipped = ?6, generation = max(generation, ?7),"
                                " nonce = CASE WHEN ?7 = 0 THEN nonce ELSE ?8 END WHERE id = ?1",
+        [ST_SET_LATENCY] = "UPDATE sweeps SET latency = ?2 WHERE id = ?1",
         [ST_GET_SWEEP] = "SELECT " SWEEP_COLUMNS " FROM sweeps WHERE id = ?1",
         [ST_LIST_SWEEPS] = "SELECT " SWEEP_COLUMNS
                            " FROM sweeps WHERE id > ?1 AND (?2 = '' OR device = ?2) ORDER BY id LIMIT ?3",
@@ -366,6 +389,25 @@ static void write_sweep(struct query *q, const struct sweep_record *s) {
         put_number(q, s->stamps_seen);
 }
 
+/* Valid until the next step. */
+static const void *take_blob(struct query *q, size_t *ret_bytes) {
+        const void *bytes = sqlite3_column_blob(q->statement, q->next);
+        int n = sqlite3_column_bytes(q->statement, q->next++);
+        *ret_bytes = bytes && n > 0 ? (size_t)n : 0;
+        return bytes;
+}
+
+/* What makes no sense is not known: a measurement that is lost makes no disk look better. */
+static void take_latency(struct query *q, struct latency_summary *ret) {
+        struct latency_histogram all[LATENCY_OPERATIONS];
+        size_t bytes;
+        const void *blob = take_blob(q, &bytes);
+        if (bytes == 0 || !latency_unpack(all, blob, bytes))
+                return;
+        for (size_t i = 0; i < LATENCY_OPERATIONS; i++)
+                ret[i] = latency_summarize(&all[i]);
+}
+
 static int read_sweep(struct query *q, struct sweep_record *s) {
         *s = (struct sweep_record){ .id = take_number(q) };
         take_text(q, s->device, sizeof s->device);
@@ -391,6 +433,7 @@ static int read_sweep(struct query *q, struct sweep_record *s) {
         s->bytes.skipped = take_number(q);
         s->findings = take_number(q);
         s->stamps_seen = take_number(q);
+        take_latency(q, s->latency);
         return known ? 0 : damaged(q->store, "the record of a sweep makes no sense");
 }
 
@@ -544,6 +587,57 @@ static int put_ranges(struct ledger_store *store, uint64_t row, const struct ran
         return r;
 }
 
+/* NULL in *ret: nothing is known, or nobody can tell what it was. */
+static int get_regions(struct query *q, struct region_table **ret) {
+        struct region_table *regions = NULL;
+        int r = query_step(q);
+        if (r > 0) {
+                size_t bytes;
+                const void *blob = take_blob(q, &bytes);
+                regions = bytes > 0 ? malloc(sizeof *regions) : NULL;
+                if (regions && !region_table_unpack(regions, blob, bytes)) {
+                        free(regions);
+                        regions = NULL;
+                }
+        }
+        query_end(q);
+        if (r >= 0)
+                *ret = regions;
+        return MIN(r, 0);
+}
+
+static int get_target_regions(struct ledger_store *store, uint64_t row, struct region_table **ret) {
+        struct query q = query_begin(store, ST_REGIONS);
+        put_number(&q, row);
+        return get_regions(&q, ret);
+}
+
+static int update_regions(struct ledger_store *store, uint64_t row, const struct region_table *fresh) {
+        CLEANUP_FREE struct region_table *known = NULL;
+        uint8_t bytes[REGIONS_PACKED_MAX];
+        int r = get_target_regions(store, row, &known);
+        if (r < 0)
+                return r;
+        if (known)
+                region_table_update(known, fresh);
+        size_t length = region_table_pack(bytes, known ? known : fresh);
+        struct query q = query_begin(store, ST_SET_REGIONS);
+        put_number(&q, row);
+        put_bytes(&q, bytes, length);
+        return query_run(&q);
+}
+
+static int put_survey(struct ledger_store *store, uint64_t row, uint64_t sweep_id, const struct survey *survey) {
+        uint8_t bytes[LATENCY_PACKED_MAX];
+        if (!survey)
+                return 0;
+        struct query q = query_begin(store, ST_SET_LATENCY);
+        put_number(&q, sweep_id);
+        put_bytes(&q, bytes, latency_pack(bytes, survey->latency));
+        int r = query_run(&q);
+        return r < 0 ? r : update_regions(store, row, &survey->regions);
+}
+
 static int find_or_create_target(struct ledger_store *store, const struct ledger_request *request, uint64_t *ret_row) {
         struct query q = query_begin(store, ST_FIND_TARGET);
         put_text(&q, request->key);
@@ -580,6 +674,8 @@ static int identify(struct ledger_store *store, struct ledger_request *request) 
                 r = get_target(store, &head);
         if (r == 0)
                 r = get_ranges(store, head.row, &ranges);
+        if (r == 0)
+                r = get_target_regions(store, head.row, &request->regions);
         if (r < 0)
                 return r;
         struct target_record *target = malloc(sizeof *target + ranges.count * sizeof ranges.items[0]);
@@ -703,6 +799,8 @@ static int checkpoint_sweep(struct ledger_store *store, const struct ledger_requ
         put_number(&q, request->mark.generation);
         put_number(&q, request->mark.nonce);
         r = query_run(&q);
+        if (r == 0)
+                r = put_survey(store, request->target_row, sweep->id, request->survey);
         return r < 0 ? r : put_checkpoint(store, request);
 }
 
@@ -736,7 +834,8 @@ static int put_sweep(struct ledger_store *store, struct ledger_request *request)
                 return r;
         struct query q = query_begin(store, ST_PUT_SWEEP);
         write_sweep(&q, sweep);
-        return query_run(&q);
+        r = query_run(&q);
+        return r < 0 ? r : put_survey(store, sweep->target_row, sweep->id, request->survey);
 }
 
 static int put_finding(struct ledger_store *store, struct ledger_request *request) {
@@ -832,7 +931,11 @@ static int load_device(struct ledger_store *store, struct ledger_device *device)
                 device->failures_in_a_row = (unsigned)take_number(&q);
         }
         query_end(&q);
-        return MIN(r, 0);
+        if (r < 0)
+                return r;
+        q = query_begin(store, ST_DEVICE_REGIONS);
+        put_text(&q, device->device);
+        return get_regions(&q, &device->regions);
 }
 
 static int load_devices(struct ledger_store *store, struct ledger_load *load) {
@@ -935,14 +1038,22 @@ static int newer(struct ledger_store *store) {
                 "install that version, or move the file away");
 }
 
+static int ask_schema(struct ledger_store *store, long *ret) {
+        char answer[32];
+        int r = ask(store, "PRAGMA user_version", answer, sizeof answer);
+        if (r == 0)
+                *ret = strtol(answer, NULL, 10);
+        return r;
+}
+
 /* The header told the schema already, but a later one may still be in the write-ahead log. */
 static int check_schema(struct ledger_store *store) {
-        char answer[32];
+        long schema = 0;
         sqlite3_db_config(store->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
-        int r = ask(store, "PRAGMA user_version", answer, sizeof answer);
+        int r = ask_schema(store, &schema);
         if (r < 0)
                 return r;
-        if (strtol(answer, NULL, 10) > LEDGER_FILE_SCHEMA)
+        if (schema > LEDGER_FILE_SCHEMA)
                 return newer(store);
         sqlite3_db_config(store->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
         return 0;
@@ -969,6 +1080,30 @@ static int configure(struct ledger_store *store) {
         if (r < 0)
                 return r;
         return strcmp(answer, "ok") == 0 ? 0 : damaged(store, answer);
+}
+
+/* The steps that are missing, inside of a transaction. */
+static int run_upgrades(struct ledger_store *store, long schema) {
+        char version[64];
+        if (schema < 1)
+                return damaged(store, "it has no schema");
+        int r = 0;
+        for (size_t i = (size_t)schema - 1; i < ELEMENTS(upgrades) && r == 0; i++)
+                r = execute(store, upgrades[i]);
+        text_format(version, sizeof version, "PRAGMA user_version = %d", LEDGER_FILE_SCHEMA);
+        return r < 0 ? r : execute(store, version);
+}
+
+/* All of it or nothing: a kill on the way leaves the ledger of the version before. */
+static int upgrade(struct ledger_store *store) {
+        long schema = 0;
+        int r = ask_schema(store, &schema);
+        if (r < 0 || schema == LEDGER_FILE_SCHEMA)
+                return r;
+        r = run_plain(store, ST_BEGIN);
+        if (r == 0)
+                r = run_upgrades(store, schema);
+        return r < 0 ? r : run_plain(store, ST_COMMIT);
 }
 
 static int remember_file(struct ledger_store *store) {
@@ -1000,6 +1135,8 @@ static int open_database(struct ledger_store *store) {
         if (r == 0)
                 r = configure(store);
         if (r == 0)
+                r = upgrade(store);
+        if (r == 0)
                 r = remember_file(store);
         if (r == 0)
                 r = end_killed(store);
@@ -1010,9 +1147,8 @@ static int open_database(struct ledger_store *store) {
 
 static int fill_new(struct ledger_store *store, const char *path, uint64_t first_id) {
         char head[160];
-        text_format(head, sizeof head,
-                "PRAGMA synchronous = FULL; BEGIN; PRAGMA application_id = %d; PRAGMA user_version = %d",
-                LEDGER_FILE_APPLICATION, LEDGER_FILE_SCHEMA);
+        text_format(head, sizeof head, "PRAGMA synchronous = FULL; BEGIN; PRAGMA application_id = %d",
+                LEDGER_FILE_APPLICATION);
         char tail[80];
         text_format(tail, sizeof tail, "INSERT INTO ledger VALUES (%" PRIu64 "); COMMIT", first_id);
         int r = open_file(store, path);
@@ -1020,6 +1156,8 @@ static int fill_new(struct ledger_store *store, const char *path, uint64_t first
                 r = execute(store, head);
         if (r == 0)
                 r = execute(store, SCHEMA);
+        if (r == 0)
+                r = run_upgrades(store, 1);
         if (r == 0)
                 r = execute(store, tail);
         close_database(store);

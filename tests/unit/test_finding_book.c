@@ -318,6 +318,28 @@ START_TEST(a_sweep_that_did_not_reach_a_place_resolves_nothing_there) {
 }
 END_TEST
 
+START_TEST(a_sweep_that_can_not_tell_spares_one_fault_and_no_other) {
+        CLEANUP(finding_book_freep)
+        struct finding_book *book = NULL;
+        ck_assert_int_eq(finding_book_new(&book, 1), 0);
+        size_t told = 0;
+        bool is_new;
+        static const struct extent all = { 0, UINT64_MAX / 2 };
+        static const enum fault faults[] = { FAULT_SLOW, FAULT_STALE };
+        for (size_t i = 0; i < ELEMENTS(faults); i++) {
+                struct finding seen = fault_at("sda", 1, 10, 1);
+                seen.target_row = 1;
+                seen.fault = faults[i];
+                ck_assert_ptr_nonnull(finding_book_report(book, &seen, i, &is_new));
+        }
+        finding_book_spare(book, "sda", FAULT_SLOW, 2);
+        finding_book_spare(book, "sdb", FAULT_SLOW, 2);
+        ck_assert_uint_eq(finding_book_resolve(book, "sda", 1, 2, &all, 1, 5, count_over, &told), 1);
+        ck_assert_int_eq(finding_book_after(book, "sda", 0)->fault, FAULT_SLOW);
+        ck_assert_uint_eq(finding_book_resolve(book, "sda", 1, 3, &all, 1, 5, count_over, &told), 1);
+}
+END_TEST
+
 START_TEST(a_hundred_thousand_findings_and_a_burst_stay_fast) {
         CLEANUP(finding_book_freep)
         struct finding_book *book = NULL;
@@ -354,6 +376,7 @@ int main(void) {
         tcase_add_test(tests, other_devices_targets_and_faults_are_other_findings);
         tcase_add_test(tests, a_replaced_disk_takes_its_findings_with_it);
         tcase_add_test(tests, a_sweep_that_did_not_reach_a_place_resolves_nothing_there);
+        tcase_add_test(tests, a_sweep_that_can_not_tell_spares_one_fault_and_no_other);
         tcase_add_test(tests, a_hundred_thousand_findings_and_a_burst_stay_fast);
         return suite_run("finding_book", tests);
 }

@@ -15,6 +15,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <sqlite3.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -708,7 +709,7 @@ START_TEST(a_ledger_of_a_later_version_is_refused_and_not_touched) {
         open_quietly();
         ck_assert_int_eq(call_status(finding_request(1, "sda")), 0);
         close_ledger();
-        overwrite(60, "\0\0\0\2", 4); /* user_version */
+        overwrite(60, "\0\0\0\3", 4); /* user_version */
         size_t size = read_file("ledger.db", before, sizeof before);
         struct ledger_request *load = open_ledger();
         ck_assert_int_eq(load->status, -ENOTSUP);
@@ -720,6 +721,140 @@ START_TEST(a_ledger_of_a_later_version_is_refused_and_not_touched) {
         close_ledger();
         ck_assert_uint_eq(read_file("ledger.db", after, sizeof after), size);
         ck_assert_mem_eq(before, after, size);
+        ck_assert_uint_eq(count_files("ledger"), 1);
+}
+END_TEST
+
+/* What sweeps measured. */
+
+static struct survey *a_survey(uint64_t latency_us, uint64_t checked_us) {
+        struct survey *survey = calloc(1, sizeof *survey);
+        ck_assert_ptr_nonnull(survey);
+        latency_add(&survey->latency[LATENCY_READ], latency_us);
+        survey->regions.size_bytes = 1 << 30;
+        survey->regions.regions[3] = (struct region){ checked_us, checked_us + 1, latency_us };
+        return survey;
+}
+
+static struct sweep_record stored_sweep(uint64_t id) {
+        struct ledger_request *request = make(LEDGER_GET_SWEEP);
+        request->page_after = id;
+        call(request);
+        ck_assert_msg(request->status == 0, "%s", request->text);
+        ck_assert_uint_eq(request->page_count, 1);
+        struct sweep_record record = request->sweeps[0];
+        ledger_request_free(request);
+        return record;
+}
+
+START_TEST(what_a_sweep_measured_is_kept_from_its_first_mark_on) {
+        open_quietly();
+        uint64_t row = row_of(KEY);
+        ck_assert_int_eq(call_status(sweep_request(LEDGER_SWEEP_STARTED, 1, "sda")), 0);
+        ck_assert_uint_eq(stored_sweep(1).latency[LATENCY_READ].count, 0);
+        struct ledger_request *request = identify(KEY);
+        ck_assert_ptr_null(request->regions);
+        ledger_request_free(request);
+
+        request = make(LEDGER_MARK);
+        request->target_row = row;
+        request->sweep.id = 1;
+        request->survey = a_survey(20, 500);
+        ck_assert_int_eq(call_status(request), 0);
+        ck_assert_uint_eq(stored_sweep(1).latency[LATENCY_READ].max_us, 20);
+        ck_assert_int_eq(call_status(sweep_request(LEDGER_SWEEP_ENDED, 1, "sda")), 0);
+        ck_assert_uint_eq(stored_sweep(1).latency[LATENCY_READ].max_us, 20);
+
+        request = sweep_request(LEDGER_SWEEP_ENDED, 2, "sda");
+        request->sweep.target_row = row;
+        request->survey = a_survey(30, 600);
+        request->survey->regions.regions[3].verified_us = 0;
+        ck_assert_int_eq(call_status(request), 0);
+        ck_assert_uint_eq(stored_sweep(2).latency[LATENCY_READ].p50_us, 30);
+        ck_assert_uint_eq(stored_sweep(2).latency[LATENCY_WRITE].count, 0);
+        close_ledger();
+
+        struct ledger_request *load = open_ledger();
+        const struct region_table *regions = load->load.devices[0].regions;
+        ck_assert_ptr_nonnull(regions);
+        ck_assert_uint_eq(regions->regions[3].checked_us, 600);
+        ck_assert_uint_eq(regions->regions[3].verified_us, 501);
+        ck_assert_uint_eq(regions->regions[3].latency_max_us, 30);
+        ck_assert_uint_eq(regions->regions[4].checked_us, 0);
+        ledger_request_free(load);
+        request = identify(KEY);
+        ck_assert_ptr_nonnull(request->regions);
+        ck_assert_uint_eq(request->regions->regions[3].checked_us, 600);
+        ledger_request_free(request);
+}
+END_TEST
+
+static void run_sql(const char *sql) {
+        char path[PATH_MAX];
+        sqlite3 *db;
+        in_directory(path, sizeof path, "ledger.db");
+        ck_assert_int_eq(sqlite3_open(path, &db), SQLITE_OK);
+        ck_assert_msg(sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK, "%s", sqlite3_errmsg(db));
+        ck_assert_int_eq(sqlite3_close(db), SQLITE_OK);
+}
+
+START_TEST(a_measurement_that_makes_no_sense_is_unknown_and_costs_nothing_else) {
+        open_quietly();
+        uint64_t row = row_of(KEY);
+        struct ledger_request *request = sweep_request(LEDGER_SWEEP_ENDED, 1, "sda");
+        request->sweep.target_row = row;
+        request->survey = a_survey(30, 600);
+        ck_assert_int_eq(call_status(request), 0);
+        close_ledger();
+        run_sql("UPDATE sweeps SET latency = x'0102030405060708'; UPDATE targets SET regions = 'text'");
+        struct ledger_request *load = open_ledger();
+        ck_assert_int_eq(load->load.state, LEDGER_GOOD);
+        ck_assert_ptr_null(load->load.devices[0].regions);
+        ledger_request_free(load);
+        ck_assert_uint_eq(stored_sweep(1).latency[LATENCY_READ].count, 0);
+        ck_assert_int_eq(stored_sweep(1).verdict, VERDICT_CLEAN);
+        request = make(LEDGER_MARK);
+        request->target_row = row;
+        request->sweep.id = 1;
+        request->survey = a_survey(40, 700);
+        ck_assert_int_eq(call_status(request), 0);
+        request = identify(KEY);
+        ck_assert_uint_eq(request->regions->regions[3].checked_us, 700);
+        ledger_request_free(request);
+}
+END_TEST
+
+START_TEST(a_ledger_of_schema_1_is_taken_along_with_all_that_it_knows) {
+        open_quietly();
+        uint64_t row = row_of(KEY);
+        stamp(row, 4);
+        ck_assert_int_eq(call_status(mark_request(row, 4, (struct extent){ 0, 4096 }, (struct extent){ 0 })), 0);
+        ck_assert_int_eq(call_status(sweep_request(LEDGER_SWEEP_ENDED, 1, "sda")), 0);
+        close_ledger();
+        run_sql("ALTER TABLE sweeps DROP COLUMN latency; ALTER TABLE targets DROP COLUMN regions;"
+                "PRAGMA user_version = 1");
+        struct ledger_request *load = open_ledger();
+        ck_assert_msg(load->status == 0, "%s", load->text);
+        ck_assert_int_eq(load->load.state, LEDGER_GOOD);
+        ck_assert_uint_eq(load->load.device_count, 1);
+        ck_assert_ptr_null(load->load.devices[0].regions);
+        ledger_request_free(load);
+        ck_assert_uint_eq(stored_sweep(1).latency[LATENCY_READ].count, 0);
+        struct ledger_request *request = identify(KEY);
+        ck_assert_uint_eq(request->target->range_count, 1);
+        ck_assert_uint_eq(request->target->last_generation, 4);
+        ledger_request_free(request);
+        request = sweep_request(LEDGER_SWEEP_ENDED, 2, "sda");
+        request->sweep.target_row = row;
+        request->survey = a_survey(30, 600);
+        ck_assert_int_eq(call_status(request), 0);
+        close_ledger();
+        uint8_t schema[4];
+        char path[PATH_MAX];
+        in_directory(path, sizeof path, "ledger.db");
+        CLEANUP_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+        ck_assert_int_eq(pread(fd, schema, sizeof schema, 60), sizeof schema);
+        ck_assert_uint_eq(schema[3], 2);
         ck_assert_uint_eq(count_files("ledger"), 1);
 }
 END_TEST
@@ -919,6 +1054,9 @@ int main(void) {
         tcase_add_test(tests, somebody_elses_database_is_put_aside);
         tcase_add_test(tests, a_stray_log_is_not_replayed_into_a_new_ledger);
         tcase_add_test(tests, a_ledger_of_a_later_version_is_refused_and_not_touched);
+        tcase_add_test(tests, what_a_sweep_measured_is_kept_from_its_first_mark_on);
+        tcase_add_test(tests, a_measurement_that_makes_no_sense_is_unknown_and_costs_nothing_else);
+        tcase_add_test(tests, a_ledger_of_schema_1_is_taken_along_with_all_that_it_knows);
         tcase_add_test(tests, a_missing_directory_is_tried_again);
         tcase_add_test(tests, damage_met_later_fails_its_request_and_then_begins_anew);
         tcase_add_test(tests, a_ledger_that_was_deleted_under_the_daemon_is_missed);
