@@ -106,10 +106,6 @@ static bool libaio_traffic(struct engine *base, struct engine_traffic *ret) {
         return e->source.traffic && e->source.traffic(e->source.userdata, ret);
 }
 
-static bool libaio_traffic(struct engine *base, struct engine_traffic *ret) {
-        return target_traffic(((struct engine_libaio *)base)->target, ret);
-}
-
 static const struct engine_ops libaio_ops = {
         .submit = libaio_submit,
         .reap = libaio_reap,

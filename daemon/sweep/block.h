@@ -31,6 +31,7 @@ struct block {
         uint32_t length_bytes;
         uint32_t done_bytes;     /* of a short completion */
         unsigned tries;          /* after errors that are ours */
+        uint64_t latency_us;     /* of its slowest request */
         int error;               /* BLOCK_FAILED: what the kernel said, positive errno */
         const void *filled_with; /* write blocks: the table that fills it */
         uint64_t filled_at;      /* and from where in it */

@@ -195,7 +195,7 @@ static enum persistence joint_persistence(enum persistence a, enum persistence b
 
 static bool same_kind(const struct fault_run *a, const struct fault_run *b) {
         return a->pass == b->pass && a->fault == b->fault && a->cause == b->cause && a->withheld == b->withheld &&
-                a->doubtful == b->doubtful && may_be_one(a->persistence, b->persistence);
+                a->doubtful == b->doubtful && a->lone == b->lone && may_be_one(a->persistence, b->persistence);
 }
 
 static bool touches(const struct fault_run *run, const struct fault_run *fault) {

@@ -27,6 +27,7 @@ struct fault_run {
         bool sampled;                  /* seen by the look before the sweep alone, not by its passes */
         bool withheld;                 /* not to be reported yet: perhaps somebody else's data */
         bool doubtful;                 /* not to be reported yet: perhaps a neighbour's failure */
+        bool lone;                     /* met by a request that was alone: no neighbour's failure has to do with it */
         uint64_t reported_bytes;       /* bad_bytes when it was last reported; 0: never */
         enum persistence reported_as;  /* the persistence that was last reported */
         char text[FINDING_TEXT_BYTES]; /* of the first fault of the run */
@@ -45,7 +46,7 @@ struct fault_table *fault_table_free(struct fault_table *t);
 /*
  * Adds a fault, as a run of its own or to a run that it touches (same pass, fault, cause and persistence; where it is
  * persistent or repaired, what is not known to be either joins it). `fault` has pass, fault, persistence, cause, place,
- * sampled, withheld, doubtful, text, detail and sample; the rest is the table's.
+ * sampled, withheld, doubtful, lone, text, detail and sample; the rest is the table's.
  */
 void fault_table_add(struct fault_table *t, const struct fault_run *fault);
 

@@ -8,6 +8,7 @@
 #include "model/extent.h"
 #include "model/finding.h"
 #include "model/identity.h"
+#include "model/survey.h"
 #include "model/sweep_record.h"
 #include "model/target_record.h"
 
@@ -24,7 +25,7 @@ enum news_kind {
         NEWS_FAULT,      /* fault: a new run of faults, or one that grew */
         NEWS_RECOVERED,  /* recovered: what an undo journal held is back, or there was nothing in it */
         NEWS_PROGRESS,   /* record: to be kept now and then; not answered */
-        NEWS_ENDED       /* record, reached: the very last news */
+        NEWS_ENDED       /* record, reached, survey: the very last news */
 };
 
 /* The durable promise before a write; as report/ledger.h has it. */
@@ -62,8 +63,9 @@ struct news {
         unsigned left_armed; /* ended: slots of the undo journal that must be recovered before anything else */
         bool by_order;       /* adopted: because the user said so, not because of what the disk bears */
         uint64_t fault_serial;
-        struct finding fault; /* device, sweep, place, fault, persistence, text, detail, sample, last_seen_us */
-        struct news_identified *identified; /* heap; taken over by whoever takes the news */
+        struct finding fault;  /* device, sweep, place, fault, persistence, text, detail, sample, last_seen_us */
+        struct survey *survey; /* with some marks and progress, and with the end; NULL: none. Heap, as is: */
+        struct news_identified *identified; /* both are taken over by whoever takes the news */
 };
 
 struct news_port {

@@ -109,6 +109,7 @@ static void on_enter(struct sweep *s) {
                 s->pass_number++;
                 s->ladder.taken = 0;
                 s->ladder.spent_us = 0;
+                sweep_survey_begin_round(s);
                 draw_generation(s);
                 post_mark(s, (struct extent){ 0 }, (struct extent){ 0 });
                 break;
@@ -182,12 +183,13 @@ static void checkpoint(struct sweep *s) {
                 return;
         s->next_look = s->cursor + s->o.segment_bytes;
         sweep_settle_doubts(s, sweep_frontier(s));
+        s->slow.due = s->slow.count > 0;
         if (sweep_device_is_there(s))
                 sweep_post(s, NEWS_PROGRESS, false, NULL);
 }
 
 static bool pass_is_over(const struct sweep *s) {
-        return s->cursor == extent_end(s->pass) && s->blocks_out == 0;
+        return s->cursor == extent_end(s->pass) && s->blocks_out == 0 && !sweep_slow_holds(s);
 }
 
 /* Somebody else's data is no fault; too little of it to be that is damage. */
@@ -228,7 +230,7 @@ static bool step_sample(struct sweep *s) {
 
 static bool step_check(struct sweep *s) {
         bool any = false;
-        while (s->cursor < extent_end(s->pass) && !sweep_is_ending(s)) {
+        while (s->cursor < extent_end(s->pass) && !sweep_is_ending(s) && !sweep_slow_holds(s)) {
                 const struct span *span = sweep_span(s, s->cursor);
                 if (span->count == 0) {
                         s->cursor = extent_end(span->place);
@@ -286,7 +288,7 @@ static bool step_flush(struct sweep *s) {
 static bool step_read(struct sweep *s) {
         bool any = false;
         bool verify = s->step == STEP_VERIFY;
-        while (s->cursor < extent_end(s->pass) && !sweep_is_ending(s)) {
+        while (s->cursor < extent_end(s->pass) && !sweep_is_ending(s) && !sweep_slow_holds(s)) {
                 struct extent place = next_place(s, extent_end(s->pass));
                 if (!sweep_io_read_next(s, place, verify ? &s->own : NULL))
                         break;
@@ -329,6 +331,7 @@ static bool step_drain(struct sweep *s) {
         sweep_io_abandon(s);
         if (!sweep_io_idle(s) || !sweep_rewrite_is_idle(s))
                 return any;
+        sweep_slow_abandon(s);
         if (s->o.mode == MODE_PATTERN &&
                 !s->sample.concluded) /* nothing was written, so what was damage is found again */
                 sweep_sample_forget(s);
@@ -397,8 +400,10 @@ static void obey(struct sweep *s, enum sweep_order order) {
 }
 
 enum sweep_pumped sweep_pump(struct sweep *s, enum sweep_order order, uint64_t now_us, uint64_t wall_us) {
-        if (s->pumped_us)
+        if (s->pumped_us) {
                 s->record.running_us += now_us - s->pumped_us;
+                s->slow.asleep_us = MAX(s->slow.asleep_us, now_us - s->pumped_us);
+        }
         s->pumped_us = s->now_us = now_us;
         s->wall_us = wall_us;
         obey(s, order);
@@ -408,6 +413,7 @@ enum sweep_pumped sweep_pump(struct sweep *s, enum sweep_order order, uint64_t n
                 any |= step(s);
         any |= sweep_io_narrow(s);
         any |= sweep_ladder(s);
+        any |= sweep_slow(s);
         sweep_io_tell_debt(s);
         any |= sweep_io_submit(s);
         any |= sweep_judge_arrived(s);
@@ -473,6 +479,7 @@ int sweep_new(struct sweep **ret, const struct sweep_options *options) {
         r = keeps ? keeper_new(&s->keeper, s) : 0;
         if (r < 0)
                 return r;
+        sweep_survey_init(s);
         s->o.target = options->target;
         s->step = options->mode == MODE_READ ? STEP_READ : keeps ? STEP_STAMP : STEP_SAMPLE;
         s->pass_step = s->step;
@@ -495,6 +502,8 @@ struct sweep *sweep_free(struct sweep *s) {
         block_pool_free(s->pool);
         sweep_ladder_deinit(s);
         table_cache_free(s->tables);
+        for (size_t i = 0; i < s->outbox_count; i++)
+                free(s->outbox[i].survey);
         free(s->unsent);
         free(s->o.target);
         free(s);

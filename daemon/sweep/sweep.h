@@ -8,6 +8,7 @@
 
 #include "media/engine.h"
 #include "model/device_config.h"
+#include "model/survey.h"
 #include "model/sweep_record.h"
 #include "model/target_record.h"
 #include "sweep/news.h"
@@ -76,6 +77,7 @@ struct sweep_options {
         uint32_t max_io_bytes; /* the largest request that the kernel makes of several blocks; 0: unknown */
         uint64_t diskseq;
         uint64_t narrow_budget_us;
+        uint64_t slow_after_us;
         uint64_t random[3]; /* for the nonce, a target id, and the spread of the sample */
         const struct sweep_suspect *suspects;
         size_t suspect_count;
@@ -122,6 +124,9 @@ void sweep_answer(struct sweep *s, const struct answer *answer);
 
 /* Its outcome so far. */
 const struct sweep_record *sweep_record(const struct sweep *s);
+
+/* A copy of what it measured so far, heap. NULL: no memory. */
+struct survey *sweep_survey(const struct sweep *s);
 
 /* The extent whose every unit was judged by the last pass. */
 struct extent sweep_reached(const struct sweep *s);

@@ -21,7 +21,7 @@ int sweep_io_init(struct sweep *s) {
         int r = block_pool_new(&s->pool, depth + spare, writes, s->o.block_bytes);
         if (r < 0)
                 return r;
-        s->unsent_room = block_pool_count(s->pool) + 3; /* and a flush, a piece, and a rung of the ladder */
+        s->unsent_room = block_pool_count(s->pool) + 4; /* and a flush, a piece, a rung, and a slow place */
         s->unsent = calloc(s->unsent_room, sizeof(struct engine_io *));
         return s->unsent ? sweep_ladder_init(s) : -ENOMEM;
 }
@@ -58,6 +58,7 @@ static void start_block(struct sweep *s, struct block *b, struct extent place) {
         b->length_bytes = (uint32_t)place.length_bytes;
         b->done_bytes = 0;
         b->tries = 0;
+        b->latency_us = 0;
         b->error = 0;
         s->blocks_out++;
         enqueue_rest(s, b);
@@ -221,6 +222,8 @@ static void add_bad_piece(struct sweep *s, struct block *b, int error, struct ex
         };
         s->narrow.found = true;
         s->lost_bytes += place.length_bytes;
+        if (!b->is_write && s->pass_step != STEP_SAMPLE)
+                sweep_survey_checked(s, place);
         sweep_add_io_fault(s, &fault);
         if (b->is_write)
                 remember_bad_write(s, place);
@@ -288,6 +291,8 @@ static void block_completed(struct sweep *s, struct block *b) {
                 return;
         }
         b->done_bytes += (uint32_t)b->io.result;
+        b->latency_us = MAX(b->latency_us, b->io.completed_us - b->io.submitted_us);
+        sweep_survey_request(s, &b->io);
         if (b->done_bytes < b->length_bytes && !sweep_is_ending(s)) {
                 if (!b->is_write) /* the rest may begin within a unit, where there is no stamp to destroy */
                         stamp_destroy(b->bytes + b->done_bytes, b->offset_bytes + b->done_bytes,
@@ -314,8 +319,10 @@ static void flush_completed(struct sweep *s) {
                 return;
         }
         s->flush_tries = 0;
-        if (!error)
+        if (!error) {
+                sweep_survey_request(s, &s->flush);
                 return;
+        }
         struct io_fault fault = { .op = ENGINE_FLUSH, .error = error, .place = s->segment, .narrowed = true };
         if (sweep_error_counts(s, error))
                 sweep_add_io_fault(s, &fault);
@@ -429,6 +436,8 @@ static void completed(struct sweep *s, struct engine_io *io) {
                 narrow_completed(s);
         else if (io == &s->ladder.io)
                 sweep_ladder_completed(s);
+        else if (io == &s->slow.io)
+                sweep_slow_completed(s);
         else
                 block_completed(s, io->owner);
 }
@@ -465,6 +474,8 @@ static const struct engine_io *oldest_in_flight(const struct sweep *s) {
                 older(&oldest, &s->narrow.io);
         if (s->ladder.out)
                 older(&oldest, &s->ladder.io);
+        if (s->slow.out)
+                older(&oldest, &s->slow.io);
         if (!oldest && s->in_flight > 0)
                 older(&oldest, &s->flush); /* never beside others */
         return oldest;
@@ -565,6 +576,8 @@ void sweep_io_abandon(struct sweep *s) {
                         push_piece(&s->narrow, s->narrow.piece.offset_bytes, extent_end(s->narrow.piece));
                 } else if (io == &s->ladder.io) {
                         sweep_ladder_abandon(s);
+                } else if (io == &s->slow.io) {
+                        s->slow.out = false;
                 } else if (io != &s->flush) {
                         sweep_block_done(s, io->owner);
                 }

@@ -163,10 +163,16 @@ static void count_stamps(struct sweep *s, const uint8_t *bytes, struct extent pi
         }
 }
 
-static void count_verified(struct sweep *s, uint64_t length_bytes) {
-        s->record.bytes.verified += length_bytes;
+static void count_read(struct sweep *s, struct extent place) {
+        s->record.bytes.read += place.length_bytes;
+        sweep_survey_checked(s, place);
+}
+
+static void count_verified(struct sweep *s, struct extent place) {
+        s->record.bytes.verified += place.length_bytes;
+        sweep_survey_verified(s, place);
         if (s->pass_step == STEP_VERIFY)
-                s->covered_bytes += length_bytes;
+                s->covered_bytes += place.length_bytes;
 }
 
 static void judge_stretch(struct sweep *s, struct block *b, struct extent piece) {
@@ -175,7 +181,7 @@ static void judge_stretch(struct sweep *s, struct block *b, struct extent piece)
                 sweep_sample_judge(s, bytes, piece);
                 return;
         }
-        s->record.bytes.read += piece.length_bytes;
+        count_read(s, piece);
         if (s->o.mode == MODE_READ) {
                 count_stamps(s, bytes, piece);
                 s->covered_bytes += piece.length_bytes;
@@ -188,7 +194,7 @@ static void judge_stretch(struct sweep *s, struct block *b, struct extent piece)
                 };
                 if (!sweep_verify(s, &job)) /* a part of a block is not tried again */
                         sweep_judge_units(s, &b->expectation, bytes, piece, job.bad_units, PERSISTENCE_UNKNOWN);
-                count_verified(s, piece.length_bytes);
+                count_verified(s, piece);
         }
 }
 
@@ -217,7 +223,8 @@ void sweep_judge_piece(struct sweep *s, struct block *b, struct extent piece) {
                 }
                 if (next > at)
                         judge_stretch(s, b, (struct extent){ at, next - at });
-                s->record.bytes.read += behind - next;
+                if (behind > next)
+                        count_read(s, (struct extent){ next, behind - next });
                 at = behind;
         }
 }
@@ -228,14 +235,17 @@ static void job_done(struct sweep *s, struct verify_job *job) {
                 verify_job_run(job);
         if (job->bad_count > 0 && !sweep_verify_again(s, job))
                 sweep_ladder_add(s, b);
-        else
+        else {
+                sweep_slow_note(s, b);
                 sweep_judge_end(s, b);
+        }
 }
 
 /* All that there is to say of the block was said. */
 void sweep_judge_end(struct sweep *s, struct block *b) {
-        s->record.bytes.read += b->length_bytes;
-        count_verified(s, b->length_bytes);
+        struct extent place = { b->offset_bytes, b->length_bytes };
+        count_read(s, place);
+        count_verified(s, place);
         sweep_block_done(s, b);
 }
 
@@ -254,6 +264,8 @@ static bool judge_piecewise(struct sweep *s, struct block *b) {
                 return false;
         if (b->length_bytes > 0)
                 sweep_judge_piece(s, b, (struct extent){ b->offset_bytes, b->length_bytes });
+        if (b->expectation.count == 0) /* what is beside a failed write is not judged by its time, too */
+                sweep_slow_note(s, b);
         sweep_block_done(s, b);
         return true;
 }

@@ -338,8 +338,8 @@ static bool is_of_a_place(const struct fault_run *run) {
 static bool is_bad_still(const struct sweep *s, const struct fault_run *sampled) {
         for (size_t i = 0; i < fault_table_count(s->faults); i++) {
                 const struct fault_run *run = fault_table_at(s->faults, i);
-                if (!run->sampled && run->pass == sampled->pass && run->persistence != PERSISTENCE_TRANSIENT &&
-                        extent_overlaps(run->place, sampled->place))
+                if (!run->sampled && run->fault != FAULT_SLOW && run->pass == sampled->pass &&
+                        run->persistence != PERSISTENCE_TRANSIENT && extent_overlaps(run->place, sampled->place))
                         return true;
         }
         return false;
@@ -386,7 +386,8 @@ static enum persistence since_written(struct sweep *s, struct extent place) {
         enum persistence answer = PERSISTENCE_REPAIRED;
         for (size_t i = 0; i < fault_table_count(s->faults); i++) {
                 const struct fault_run *run = fault_table_at(s->faults, i);
-                if (run->pass != s->pass_number || run->doubtful || !extent_overlaps(run->place, place))
+                /* A lone one came after the place was read back, and right. */
+                if (run->pass != s->pass_number || run->doubtful || run->lone || !extent_overlaps(run->place, place))
                         continue;
                 if (run->fault == FAULT_FLUSH_ERROR)
                         answer = PERSISTENCE_UNKNOWN; /* right, but perhaps from the drive's cache */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * sweep_private: what the files of the sweep share. sweep.c has the steps, sweep_io.c the way of a block, sweep_judge.c
- * what is made of bytes that were read, sweep_ladder.c what becomes of those that were wrong, sweep_sample.c the look
- * before the first write, sweep_report.c the news.
+ * what is made of bytes that were read, sweep_ladder.c what becomes of those that were wrong, sweep_slow.c of those
+ * that were late, sweep_survey.c what is measured, sweep_sample.c the look before the first write, sweep_report.c the
+ * news.
  */
 #pragma once
 
@@ -42,6 +43,8 @@ enum {
         BAD_WRITES_MAX = 256,
         NARROW_STACK_MAX = 32,
         OURS_TRIES_MAX = 1000,
+        SLOW_PLACES_MAX = 64,
+        SLOW_TRIES_MAX = 5,
         LADDER_BLOCKS_MAX = 256, /* in the retention pass, and as many in those that write */
         OUTBOX_MAX = 4,
         TABLES_MAX = 16
@@ -86,6 +89,29 @@ struct ladder {
         struct engine_io io;
 };
 
+struct slow_place {
+        struct extent place;
+        uint64_t latency_us;
+};
+
+/* Blocks that were right, but late. Between two passes, or two stretches of one, they are read once more alone. */
+struct slow {
+        size_t count;
+        struct slow_place places[SLOW_PLACES_MAX]; /* the first is on trial */
+        bool due;                                  /* before the pass goes on; at its end they are anyway */
+        bool out;                                  /* the engine has the request */
+        unsigned tries;
+        uint64_t began_us;   /* of the trial; 0: not begun */
+        uint64_t not_before; /* the next try */
+        uint64_t spent_us;
+        uint64_t done_bytes; /* of a short completion */
+        uint64_t again_us;   /* how long this reading took */
+        uint64_t asleep_us;  /* the longest that this thread did not run meanwhile */
+        bool counted;        /* the traffic of the disk is known: */
+        struct engine_traffic before;
+        struct engine_io io;
+};
+
 struct sampling {
         size_t next; /* index into what is sampled, in the order of sample_place() */
         size_t foreign_count;
@@ -127,6 +153,7 @@ struct sweep {
         struct block *failed_first, *failed_last;
         struct narrowing narrow;
         struct ladder ladder;
+        struct slow slow;
         bool lone_cpu; /* there is no other CPU to verify on once more */
 
         struct span span; /* of the last look-up, as a cache */
@@ -154,6 +181,11 @@ struct sweep {
         bool faults_dirty;
         uint64_t faults_reported_us;
         struct sweep_record record;
+
+        struct survey survey;
+        uint64_t survey_told_us;
+        uint64_t region_step;
+        uint64_t region_checked[REGIONS_MAX], region_verified[REGIONS_MAX]; /* bytes, of this round of passes */
 };
 
 /* sweep.c */
@@ -228,6 +260,20 @@ bool sweep_step_rewrite(struct sweep *s);
 void sweep_begin_undo(struct sweep *s);
 bool sweep_step_undo(struct sweep *s);
 bool sweep_rewrite_is_idle(struct sweep *s);
+
+/* sweep_slow.c */
+void sweep_slow_note(struct sweep *s, const struct block *b);
+bool sweep_slow_holds(const struct sweep *s);
+bool sweep_slow(struct sweep *s);
+void sweep_slow_completed(struct sweep *s);
+void sweep_slow_abandon(struct sweep *s);
+
+/* sweep_survey.c */
+void sweep_survey_init(struct sweep *s);
+void sweep_survey_begin_round(struct sweep *s);
+void sweep_survey_request(struct sweep *s, const struct engine_io *io);
+void sweep_survey_checked(struct sweep *s, struct extent place);
+void sweep_survey_verified(struct sweep *s, struct extent place);
 
 /* sweep_sample.c */
 bool sweep_sample_place(struct sweep *s, struct extent *ret);

@@ -9,7 +9,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-enum { REPORT_EVERY_US = 250000 };
+enum { REPORT_EVERY_US = 250000, SURVEY_EVERY_US = 60000000 };
 
 void sweep_gauge_read(const struct sweep_gauge *gauge, struct progress *ret) {
         ret->bytes.verified = atomic_load_explicit(&gauge->verified, memory_order_acquire);
@@ -97,6 +97,11 @@ void sweep_post(struct sweep *s, enum news_kind kind, bool wants_answer, const s
         *news = (struct news){ .kind = kind, .sweep_id = s->o.id, .record = s->record };
         if (mark)
                 news->mark = *mark;
+        /* Large, and main may be slow to take it: so not at every segment. What a kill costs is a minute of a map. */
+        if ((kind == NEWS_MARK || kind == NEWS_PROGRESS) && s->now_us - s->survey_told_us >= SURVEY_EVERY_US) {
+                s->survey_told_us = s->now_us;
+                news->survey = sweep_survey(s);
+        }
         if (wants_answer)
                 news->sequence = ++s->sequence;
 }
@@ -113,7 +118,7 @@ static bool post_outbox(struct sweep *s) {
 static void describe(struct finding *f, const struct fault_run *run) {
         text_copy(f->text, sizeof f->text, run->text);
         f->detail = run->detail;
-        if (run->bad_bytes > UNIT_BYTES && run->fault > FAULT_FLUSH_ERROR) {
+        if (run->bad_bytes > UNIT_BYTES && run->fault > FAULT_FLUSH_ERROR && run->fault != FAULT_SLOW) {
                 text_append(f->text, sizeof f->text, " (the first of %" PRIu64 " units)",
                         (run->bad_bytes + UNIT_BYTES - 1) / UNIT_BYTES);
                 detail_set(&f->detail, "bytes_bad", "%" PRIu64, run->bad_bytes);
@@ -200,7 +205,7 @@ static bool has_bad_neighbour(const struct sweep *s, const struct fault_run *dou
         around.length_bytes = extent_end(doubtful->place) + reach - around.offset_bytes;
         for (size_t i = 0; i < fault_table_count(s->faults); i++) {
                 const struct fault_run *run = fault_table_at(s->faults, i);
-                bool for_good = !run->doubtful && run->persistence != PERSISTENCE_TRANSIENT;
+                bool for_good = !run->doubtful && !run->lone && run->persistence != PERSISTENCE_TRANSIENT;
                 if (for_good && run->fault == doubtful->fault && run->pass == doubtful->pass &&
                         extent_overlaps(run->place, around))
                         return true;
@@ -236,7 +241,8 @@ void sweep_add_fault(struct sweep *s, struct fault_run *fault) {
         fault_table_add(s->faults, fault);
         s->faults_dirty = true;
         s->has_doubts |= fault->doubtful;
-        if (!fault->withheld || fault->sampled || s->pass_step == STEP_REWRITE) /* sample and keeper weigh by themselves */
+        if (!fault->withheld || fault->sampled ||
+                s->pass_step == STEP_REWRITE) /* sample and keeper weigh by themselves */
                 return;
         size_t places = 0;
         for (size_t i = 0; i < fault_table_count(s->faults); i++) {

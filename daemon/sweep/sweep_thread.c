@@ -60,6 +60,7 @@ struct sweep_thread {
 struct news *news_free(struct news *news) {
         if (news) {
                 free(news->identified);
+                free(news->survey);
                 free(news);
         }
         return NULL;
@@ -402,6 +403,7 @@ static int build_sweep(struct sweep_thread *t) {
                 .max_io_bytes = facts->max_io_bytes,
                 .diskseq = facts->diskseq,
                 .narrow_budget_us = t->o.config->narrow_budget_us,
+                .slow_after_us = t->o.config->slow_after_us,
                 .suspects = t->suspects,
                 .suspect_count = t->suspect_count,
                 .target = t->record,
@@ -490,6 +492,7 @@ static void *thread_run(void *userdata) {
         if (t->sweep) {
                 news.reached = sweep_reached(t->sweep);
                 news.left_armed = sweep_left_armed(t->sweep);
+                news.survey = sweep_survey(t->sweep);
         }
         t->sweep = sweep_free(t->sweep);
         t->verifier = verifier_free(t->verifier);

@@ -189,10 +189,17 @@ static void take_fault(struct books *b, const struct news *news) {
         b->runs[b->run_count++] = *news;
 }
 
+/* Taken over with the news; nobody here asks for it. */
+static void drop_survey(const struct news *news) {
+        free(news->survey);
+}
+
 static bool post(struct news_port *port, const struct news *news) {
         struct books *b = (void *)port; /* its first member */
-        if (b->dead)
+        if (b->dead) {
+                drop_survey(news);
                 return true;
+        }
         if (b->full_until_us > b->now_us)
                 return false;
         if (chance_one_in(b->chance, b->full_one_in)) {
@@ -200,6 +207,7 @@ static bool post(struct news_port *port, const struct news *news) {
                 return false;
         }
         MUST(news->sweep_id == b->sweep_id, "news of another sweep");
+        drop_survey(news);
         switch (news->kind) {
         case NEWS_STARTED:
                 MUST(!b->started, "started twice");

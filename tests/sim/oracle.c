@@ -496,7 +496,8 @@ static void check_io_run(const struct oracle *o, const struct finding *f) {
         for (uint64_t i = first_of(f); i < end_of(f); i++) {
                 bool admitted = false;
                 for (size_t l = 0; l < ELEMENTS(reading_layers) && f->fault == FAULT_READ_ERROR; l++)
-                        admitted |= io_failed(o, reading_layers[l], i, transient);
+                        admitted |= io_failed(o, reading_layers[l], i, transient) ||
+                                lateness_has_failed(o->lateness, i);
                 if (f->fault == FAULT_WRITE_ERROR)
                         admitted = io_failed(o, LAYER_WRITE, i, transient);
                 for (size_t k = 0; k < o->flush_failure_count && f->fault == FAULT_FLUSH_ERROR; k++)
@@ -515,6 +516,8 @@ static void check_runs(const struct oracle *o) {
                         "%s at %" PRIu64 " is at no possible place", fault_name(f->fault), f->place.offset_bytes);
                 if (BIT(f->fault) & DATA_FAULTS)
                         check_data_run(o, f);
+                else if (f->fault == FAULT_SLOW)
+                        lateness_check_run(o->lateness, f, o->block_bytes);
                 else
                         check_io_run(o, f);
         }
@@ -621,6 +624,41 @@ static void check_transient_told(const struct oracle *o, enum layer layer, uint6
                         MUST(told(o, i, faults) > 0, "sector %" PRIu64 " failed for a moment, which is not told", i);
 }
 
+/* What was late twice, and what was late and then failed. */
+static void check_lateness_told(const struct oracle *o, const struct ending *end) {
+        for (uint64_t i = 0; i < o->disk->sectors; i++) {
+                if (o->lateness->due[i])
+                        MUST(told(o, i, BIT(FAULT_SLOW)) > 0, "sector %" PRIu64 " is slow, which is not told", i);
+                if (lateness_has_failed(o->lateness, i) && !end->failed && !o->has_event)
+                        MUST(told(o, i, BIT(FAULT_READ_ERROR)) > 0,
+                                "sector %" PRIu64 " failed when it was timed, which is not told", i);
+        }
+}
+
+/* Whether any request for the block of a sector failed: then it was read in pieces. */
+static bool block_failed(const struct oracle *o, uint64_t sector) {
+        uint64_t count = o->block_bytes / SECTOR_BYTES, first = sector / count * count;
+        for (uint64_t i = first; i < MIN(first + count, o->disk->sectors); i++)
+                if (o->notes[LAYER_READ][i].failed)
+                        return true;
+        return false;
+}
+
+/* With the disk to itself, a sweep leaves nothing untried; many places take more time than it may have. */
+static void check_tried(const struct oracle *o, const struct sweep *sweep, const struct ending *end) {
+        enum { FEW = 10 };
+        CLEANUP_FREE struct survey *survey = sweep_survey(sweep);
+        MUST(survey, "out of memory");
+        MUST(survey->late_untried <= survey->late_reads, "more places untried than late");
+        if (!end->finished || o->lateness->was_disturbed || o->ours > 0 || survey->late_reads > FEW || !o->has_patience)
+                return;
+        MUST(survey->late_untried == 0, "%" PRIu64 " late places were not tried", survey->late_untried);
+        for (uint64_t i = 0; i < o->disk->sectors && o->mode == MODE_READ; i++)
+                if (o->lateness->late[i] && !block_failed(o, i))
+                        MUST(lateness_block_was_tried(o->lateness, i, o->block_bytes),
+                                "sector %" PRIu64 " was late, and not tried", i);
+}
+
 static void check_all_told(const struct oracle *o, const struct ending *end) {
         for (uint64_t i = 0; i < unit_count(o); i++) {
                 check_data_told(o, i, end);
@@ -629,6 +667,7 @@ static void check_all_told(const struct oracle *o, const struct ending *end) {
         }
         for (uint64_t i = 0; i < o->disk->sectors; i++)
                 check_io_told(o, i, end);
+        check_lateness_told(o, end);
         if (end->finished) {
                 check_transient_told(o, LAYER_WRITE, BIT(FAULT_WRITE_ERROR));
                 check_transient_told(o, LAYER_READ, BIT(FAULT_READ_ERROR));
@@ -658,14 +697,17 @@ static bool nothing_happened(const struct oracle *o) {
                 for (size_t l = 0; l < ELEMENTS(reading_layers); l++)
                         if (opinion_of(o, reading_layers[l], i).bad)
                                 return false;
-        return o->flush_failure_count == 0;
+        return o->flush_failure_count == 0 && !lateness_any_failed(o->lateness);
 }
 
 static void check_verdict(const struct oracle *o, const struct ending *end) {
         const struct sweep_record *r = end->record;
         MUST(r->findings == o->books->run_count, "%" PRIu64 " findings, but %zu were told", r->findings,
                 o->books->run_count);
-        MUST((r->verdict == VERDICT_FAULTY) == (r->findings > 0), "the verdict is %s", verdict_name(r->verdict));
+        size_t faults = 0;
+        for (size_t i = 0; i < o->books->run_count; i++)
+                faults += run(o, i)->fault != FAULT_SLOW;
+        MUST((r->verdict == VERDICT_FAULTY) == (faults > 0), "the verdict is %s", verdict_name(r->verdict));
         if (r->verdict == VERDICT_CLEAN) {
                 MUST(end->finished && all_is_right(o), "clean is a lie");
                 MUST(r->assurance == (o->mode == MODE_READ ? ASSURANCE_READABLE : ASSURANCE_VERIFIED), "assurance");
@@ -839,6 +881,7 @@ void oracle_judge(struct oracle *o, const struct sweep *sweep) {
         check_end(o, &end);
         check_runs(o);
         check_all_told(o, &end);
+        check_tried(o, sweep, &end);
         check_verdict(o, &end);
         check_bytes(o, &end);
 }

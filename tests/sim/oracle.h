@@ -7,6 +7,7 @@
 
 #include "books.h"
 #include "disk.h"
+#include "lateness.h"
 #include "sweep/sweep.h"
 
 /* Who asked for an I/O. */
@@ -39,6 +40,8 @@ struct oracle {
         const struct disk *disk;
         const struct history *history;
         const struct books *books;
+        const struct lateness *lateness;
+        uint32_t block_bytes;
         enum sweep_mode mode;
         bool overwrite;
         bool has_event;        /* the device changes in the middle, so errors need not be told */
@@ -49,12 +52,13 @@ struct oracle {
         struct note *notes[LAYER_COUNT];
         size_t flush_failure_count;
         struct extent flush_failures[FLUSH_FAILURES_MAX];
-        unsigned ours;    /* failures for want of our own resources */
-        int fatal_error;  /* an errno that must end the sweep was handed up */
-        bool look_failed; /* the device was looked at, and was no longer what it was */
-        bool writes;      /* any write was submitted */
-        bool rewriting;   /* what was read back wrong is being written once more */
-        bool reread;      /* anything was */
+        unsigned ours;     /* failures for want of our own resources */
+        int fatal_error;   /* an errno that must end the sweep was handed up */
+        bool look_failed;  /* the device was looked at, and was no longer what it was */
+        bool writes;       /* any write was submitted */
+        bool has_patience; /* time for trying again, more than enough */
+        bool rewriting;    /* what was read back wrong is being written once more */
+        bool reread;       /* anything was */
 };
 
 void oracle_init(struct oracle *o, const struct disk *disk, const struct history *history, const struct books *books);

@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "failure.h"
 #include "media/medium.h"
+#include "sweep/sweep_private.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -62,6 +63,11 @@ static void check_flush(const struct sim_engine *e) {
                 MUST(e->flights[i].io->op != ENGINE_WRITE, "a flush with a write in flight");
 }
 
+/* Of a place that was late: it was right already, and is only timed. */
+static bool is_trial(const struct sim_engine *e, const struct engine_io *io) {
+        return io->owner == &e->sweep->slow;
+}
+
 static void take_off(struct sim_engine *e, struct engine_io *io) {
         for (size_t i = 0; i < e->flight_count; i++)
                 MUST(e->flights[i].io != io, "submitted twice");
@@ -71,6 +77,9 @@ static void take_off(struct sim_engine *e, struct engine_io *io) {
         f->due_us = e->now_us + chance_below(e->chance, e->latency_us + 1);
         if (chance_one_in(e->chance, e->slow_one_in))
                 f->due_us += chance_below(e->chance, 2000000);
+        if (io->op == ENGINE_READ)
+                f->due_us += lateness_delay_us(
+                        &e->lateness, (struct extent){ io->offset_bytes, io->length_bytes }, is_trial(e, io));
         io->submitted_us = e->now_us;
         if (io->op != ENGINE_FLUSH)
                 f->sum = sum_of(io);
@@ -91,6 +100,13 @@ static void check(struct sim_engine *e, const struct engine_io *io) {
 }
 
 static void fail(struct sim_engine *e, const struct engine_io *io, enum layer layer, int error) {
+        enum medium_answer meaning = medium_judge(error);
+        if (is_trial(e, io))
+                lateness_cut_short(&e->lateness);
+        if (is_trial(e, io) && (meaning == MEDIUM_BAD || meaning == MEDIUM_TRANSPORT)) {
+                lateness_failed(&e->lateness, (struct extent){ io->offset_bytes, io->length_bytes });
+                return;
+        }
         if (io->op == ENGINE_FLUSH)
                 oracle_flush_failed(e->oracle, error);
         else
@@ -128,7 +144,8 @@ static int64_t do_read(struct sim_engine *e, struct flight *f, uint64_t sectors,
                 struct tag tag = { .kind = TAG_PHANTOM };
                 if (!phantom)
                         disk_read(e->disk, first + i, to + i * SECTOR_BYTES, &tag);
-                oracle_delivered(e->oracle, f->layer, first + i, tag, partly);
+                if (!is_trial(e, f->io))
+                        oracle_delivered(e->oracle, f->layer, first + i, tag, partly);
         }
         return (int64_t)(sectors * SECTOR_BYTES);
 }
@@ -214,6 +231,23 @@ static size_t next_flight(const struct sim_engine *e) {
         return next;
 }
 
+static void time_read(struct sim_engine *e, const struct flight *f) {
+        const struct engine_io *io = f->io;
+        lateness_counted(&e->lateness, io);
+        if (e->dead || io->op != ENGINE_READ || io->result <= 0 || f->layer == LAYER_SAMPLE)
+                return;
+        struct extent place = { io->offset_bytes, (uint64_t)io->result };
+        if (is_trial(e, io))
+                MUST(e->flight_count == 0, "a place is timed beside other requests");
+        lateness_read(&e->lateness, place, io->completed_us - io->submitted_us, is_trial(e, io),
+                sweep_record(e->sweep)->end != END_NONE);
+}
+
+static bool traffic(struct engine *engine, struct engine_traffic *ret) {
+        struct sim_engine *e = (void *)engine;
+        return lateness_traffic(&e->lateness, ret);
+}
+
 static size_t reap(struct engine *engine, struct engine_io **done, size_t max) {
         struct sim_engine *e = (void *)engine;
         size_t n = 0;
@@ -225,6 +259,7 @@ static size_t reap(struct engine *engine, struct engine_io **done, size_t max) {
                 e->flights[next] = e->flights[--e->flight_count];
                 f.io->result = e->dead ? -ENODEV : perform(e, &f);
                 f.io->completed_us = e->now_us;
+                time_read(e, &f);
                 done[n] = f.io;
         }
         return n;
@@ -241,7 +276,9 @@ static struct engine *unfreeable(struct engine *engine) {
         failure("the sweep freed an engine that it borrowed");
 }
 
-static const struct engine_ops ops = { .submit = submit, .reap = reap, .look = look, .free = unfreeable };
+static const struct engine_ops ops = {
+        .submit = submit, .reap = reap, .look = look, .traffic = traffic, .free = unfreeable
+};
 
 void sim_engine_init(
         struct sim_engine *e, struct disk *disk, struct books *books, struct oracle *oracle, struct chance *chance) {
@@ -250,10 +287,12 @@ void sim_engine_init(
         };
         e->unflushed = calloc(disk->sectors, sizeof(bool));
         MUST(e->unflushed, "out of memory");
+        lateness_init(&e->lateness, disk->sectors, chance);
 }
 
 void sim_engine_deinit(struct sim_engine *e) {
         free(e->unflushed);
+        lateness_deinit(&e->lateness);
 }
 
 void sim_engine_begin_sweep(struct sim_engine *e, unsigned depth) {
@@ -261,6 +300,7 @@ void sim_engine_begin_sweep(struct sim_engine *e, unsigned depth) {
         e->depth = depth;
         e->dead = e->look_changed = false;
         e->submitted = 0;
+        lateness_begin_sweep(&e->lateness);
         e->look = (struct engine_look){ .size_bytes = e->disk->sectors * SECTOR_BYTES, .diskseq = 7 };
         memset(e->unflushed, 0, e->disk->sectors * sizeof(bool));
 }

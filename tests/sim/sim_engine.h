@@ -7,6 +7,7 @@
 
 #include "books.h"
 #include "disk.h"
+#include "lateness.h"
 #include "media/engine.h"
 #include "oracle.h"
 
@@ -30,6 +31,7 @@ struct sim_engine {
         unsigned depth;
         uint64_t latency_us; /* at most */
         unsigned slow_one_in, short_one_in, odd_one_in, refuse_one_in;
+        struct lateness lateness;
         bool dead; /* the process was killed: nothing reaches the disk */
         struct engine_look look;
         bool look_changed;

@@ -129,6 +129,7 @@ static void simulation_init(struct simulation *s) {
         books_init(&s->books, c, &s->history, &s->disk);
         oracle_init(&s->oracle, &s->disk, &s->history, &s->books);
         sim_engine_init(&s->engine, &s->disk, &s->books, &s->oracle, c);
+        s->oracle.lateness = &s->engine.lateness;
         sim_verifier_init(&s->verifier, c);
         story("disk of %" PRIu64 " sectors, logical %" PRIu32 "%s%s%s", sectors, logical, has_cache ? ", cache" : "",
                 noise ? ", in use before" : "", s->calm ? ", calm" : "");
@@ -341,6 +342,7 @@ static struct sweep_options some_options(struct simulation *s, uint64_t id) {
                 .logical_block_bytes = s->disk.logical_sectors * SECTOR_BYTES,
                 .diskseq = 7,
                 .narrow_budget_us = chance_one_in(c, 10) ? chance_below(c, 5000) : 100 * USEC_PER_SEC,
+                .slow_after_us = LATENESS_SLOW_AFTER_US,
                 .random = { chance_next(c), chance_next(c), chance_next(c) },
                 .engine = &s->engine.engine,
                 .verifier = chance_one_in(c, 2) ? &s->verifier.verifier : NULL,
@@ -414,6 +416,8 @@ static void one_sweep(struct simulation *s, uint64_t id) {
         plan_events(s, 4 * (o.size_bytes / o.block_bytes + 1));
         books_begin_sweep(&s->books, id);
         oracle_begin_sweep(&s->oracle, o.mode, o.overwrite, place);
+        s->oracle.block_bytes = o.block_bytes;
+        s->oracle.has_patience = o.narrow_budget_us > USEC_PER_SEC;
         sim_engine_begin_sweep(&s->engine, o.depth);
         memset(&s->gauge, 0, sizeof s->gauge);
         s->progress = (struct progress){ 0 };

@@ -189,6 +189,7 @@ static const struct verifier_ops liar_ops = {
 static bool port_post(struct news_port *port, const struct news *news) {
         struct world *w = (struct world *)(void *)((char *)port - offsetof(struct world, news));
         w->sequence = MAX(w->sequence, news->sequence);
+        free(news->survey);
         if (news->kind != NEWS_FAULT)
                 return true;
         size_t i = 0;
