@@ -40,6 +40,7 @@ struct device *device_free(struct device *d) {
         device_drop_wish(d);
         device_config_unref(d->running_config);
         device_config_unref(d->config);
+        free(d->regions);
         free(d);
         return NULL;
 }
@@ -98,6 +99,13 @@ void device_record_end(struct device *d, const struct sweep_record *r) {
                 h->last_checked_us = r->started_us;
         if (r->end == END_FINISHED && r->assurance == ASSURANCE_VERIFIED)
                 h->last_verified_us = r->started_us;
+}
+
+void device_record_survey(struct device *d, const struct survey *survey) {
+        if (!d->regions)
+                d->regions = calloc(1, sizeof *d->regions);
+        if (d->regions)
+                region_table_update(d->regions, &survey->regions);
 }
 
 static bool is_due(const struct device *d, uint64_t wall_us) {
@@ -195,17 +203,28 @@ static void fill_reason(const struct device *d, struct device_record *ret) {
                         "as many sweeps as allowed are running, or another one is using its disk");
 }
 
-static bool within_period(const struct device *d, uint64_t when_us, uint64_t wall_us) {
-        return when_us > 0 && (d->config->every_us == EVERY_NEVER || when_us + d->config->every_us >= wall_us);
+/* From the map of regions; by the last whole sweep where a ledger of an earlier version has no map yet. */
+static void fill_coverage(const struct device *d, struct device_record *ret, uint64_t wall_us) {
+        const struct device_history *h = &d->history;
+        bool verified = d->config->mode != MODE_READ;
+        uint64_t since_us = d->config->every_us < wall_us ? wall_us - d->config->every_us : 0;
+        if (d->regions) {
+                struct region all = region_table_at(d->regions, (struct extent){ 0, d->regions->size_bytes });
+                ret->oldest_checked_us = all.checked_us;
+                ret->oldest_verified_us = all.verified_us;
+                ret->coverage = region_table_share(d->regions, verified, since_us);
+                return;
+        }
+        ret->oldest_checked_us = h->last_checked_us;
+        ret->oldest_verified_us = h->last_verified_us;
+        uint64_t covered_us = verified ? h->last_verified_us : h->last_checked_us;
+        ret->coverage = covered_us > 0 && covered_us >= since_us ? 1 : 0;
 }
 
 static void fill_ages(const struct device *d, struct device_record *ret, uint64_t wall_us) {
         const struct device_history *h = &d->history;
         ret->last_sweep_ended_us = h->schedule.last_ended_us;
-        ret->oldest_checked_us = h->last_checked_us;
-        ret->oldest_verified_us = h->last_verified_us;
-        uint64_t covered_us = d->config->mode == MODE_READ ? h->last_checked_us : h->last_verified_us;
-        ret->coverage = within_period(d, covered_us, wall_us) ? 1 : 0;
+        fill_coverage(d, ret, wall_us);
         uint64_t start_us = device_next_start_us(d, wall_us);
         if (start_us != SCHEDULE_NEVER && !d->thread)
                 ret->next_start_us = MAX(start_us, wall_us);

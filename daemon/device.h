@@ -65,6 +65,7 @@ struct device {
         uint64_t disk;
         int write_cache; /* 1, 0; -1: unknown */
         uint64_t target_row;
+        struct region_table *regions; /* heap; what is known of that target; NULL: nothing */
 
         bool absent; /* nothing is behind its path */
         bool announced_absent;
@@ -108,6 +109,9 @@ void device_remember(struct device *d, const struct ledger_device *past);
 
 /* What the ledger has acknowledged of a sweep that ended. */
 void device_record_end(struct device *d, const struct sweep_record *record);
+
+/* What a sweep measured so far. Without memory it is as if it had not been told. */
+void device_record_survey(struct device *d, const struct survey *survey);
 
 /* Whether its path lies where main may look at any time: in /dev, whose file system is memory. */
 bool device_is_watched(const struct device *d);

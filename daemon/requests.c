@@ -18,7 +18,8 @@ struct listing {
         bool all;
         char device[DEVICE_NAME_BYTES];
         uint64_t after; /* the id of the last item sent */
-        size_t index;   /* of devices */
+        size_t index;   /* of devices, or regions */
+        size_t regions; /* how many were asked for */
         bool asked;     /* a page is on its way */
         bool gone;      /* the client left meanwhile; the page frees the listing */
         struct call *call;
@@ -116,6 +117,53 @@ static void send_open_findings(struct manager *m, struct listing *l) {
                 call_reply_end(call);
 }
 
+/* The border before the region of this number, where `count` of them share the target. */
+static uint64_t border(uint64_t size_bytes, size_t number, size_t count) {
+        return size_bytes / count * number + size_bytes % count * number / count;
+}
+
+/* To those of the next regions that it touches. */
+static void add_finding(struct region_record *regions, size_t count, const struct finding *f) {
+        if (!extent_overlaps(extent_hull(regions[0].place, regions[count - 1].place), f->place))
+                return;
+        for (size_t i = 0; i < count; i++)
+                regions[i].findings += extent_overlaps(regions[i].place, f->place);
+}
+
+static size_t fill_regions(
+        struct manager *m, const struct device *d, const struct listing *l, struct region_record *regions) {
+        size_t count = MIN(l->regions - l->index, (size_t)CONTROL_REGIONS_A_REPLY);
+        uint64_t size_bytes = d->identified ? d->size_bytes : d->regions ? d->regions->size_bytes : 0;
+        if (size_bytes == 0)
+                return 0;
+        bool known = d->regions && d->regions->size_bytes == size_bytes;
+        for (size_t i = 0; i < count; i++) {
+                uint64_t from = border(size_bytes, l->index + i, l->regions);
+                uint64_t to = border(size_bytes, l->index + i + 1, l->regions);
+                regions[i] = (struct region_record){ .place = { from, to - from } };
+                if (known)
+                        regions[i].known = region_table_at(d->regions, regions[i].place);
+        }
+        const struct finding *f = finding_book_after(m->book, l->device, 0);
+        for (; f; f = finding_book_after(m->book, l->device, f->id))
+                add_finding(regions, count, f);
+        return count;
+}
+
+static void send_regions(struct manager *m, struct listing *l) {
+        CLEANUP_FREE struct region_record *regions = calloc(CONTROL_REGIONS_A_REPLY, sizeof *regions);
+        struct call *call = l->call;
+        for (bool last = false; !last && !call_is_full(call);) {
+                const struct device *d = manager_device(m, l->device); /* a reload may have dropped it */
+                size_t count = d && regions ? fill_regions(m, d, l, regions) : 0;
+                l->index += count;
+                last = count == 0 || l->index == l->regions;
+                if (last)
+                        finish_listing(l);
+                call_reply_regions(call, regions, count, !last);
+        }
+}
+
 /* NULL: no memory; the call was answered. */
 static struct ledger_request *page_request(struct listing *l, enum ledger_op op) {
         struct ledger_request *request;
@@ -156,6 +204,8 @@ static void ask_page(struct manager *m, struct listing *l) {
 static void go_on(struct manager *m, struct listing *l) {
         if (l->method == METHOD_LIST_DEVICES)
                 send_devices(m, l);
+        else if (l->method == METHOD_GET_MAP)
+                send_regions(m, l);
         else if (l->method == METHOD_LIST_FINDINGS && !l->all)
                 send_open_findings(m, l);
         else
@@ -259,6 +309,7 @@ static struct listing *listing_new(struct call *call, const struct control_reque
         l->method = r->method;
         l->all = r->all;
         l->after = r->after;
+        l->regions = r->regions;
         text_copy(l->device, sizeof l->device, r->device);
         call_set_data(call, l);
         return l;
@@ -334,6 +385,18 @@ static void get_from_ledger(struct manager *m, struct call *call, const struct c
         request->page_after = r->id;
         request->page_max = 1;
         ask(m, l, request);
+}
+
+static void get_map(struct manager *m, struct call *call, const struct control_request *r) {
+        if (!device_or_fail(m, call, r->device))
+                return;
+        if (r->regions > CONTROL_REGIONS_A_REPLY && !call_takes_more(call)) {
+                call_fail_expected_more(call);
+                return;
+        }
+        struct listing *l = listing_new(call, r);
+        if (l)
+                send_regions(m, l);
 }
 
 static void get_finding(struct manager *m, struct call *call, const struct control_request *r) {
@@ -433,6 +496,9 @@ void requests_handle(void *userdata, struct call *call, const struct control_req
                 break;
         case METHOD_GET_SWEEP:
                 get_from_ledger(m, call, r, LEDGER_GET_SWEEP);
+                break;
+        case METHOD_GET_MAP:
+                get_map(m, call, r);
                 break;
         case METHOD_START_SWEEP:
                 start_sweep(m, call, r);

@@ -255,8 +255,13 @@ static void on_target(struct manager *m, struct device *d, struct ledger_request
                 return;
         a->target = request->status < 0 ? calloc(1, sizeof *a->target) : STEAL(request->target);
         if (a->target) {
-                if (a->target->row != 0)
+                if (a->target->row != 0 && a->target->row != d->target_row) {
                         d->target_row = a->target->row;
+                        free(d->regions); /* another disk's */
+                        d->regions = NULL;
+                }
+                if (!d->regions) /* else it knows more than the ledger, where that is behind */
+                        d->regions = STEAL(request->regions);
                 answer(m, d->sweep_id, a);
         } else {
                 answer_free(a);
@@ -348,17 +353,20 @@ static struct ledger_mark ledger_mark_of(const struct news_mark *mark) {
         };
 }
 
-static void send_mark(struct manager *m, struct device *d, enum ledger_op op, const struct news *news) {
+static void send_mark(struct manager *m, struct device *d, enum ledger_op op, struct news *news) {
+        if (news->survey)
+                device_record_survey(d, news->survey);
         struct ledger_request *request = request_for(op, d->sweep_id, news->sequence);
         if (!request)
                 return;
         request->target_row = news->record.target_row;
         request->mark = ledger_mark_of(&news->mark);
         request->sweep = news->record;
+        request->survey = STEAL(news->survey);
         routes_send(m, request);
 }
 
-static void on_adopted(struct manager *m, struct device *d, const struct news *news) {
+static void on_adopted(struct manager *m, struct device *d, struct news *news) {
         struct ledger_request *forget = request_for(LEDGER_FORGET, 0, 0);
         if (!forget)
                 return;
@@ -428,7 +436,16 @@ static void on_fault(struct manager *m, struct device *d, struct news *news) {
                         f->place.length_bytes, f->text);
 }
 
-static void tell_end(struct manager *m, struct device *d, const struct sweep_record *r) {
+/* Reads that were late and of which nobody knows why. */
+static void describe_untried(char *text, size_t text_bytes, const struct survey *survey) {
+        text[0] = '\0';
+        if (survey && survey->late_untried > 0)
+                text_format(text, text_bytes,
+                        "; %" PRIu64 " of %" PRIu64 " reads later than slow_after could not be read once more alone",
+                        survey->late_untried, survey->late_reads);
+}
+
+static void tell_end(struct manager *m, struct device *d, const struct sweep_record *r, const char *untried) {
         char verified[32], written[32], verdict[64];
         text_format_size(verified, sizeof verified, r->bytes.verified);
         text_format_size(written, sizeof written, r->bytes.written);
@@ -437,10 +454,10 @@ static void tell_end(struct manager *m, struct device *d, const struct sweep_rec
         const char *end = sweep_end_name(r->end);
         routes_tell(m, EVENT_SWEEP_ENDED, r->verdict == VERDICT_CLEAN ? LOG_INFO : LOG_WARNING, d, NULL,
                 "sweep %" PRIu64 " %s: %s, %" PRIu64 " finding%s; %" PRIu64 " bytes read, %" PRIu64 " written, %" PRIu64
-                " verified in %.1f s%s%s",
+                " verified in %.1f s%s%s%s",
                 r->id, end ? end : "ended", verdict, r->findings, r->findings == 1 ? "" : "s", r->bytes.read,
-                r->bytes.written, r->bytes.verified, (double)r->running_us / 1e6, r->reason.rule[0] ? "; " : "",
-                r->reason.found);
+                r->bytes.written, r->bytes.verified, (double)r->running_us / 1e6, untried,
+                r->reason.rule[0] ? "; " : "", r->reason.found);
 }
 
 /* It hung before it began: as if refused, so that it is looked at again. */
@@ -461,24 +478,37 @@ static void count_hung(const struct device *d, struct sweep_record *record) {
         record->assurance = ASSURANCE_NONE;
 }
 
-static void on_ended(struct manager *m, struct device *d, const struct news *news) {
+/* What its last pass reached and did not see is over. It can't say so of slow places where it had no chance to look. */
+static void resolve(struct manager *m, struct device *d, const struct news *news) {
+        struct over_context c = { m, d, "a later pass reached the place and did not see it" };
+        const struct sweep_record *r = &news->record;
+        if (!news->survey || news->survey->late_untried > 0)
+                finding_book_spare(m->book, d->config->name, FAULT_SLOW, r->id);
+        if (news->reached.length_bytes > 0)
+                finding_book_resolve(m->book, d->config->name, r->target_row, r->id, &news->reached, 1, clock_wall_us(),
+                        on_over, &c);
+}
+
+static void on_ended(struct manager *m, struct device *d, struct news *news) {
         struct sweep_record record = news->record;
         const struct sweep_record *r = &record;
         stalls_sweep_ended(m, d);
         count_hung(d, &record);
         note_hung_early(m, d, r);
         if (d->under_way) {
-                struct over_context c = { m, d, "a later pass reached the place and did not see it" };
-                if (news->reached.length_bytes > 0)
-                        finding_book_resolve(m->book, d->config->name, r->target_row, r->id, &news->reached, 1,
-                                clock_wall_us(), on_over, &c);
+                resolve(m, d, news);
+                if (news->survey)
+                        device_record_survey(d, news->survey);
+                char untried[128];
+                describe_untried(untried, sizeof untried, news->survey);
                 struct ledger_request *request = request_for(LEDGER_SWEEP_ENDED, r->id, 0);
                 if (request) {
                         request->sweep = *r;
+                        request->survey = STEAL(news->survey);
                         routes_send(m, request);
                 }
                 device_record_end(d, r);
-                tell_end(m, d, r);
+                tell_end(m, d, r, untried);
                 if (strcmp(r->reason.rule, "foreign_data") == 0) {
                         d->refusal = r->reason;
                         d->look_again_us = clock_wall_us() + LOOK_AGAIN_US;
@@ -586,8 +616,11 @@ static void on_load(struct manager *m, struct ledger_request *request) {
         routes_retire_departed(m);
         for (size_t i = 0; i < load->device_count; i++) {
                 struct device *d = manager_device(m, load->devices[i].device);
-                if (d && !d->history.swept)
-                        device_remember(d, &load->devices[i]);
+                if (!d || d->history.swept)
+                        continue;
+                device_remember(d, &load->devices[i]);
+                if (!d->regions)
+                        d->regions = STEAL(load->devices[i].regions);
         }
         if (!m->ready)
                 manager_ready(m);

@@ -128,6 +128,16 @@ void call_reply_sweep_id(struct call *call, uint64_t sweep_id) {
         call_reply(call, &parameters, false);
 }
 
+void call_reply_regions(struct call *call, const struct region_record *regions, size_t count, bool continues) {
+        struct message parameters = message_begin();
+        message_set_array(&parameters, "regions");
+        for (size_t i = 0; i < count; i++) {
+                struct message child = records_region(&regions[i]);
+                message_add_object(&parameters, "regions", &child);
+        }
+        call_reply(call, &parameters, continues);
+}
+
 /* An error with one string. */
 static void fail_text(struct call *call, const char *error, const char *field, const char *value) {
         struct message parameters = message_begin();

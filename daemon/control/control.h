@@ -8,6 +8,7 @@
 
 #include "model/device_record.h"
 #include "model/finding.h"
+#include "model/region_table.h"
 #include "model/sweep_record.h"
 
 #include <stdbool.h>
@@ -24,6 +25,7 @@ enum control_method {
         METHOD_GET_FINDING,
         METHOD_LIST_SWEEPS,
         METHOD_GET_SWEEP,
+        METHOD_GET_MAP,
         METHOD_START_SWEEP,
         METHOD_CANCEL_SWEEP,
         METHOD_RETIRE,
@@ -31,7 +33,7 @@ enum control_method {
         METHOD_COUNT
 };
 
-enum { CONTROL_PATTERNS_MAX = 16 };
+enum { CONTROL_PATTERNS_MAX = 16, CONTROL_REGIONS_MAX = 65536, CONTROL_REGIONS_A_REPLY = 1024 };
 
 /* The parameters of a request; what the method does not have, or was null, is zero, "" or the COUNT of its enum. */
 struct control_request {
@@ -41,7 +43,8 @@ struct control_request {
         uint64_t id;
         bool all;
         uint64_t after;
-        uint64_t limit; /* 0: no limit */
+        uint64_t limit;   /* 0: no limit */
+        uint64_t regions; /* 1 to CONTROL_REGIONS_MAX */
         enum sweep_mode mode;
         unsigned pattern_count; /* StartSweep's patterns: as many as were given; refused by the manager where it has no
                                    use for them */
@@ -108,6 +111,7 @@ void call_reply_finding(struct call *call, const struct finding *finding, bool c
 void call_reply_finding_with_sample(struct call *call, const struct finding *finding);
 void call_reply_sweep(struct call *call, const struct sweep_record *sweep, bool continues);
 void call_reply_sweep_id(struct call *call, uint64_t sweep_id);
+void call_reply_regions(struct call *call, const struct region_record *regions, size_t count, bool continues);
 
 /* Errors of io.sweepd and of org.varlink.service. Each ends the call. */
 void call_fail_no_such_device(struct call *call, const char *device, const char *nearest);

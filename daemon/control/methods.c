@@ -20,6 +20,7 @@ enum parameter {
         PARAMETER_MODE,
         PARAMETER_PATTERNS,
         PARAMETER_OVERWRITE,
+        PARAMETER_REGIONS,
         PARAMETER_COUNT
 };
 
@@ -32,6 +33,7 @@ static const char *const parameter_names[PARAMETER_COUNT] = {
         [PARAMETER_MODE] = "mode",
         [PARAMETER_PATTERNS] = "patterns",
         [PARAMETER_OVERWRITE] = "overwrite",
+        [PARAMETER_REGIONS] = "regions",
 };
 
 enum {
@@ -43,6 +45,7 @@ enum {
         MODE = 1 << PARAMETER_MODE,
         PATTERNS = 1 << PARAMETER_PATTERNS,
         OVERWRITE = 1 << PARAMETER_OVERWRITE,
+        REGIONS = 1 << PARAMETER_REGIONS,
 };
 
 static const struct method methods[] = {
@@ -56,7 +59,7 @@ static const struct method methods[] = {
         { "CancelSweep", METHOD_CANCEL_SWEEP, true, .required = DEVICE },
         { "Retire", METHOD_RETIRE, true, .required = DEVICE },
         { "Reload", METHOD_RELOAD, true },
-        { "GetMap", METHOD_COUNT },
+        { "GetMap", METHOD_GET_MAP, .required = DEVICE | REGIONS },
         { "Monitor", METHOD_COUNT },
         { "PauseSweep", METHOD_COUNT, true },
         { "ResumeSweep", METHOD_COUNT, true },
@@ -122,6 +125,17 @@ static enum message_field read_overwrite(struct control_request *request, const 
         return field;
 }
 
+static enum message_field read_regions(struct control_request *request, const struct message *m) {
+        uint64_t regions;
+        enum message_field field = read_count(&regions, m, "regions");
+        if (field != FIELD_PRESENT)
+                return field;
+        if (regions == 0 || regions > CONTROL_REGIONS_MAX)
+                return FIELD_MISTYPED;
+        request->regions = regions;
+        return FIELD_PRESENT;
+}
+
 static enum message_field read_parameter(
         struct control_request *request, enum parameter parameter, const struct message *m) {
         switch (parameter) {
@@ -141,6 +155,8 @@ static enum message_field read_parameter(
                 return read_patterns(request, m);
         case PARAMETER_OVERWRITE:
                 return read_overwrite(request, m);
+        case PARAMETER_REGIONS:
+                return read_regions(request, m);
         case PARAMETER_COUNT:
                 break;
         }

@@ -203,6 +203,44 @@ struct message records_finding(const struct finding *finding) {
         return m;
 }
 
+static struct message latency(enum latency_operation operation, const struct latency_summary *l) {
+        struct message m = message_begin();
+        message_set_string(&m, "operation", latency_operation_name(operation));
+        message_set_integer(&m, "count", l->count);
+        message_set_integer(&m, "p50_us", l->p50_us);
+        message_set_integer(&m, "p90_us", l->p90_us);
+        message_set_integer(&m, "p99_us", l->p99_us);
+        message_set_integer(&m, "p999_us", l->p999_us);
+        message_set_integer(&m, "max_us", l->max_us);
+        return m;
+}
+
+/* Operations that were never measured are left out; without any it is null. */
+static void set_latencies(struct message *m, const struct latency_summary *all) {
+        bool any = false;
+        message_set_null(m, "latency");
+        for (size_t i = 0; i < LATENCY_OPERATIONS; i++) {
+                if (all[i].count == 0)
+                        continue;
+                if (!any)
+                        message_set_array(m, "latency");
+                any = true;
+                struct message child = latency((enum latency_operation)i, &all[i]);
+                message_add_object(m, "latency", &child);
+        }
+}
+
+struct message records_region(const struct region_record *region) {
+        struct message m = message_begin();
+        message_set_integer(&m, "offset", region->place.offset_bytes);
+        message_set_integer(&m, "length", region->place.length_bytes);
+        set_known(&m, "checked_at", region->known.checked_us);
+        set_known(&m, "verified_at", region->known.verified_us);
+        set_known(&m, "latency_max_us", region->known.latency_max_us);
+        message_set_integer(&m, "findings", region->findings);
+        return m;
+}
+
 struct message records_sweep(const struct sweep_record *sweep) {
         struct message m = message_begin();
         message_set_integer(&m, "id", sweep->id);
@@ -223,6 +261,7 @@ struct message records_sweep(const struct sweep_record *sweep) {
         message_set_integer(&m, "bytes_skipped", sweep->bytes.skipped);
         message_set_integer(&m, "findings", sweep->findings);
         message_set_integer(&m, "stamps_seen", sweep->stamps_seen);
+        set_latencies(&m, sweep->latency);
         return m;
 }
 

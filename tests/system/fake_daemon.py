@@ -66,6 +66,7 @@ def sweep(number, **changes):
         'ended_at': NOW - HOUR, 'running_us': HOUR, 'verdict': 'clean', 'assurance': 'verified', 'end': 'finished',
         'reason': None, 'bytes_total': 2 << 40, 'bytes_read': 1 << 40, 'bytes_written': 1 << 40,
         'bytes_verified': 1 << 40, 'bytes_skipped': 0, 'findings': 0, 'stamps_seen': 0,
+        'latency': None,
     }
     record.update(changes)
     return record

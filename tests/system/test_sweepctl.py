@@ -2,13 +2,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """What sweepctl says and how it exits, for each command and each answer. Usage: test_sweepctl.py SWEEPCTL"""
 
+import fcntl
 import json
 import os
 import pty
 import re
+import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import time
 import traceback
 
@@ -469,6 +472,24 @@ def history_never_calls_a_cut_sweep_whole():
         expect(ask(fake, 'history'), 0, 'No sweep has begun yet.', 'sweepctl start DEVICE')
         expect(ask(fake, 'history', 'a'), 0, 'No sweep of a has begun yet.', 'sweepctl start a')
         expect_document(ask(fake, 'history', '--json'), 0, {'sweeps': []})
+
+
+@test
+def history_tells_how_long_reads_took_where_there_is_room():
+    read = {'operation': 'read', 'count': 9, 'p50_us': 1, 'p90_us': 2, 'p99_us': 1234, 'p999_us': 5, 'max_us': 2600000}
+    sweeps = [sweep(1, latency=[{**read, 'operation': 'write', 'p99_us': 77}, read]), sweep(2)]
+    with FakeDaemon(ListSweeps=each('sweep', sweeps)) as fake:
+        for columns in 160, 80:
+            master, slave = pty.openpty()
+            fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack('HHHH', 24, columns, 0, 0))
+            done = subprocess.run([SWEEPCTL, '--socket', fake.path, 'history'], stdout=slave, timeout=60,
+                                  check=False)
+            shown = os.read(master, 65536).decode()
+            os.close(slave)
+            os.close(master)
+            assert done.returncode == 0, shown
+            assert ('1.2 ms, 2.6 s' in shown) == ('READ P99, MAX' in shown) == (columns == 160), shown
+            assert '77' not in shown, shown
 
 
 # wait

@@ -87,10 +87,18 @@ static void answer_finding(struct call *call, uint64_t id) {
         call_reply_finding_with_sample(call, &finding);
 }
 
+static void answer_map(struct call *call, uint64_t count) {
+        struct region_record regions[] = { { { 0, 4096 }, { 10, 0, 300 }, 2 }, { { 4096, 512 }, { 0 }, 0 } };
+        call_reply_regions(call, regions, MIN(count, ELEMENTS(regions)), false);
+}
+
 static void answer_sweep_or_error(struct call *call, uint64_t id) {
         struct reason reason;
         reason_set(&reason, "signature", "wipe it", "an ext4 file system");
         struct sweep_record sweep = { .id = id, .device = "disk-1", .bytes = { .total = UINT64_MAX } };
+        sweep.latency[LATENCY_READ] = (struct latency_summary){ 6, 1, 2, 3, 4, 5 };
+        if (id == 10)
+                sweep.latency[LATENCY_READ].count = 0;
         switch (id) {
         case 1:
                 call_fail_refused(call, "disk-1", &reason);
@@ -134,6 +142,8 @@ static void on_request(void *userdata, struct call *call, const struct control_r
                 answer_finding(call, request->id);
         else if (request->method == METHOD_GET_SWEEP)
                 answer_sweep_or_error(call, request->id);
+        else if (request->method == METHOD_GET_MAP)
+                answer_map(call, request->regions);
         else if (request->method == METHOD_START_SWEEP)
                 call_reply_sweep_id(call, 5);
         else if (request->method == METHOD_CANCEL_SWEEP)
@@ -376,9 +386,9 @@ START_TEST(what_does_not_exist_is_named) {
                 "{\"error\":\"org.varlink.service.InterfaceNotFound\",\"parameters\":{\"interface\":\"io.sweep\"}}");
         expect_text(&p, "{\"method\":\"GetDaemon\"}",
                 "{\"error\":\"org.varlink.service.MethodNotFound\",\"parameters\":{\"method\":\"GetDaemon\"}}");
-        expect_text(&p, "{\"method\":\"io.sweepd.GetMap\",\"parameters\":{\"device\":\"a\",\"regions\":1}}",
+        expect_text(&p, "{\"method\":\"io.sweepd.ListRescues\",\"parameters\":{\"device\":\"a\"}}",
                 "{\"error\":\"org.varlink.service.MethodNotImplemented\",\"parameters\":{\"method\":"
-                "\"io.sweepd.GetMap\"}}");
+                "\"io.sweepd.ListRescues\"}}");
         peer_call(&p,
                 "{\"method\":\"org.varlink.service.GetInterfaceDescription\",\"parameters\":{\"interface\":\"x.y\"}}");
         expect_error(&p, SERVICE_ERROR "InterfaceNotFound");
@@ -456,7 +466,26 @@ START_TEST(records_have_the_fields_of_the_interface) {
 
         peer_call(&p, "{\"method\":\"io.sweepd.GetSweep\",\"parameters\":{\"id\":9}}");
         reply = peer_next(&p);
-        check_type(json_object_get(json_object_get(reply, "parameters"), "sweep"), "Sweep");
+        record = json_object_get(json_object_get(reply, "parameters"), "sweep");
+        check_type(record, "Sweep");
+        ck_assert_uint_eq(
+                json_array_size(json_object_get(record, "latency")), 1); /* the operations that were measured */
+        check_type(json_array_get(json_object_get(record, "latency"), 0), "Latency");
+        json_decref(reply);
+
+        peer_call(&p, "{\"method\":\"io.sweepd.GetSweep\",\"parameters\":{\"id\":10}}");
+        reply = peer_next(&p);
+        record = json_object_get(json_object_get(reply, "parameters"), "sweep");
+        ck_assert(json_is_null(json_object_get(record, "latency")));
+        check_type(record, "Sweep");
+        json_decref(reply);
+
+        peer_call(&p, "{\"method\":\"io.sweepd.GetMap\",\"parameters\":{\"device\":\"a\",\"regions\":2}}");
+        reply = peer_next(&p);
+        record = json_object_get(json_object_get(reply, "parameters"), "regions");
+        ck_assert_uint_eq(json_array_size(record), 2);
+        check_type(json_array_get(record, 0), "Region");
+        check_type(json_array_get(record, 1), "Region");
         json_decref(reply);
         peer_close(&p);
 }
@@ -511,6 +540,25 @@ START_TEST(a_finding_is_told_exactly) {
                 "512,\"fault\":\"bit_flip\",\"persistence\":\"unknown\",\"state\":\"acknowledged\",\"text\":\"2 bits "
                 "differ\",\"detail\":{\"bits\":\"2\"},\"count\":2,\"first_seen_at\":10,\"last_seen_at\":20,"
                 "\"acknowledged_at\":30,\"comment\":\"seen ?\xc3\xa9\"},\"expected\":\"ab01\",\"found\":\"aaff\"}}");
+        peer_close(&p);
+}
+END_TEST
+
+START_TEST(a_map_has_1_to_65536_regions) {
+        struct peer p = peer_open(bench_now);
+        expect_text(&p, "{\"method\":\"io.sweepd.GetMap\",\"parameters\":{\"device\":\"a\",\"regions\":65536}}",
+                "{\"parameters\":{\"regions\":[{\"offset\":0,\"length\":4096,\"checked_at\":10,\"verified_at\":null,"
+                "\"latency_max_us\":300,\"findings\":2},{\"offset\":4096,\"length\":512,\"checked_at\":null,"
+                "\"verified_at\":null,\"latency_max_us\":null,\"findings\":0}]}}");
+        ck_assert_uint_eq(bench_now->last.regions, 65536);
+        static const char *const wrong[] = { "0", "65537", "-1", "\"8\"", "null" };
+        for (size_t i = 0; i < ELEMENTS(wrong); i++) {
+                char call[128];
+                snprintf(call, sizeof call,
+                        "{\"method\":\"io.sweepd.GetMap\",\"parameters\":{\"device\":\"a\",\"regions\":%s}}", wrong[i]);
+                expect_text(&p, call,
+                        "{\"error\":\"org.varlink.service.InvalidParameter\",\"parameters\":{\"parameter\":\"regions\"}}");
+        }
         peer_close(&p);
 }
 END_TEST
@@ -1146,6 +1194,7 @@ static void add_protocol_tests(TCase *tests) {
         tcase_add_test(tests, records_have_the_fields_of_the_interface);
         tcase_add_test(tests, what_is_known_has_a_value_and_what_is_not_is_null);
         tcase_add_test(tests, a_finding_is_told_exactly);
+        tcase_add_test(tests, a_map_has_1_to_65536_regions);
         tcase_add_test(tests, errors_carry_what_the_interface_says);
         tcase_add_test(tests, pipelined_calls_are_answered_in_order_however_they_are_split);
         tcase_add_test(tests, a_peer_that_only_stops_sending_gets_its_replies);
