@@ -255,6 +255,8 @@ static void block_failed(struct keeper *k, struct keep_block *b, int error) {
 
 static void block_completed(struct keeper *k, struct keep_block *b) {
         int error = error_of(k, &b->io, b->on_journal);
+        if (!error && !b->on_journal)
+                sweep_survey_request(k->s, &b->io);
         b->io.submitted_us = 0; /* nothing of it is out */
         if (sweep_is_ending(k->s)) {
                 keep_block_done(k, b);
@@ -279,11 +281,13 @@ static void block_completed(struct keeper *k, struct keep_block *b) {
 
 static void flush_completed(struct keeper *k, struct keep_slot *slot) {
         int error = slot->flush.result < 0 ? (int)-slot->flush.result : 0;
+        bool of_target = slot->step == KEEP_WRITE_FLUSH || slot->step == KEEP_RESTORE_FLUSH;
         slot->flushing = false;
         slot->flush_error = error;
+        if (!error && of_target)
+                sweep_survey_request(k->s, &slot->flush);
         if (error && medium_judge(error) == MEDIUM_AGAIN && slot->flush_tries++ < OURS_TRIES_MAX &&
                 !sweep_is_ending(k->s)) {
-                bool of_target = slot->step == KEEP_WRITE_FLUSH || slot->step == KEEP_RESTORE_FLUSH;
                 keep_io_flush(k, slot, of_target ? LANE_TARGET : LANE_JOURNAL);
                 return;
         }

@@ -210,8 +210,11 @@ static void count_covered(struct keeper *k, const struct keep_block *b) {
                         k->s->record.bytes.verified += unit_length(b, i);
                 if (zero)
                         k->s->record.bytes.skipped += (passes - 2) * unit_length(b, i);
-                if (zero || (judged && slot->step == KEEP_CHECK))
-                        k->s->covered_bytes += unit_length(b, i);
+                if (!zero && !(judged && slot->step == KEEP_CHECK))
+                        continue;
+                k->s->covered_bytes += unit_length(b, i);
+                sweep_survey_checked(k->s, unit_place(b, i));
+                sweep_survey_verified(k->s, unit_place(b, i));
         }
 }
 
