@@ -20,7 +20,15 @@ struct stamped_range {
         bool settled;        /* false: written only in part, perhaps not at all */
 };
 
+/* What a sweep wrote there once. Of its ranges nothing may be left, but its writes may come to light again. */
+struct past_generation {
+        uint64_t generation;
+        uint64_t nonce;
+        uint64_t started_us;
+};
+
 enum {
+        TARGET_PAST_MAX = 4,
         TARGET_RANGES_MAX = 1024, /* past it the ledger forgets the smallest: their retention is unknown */
         TARGET_OVERLAP_MAX = 4    /* generations that one place may hold; past it the ledger forgets the stretch */
 };
@@ -31,6 +39,8 @@ struct target_record {
         uint64_t last_generation; /* 0: never stamped */
         uint64_t size_bytes;      /* when last seen */
         uint64_t bytes_written;   /* since it is known */
+        size_t past_count;
+        struct past_generation past[TARGET_PAST_MAX]; /* the newest first */
         size_t range_count;
         struct stamped_range ranges[]; /* by offset, then generation */
 };

@@ -107,6 +107,7 @@ enum statement {
         ST_REGIONS,
         ST_DEVICE_REGIONS,
         ST_SET_REGIONS,
+        ST_PAST,
         ST_DROP_RANGES,
         ST_PUT_RANGE,
         ST_PUT_SWEEP,
@@ -170,6 +171,8 @@ static const char *const statements[ST_COUNT] = {
         [ST_DEVICE_REGIONS] = "SELECT regions FROM targets WHERE row = (SELECT target_row FROM sweeps WHERE device = ?1"
                               " AND target_row <> 0 ORDER BY id DESC LIMIT 1)",
         [ST_SET_REGIONS] = "UPDATE targets SET regions = ?2 WHERE row = ?1",
+        [ST_PAST] = "SELECT generation, nonce, started_us FROM sweeps WHERE target_row = ?1 AND generation > 0"
+                    " ORDER BY id DESC LIMIT ?2",
         [ST_DROP_RANGES] = "DELETE FROM ranges WHERE target_row = ?1",
         [ST_PUT_RANGE] = "INSERT INTO ranges VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         [ST_PUT_SWEEP] =
@@ -570,6 +573,22 @@ static int get_ranges(struct ledger_store *store, uint64_t row, struct ranges *r
         return 0;
 }
 
+/* The generations of its last sweeps. */
+static int get_past(struct ledger_store *store, struct target_record *target) {
+        struct query q = query_begin(store, ST_PAST);
+        put_number(&q, target->row);
+        put_number(&q, TARGET_PAST_MAX);
+        int r;
+        while ((r = query_step(&q)) > 0) {
+                struct past_generation *past = &target->past[target->past_count++];
+                past->generation = take_number(&q);
+                past->nonce = take_number(&q);
+                past->started_us = take_number(&q);
+        }
+        query_end(&q);
+        return r;
+}
+
 static int put_ranges(struct ledger_store *store, uint64_t row, const struct ranges *ranges) {
         int r = run_with_number(store, ST_DROP_RANGES, row);
         for (size_t i = 0; i < ranges->count && r == 0; i++) {
@@ -676,6 +695,8 @@ static int identify(struct ledger_store *store, struct ledger_request *request) 
                 r = get_ranges(store, head.row, &ranges);
         if (r == 0)
                 r = get_target_regions(store, head.row, &request->regions);
+        if (r == 0)
+                r = get_past(store, &head);
         if (r < 0)
                 return r;
         struct target_record *target = malloc(sizeof *target + ranges.count * sizeof ranges.items[0]);

@@ -103,7 +103,7 @@ static bool judge_stamp(struct sector_judgement *j, const struct diagnosis_groun
 /* A sector with a mark: was it made for another place or by another generation that is at hand? */
 static bool judge_mark(struct sector_judgement *j, const struct diagnosis_ground *g, const struct expectation *expected,
         const struct stamp *found_stamp, const uint8_t *sector, uint64_t offset) {
-        struct stamp known[2 * EXPECTATION_MAX + 1];
+        struct stamp known[EXPECTATION_MAX + OLDER_MAX + 1];
         size_t count = 0;
         for (size_t i = 0; i < expected->count; i++)
                 known[count++] = expected->candidates[i].stamp;

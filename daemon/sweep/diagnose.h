@@ -8,13 +8,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+enum { OLDER_MAX = 8 };
+
 /* What is known of a target when a unit of it is judged. Tables are taken from the cache as stamps ask for them. */
 struct diagnosis_ground {
         struct table_cache *tables;
         uint64_t target_id;
         uint64_t target_bytes; /* its size: a place beyond it is no place */
         size_t older_count;    /* what may have been there before what is expected now */
-        struct stamp older[EXPECTATION_MAX];
+        struct stamp older[OLDER_MAX];
 };
 
 enum { DIAGNOSIS_BITS_MAX = 16 };

@@ -86,10 +86,18 @@ void sweep_ground(struct sweep *s, struct diagnosis_ground *g, uint64_t offset_b
         *g = (struct diagnosis_ground){ .tables = s->tables, .target_bytes = s->o.size_bytes };
         if (!s->o.target)
                 return;
-        g->target_id = s->o.target->target_id;
+        static_assert(EXPECTATION_MAX + TARGET_PAST_MAX <= OLDER_MAX, "room for both");
+        const struct target_record *t = s->o.target;
         const struct span *span = sweep_span(s, offset_bytes);
-        g->older_count = span->count;
-        memcpy(g->older, span->stamps, sizeof g->older);
+        g->target_id = t->target_id;
+        for (size_t i = 0; i < span->count; i++)
+                g->older[g->older_count++] = span->stamps[i];
+        for (size_t i = 0; i < t->past_count; i++) /* a disk may fall back on what it should have forgotten */
+                g->older[g->older_count++] = (struct stamp){
+                        .generation = t->past[i].generation,
+                        .nonce = t->past[i].nonce,
+                        .started_us = t->past[i].started_us,
+                };
 }
 
 /* Diagnoses and adds the fault. True: it is a damaged form of what we wrote. */

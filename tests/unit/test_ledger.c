@@ -354,6 +354,29 @@ START_TEST(a_target_keeps_its_id_generation_and_ranges) {
 }
 END_TEST
 
+START_TEST(a_target_knows_the_generations_of_its_last_sweeps) {
+        open_quietly();
+        uint64_t row = row_of(KEY), other = row_of("other");
+        for (uint64_t id = 1; id <= 8; id++) {
+                struct ledger_request *request = sweep_request(LEDGER_SWEEP_ENDED, id, "sda");
+                request->sweep.target_row = id == 7 ? other : row;
+                request->sweep.generation = id == 6 ? 0 : id; /* the sixth wrote nothing */
+                request->sweep.nonce = UINT64_MAX - id;
+                request->sweep.started_us = 1000 * id;
+                ck_assert_int_eq(call_status(request), 0);
+        }
+        struct ledger_request *request = identify(KEY);
+        static const uint64_t ids[] = { 8, 5, 4, 3 };
+        ck_assert_uint_eq(request->target->past_count, TARGET_PAST_MAX);
+        for (size_t i = 0; i < TARGET_PAST_MAX; i++) {
+                ck_assert_uint_eq(request->target->past[i].generation, ids[i]);
+                ck_assert_uint_eq(request->target->past[i].nonce, UINT64_MAX - ids[i]);
+                ck_assert_uint_eq(request->target->past[i].started_us, 1000 * ids[i]);
+        }
+        ledger_request_free(request);
+}
+END_TEST
+
 START_TEST(a_mark_that_can_not_be_true_is_refused_and_changes_nothing) {
         open_quietly();
         uint64_t row = row_of(KEY);
@@ -1041,6 +1064,7 @@ int main(void) {
         tcase_add_test(tests, pages_of_findings_go_upwards_and_know_device_and_state);
         tcase_add_test(tests, pages_of_sweeps_hold_the_newest_in_their_order);
         tcase_add_test(tests, a_target_keeps_its_id_generation_and_ranges);
+        tcase_add_test(tests, a_target_knows_the_generations_of_its_last_sweeps);
         tcase_add_test(tests, a_mark_that_can_not_be_true_is_refused_and_changes_nothing);
         tcase_add_test(tests, what_a_sweep_wrote_is_counted_once);
         tcase_add_test(tests, a_sweep_without_an_end_was_killed_when_it_was_last_heard_of);
