@@ -222,14 +222,25 @@ static void grow(struct fault_table *t, uint16_t slot, const struct fault_run *f
         run->sampled &= fault->sampled;
 }
 
+static void swallow(struct fault_table *t, uint16_t slot, uint16_t gone) {
+        struct fault_run *run = &t->runs[slot];
+        const struct fault_run *other = &t->runs[gone];
+        run->coarse |= other->coarse;
+        stretch(t, slot, extent_hull(run->place, other->place));
+        add_bad_bytes(run, other->bad_bytes);
+        run->persistence = joint_persistence(run->persistence, other->persistence);
+        run->sampled &= other->sampled;
+        remove_run(t, gone);
+}
+
 /* The first of the group from this entry on that a run reaches and that may be one with it; else CAPACITY. */
-static size_t first_follower(const struct fault_table *t, size_t at, uint16_t slot) {
+static size_t first_follower(const struct fault_table *t, size_t at, uint16_t slot, bool reported) {
         const struct fault_run *run = &t->runs[slot];
         for (size_t i = at; i < t->count && is_of_group(&t->index[i], run->fault, run->pass); i++) {
                 if (t->index[i].from_bytes > extent_end(run->place))
                         break;
                 const struct fault_run *next = &t->runs[t->index[i].slot];
-                if (t->index[i].slot != slot && same_kind(run, next) && next->reported_bytes == 0)
+                if (t->index[i].slot != slot && same_kind(run, next) && (reported || next->reported_bytes == 0))
                         return i;
         }
         return CAPACITY;
@@ -237,21 +248,14 @@ static size_t first_follower(const struct fault_table *t, size_t at, uint16_t sl
 
 /* The run has grown by a fault: it swallows those of its kind that it now touches and that nobody has heard of. */
 static void join_followers(struct fault_table *t, uint16_t slot, struct extent fault) {
-        struct fault_run *run = &t->runs[slot];
+        const struct fault_run *run = &t->runs[slot];
         for (;;) {
                 /* What begins before the fault was within reach already. */
                 size_t from = index_behind(t, run->fault, run->pass, fault.offset_bytes);
-                size_t follower = first_follower(t, from, slot);
+                size_t follower = first_follower(t, from, slot, false);
                 if (follower == CAPACITY)
                         return;
-                uint16_t gone = t->index[follower].slot;
-                const struct fault_run *next = &t->runs[gone];
-                run->coarse |= next->coarse;
-                stretch(t, slot, extent_hull(run->place, next->place));
-                add_bad_bytes(run, next->bad_bytes);
-                run->persistence = joint_persistence(run->persistence, next->persistence);
-                run->sampled &= next->sampled;
-                remove_run(t, gone);
+                swallow(t, slot, t->index[follower].slot);
         }
 }
 
@@ -391,6 +395,30 @@ void fault_table_add(struct fault_table *t, const struct fault_run *fault) {
                 add_to_nearest(t, taker, fault);
         else
                 insert(t, fault);
+}
+
+/* One that was reported keeps its serial; it then begins where the first one did. */
+static void join_two(struct fault_table *t, uint16_t first, uint16_t second) {
+        struct fault_run *run = &t->runs[first], *next = &t->runs[second];
+        if (next->reported_bytes == 0) {
+                swallow(t, first, second);
+                return;
+        }
+        memcpy(next->text, run->text, sizeof next->text);
+        next->detail = run->detail;
+        next->sample = run->sample;
+        swallow(t, second, first);
+}
+
+void fault_table_join(struct fault_table *t) {
+        for (size_t i = 0; i < t->count;) {
+                uint16_t slot = t->index[i].slot;
+                size_t follower = first_follower(t, i + 1, slot, t->runs[slot].reported_bytes == 0);
+                if (follower == CAPACITY)
+                        i++;
+                else
+                        join_two(t, slot, t->index[follower].slot);
+        }
 }
 
 size_t fault_table_count(const struct fault_table *t) {

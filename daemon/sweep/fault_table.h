@@ -50,6 +50,9 @@ struct fault_table *fault_table_free(struct fault_table *t);
  */
 void fault_table_add(struct fault_table *t, const struct fault_run *fault);
 
+/* Runs may have become of one kind since they were added (no longer withheld, say): those that touch are made one. */
+void fault_table_join(struct fault_table *t);
+
 size_t fault_table_count(const struct fault_table *t);
 
 /* By place, then in the order in which they came. */

@@ -201,6 +201,7 @@ void sweep_settle_withheld(struct sweep *s, bool foreign) {
                 else
                         run->withheld = false;
         }
+        fault_table_join(s->faults);
         s->faults_dirty = true;
 }
 

@@ -168,8 +168,19 @@ static bool is_told(const struct fault_run *run) {
         return run->bad_bytes == run->reported_bytes && run->persistence == run->reported_as;
 }
 
+/* What is withheld may become one with it, and two runs that were told can't be made one any more. */
+static bool touches_withheld(const struct sweep *s, const struct fault_run *run) {
+        struct extent around = { MAX(run->place.offset_bytes, 1) - 1, run->place.length_bytes + 2 };
+        for (size_t i = 0; i < fault_table_count(s->faults) && s->pass_step == STEP_CHECK; i++) {
+                const struct fault_run *other = fault_table_at(s->faults, i);
+                if (other->withheld && other->fault == run->fault && extent_overlaps(other->place, around))
+                        return true;
+        }
+        return false;
+}
+
 static bool is_ripe(const struct sweep *s, const struct fault_run *run, uint64_t frontier_bytes, bool all) {
-        if (run->withheld || run->doubtful || is_told(run))
+        if (run->withheld || run->doubtful || is_told(run) || touches_withheld(s, run))
                 return false;
         return all || run->pass < s->pass_number || run->place.offset_bytes < frontier_bytes;
 }

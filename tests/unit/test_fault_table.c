@@ -330,6 +330,42 @@ START_TEST(freeing_nothing_is_fine) {
 }
 END_TEST
 
+/* Withheld runs and told ones lie side by side until it is known that all of them are to be told. */
+START_TEST(runs_that_become_of_one_kind_are_joined_and_a_reported_one_keeps_its_serial) {
+        for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+                uint64_t state = seed;
+                struct map map = { 0 };
+                struct fault_table *t;
+                ck_assert_int_eq(fault_table_new(&t), 0);
+                for (size_t n = suite_random(&state) % (PLACES * 2); n > 0; n--) {
+                        size_t place = suite_random(&state) % PLACES;
+                        struct fault_run f = fault_at(0, place, 1);
+                        f.withheld = suite_random(&state) % 2;
+                        if (map.bad[0][place])
+                                continue;
+                        map.bad[0][place] = true;
+                        fault_table_add(t, &f);
+                }
+                struct fault_run told = { 0 };
+                if (fault_table_count(t) > 0) {
+                        struct fault_run *run = fault_table_at(t, suite_random(&state) % fault_table_count(t));
+                        run->reported_bytes = run->bad_bytes;
+                        told = *run;
+                }
+                for (size_t i = 0; i < fault_table_count(t); i++)
+                        fault_table_at(t, i)->withheld = false;
+                fault_table_join(t);
+                compare(seed, t, &map);
+                bool kept = told.serial == 0;
+                for (size_t i = 0; i < fault_table_count(t); i++)
+                        kept |= fault_table_at(t, i)->serial == told.serial &&
+                                extent_contains(fault_table_at(t, i)->place, told.place);
+                HOLDS(seed, kept);
+                fault_table_free(t);
+        }
+}
+END_TEST
+
 int main(void) {
         TCase *t = tcase_create("fault_table");
         tcase_add_test(t, runs_are_the_same_in_any_order_of_arrival);
@@ -337,6 +373,7 @@ int main(void) {
         tcase_add_test(t, a_run_is_found_again_however_many_others_begin_inside_it);
         tcase_add_test(t, a_place_that_is_met_twice_counts_once);
         tcase_add_test(t, a_reported_run_keeps_its_serial_and_is_not_swallowed);
+        tcase_add_test(t, runs_that_become_of_one_kind_are_joined_and_a_reported_one_keeps_its_serial);
         tcase_add_test(t, a_full_table_loses_places_and_never_counts);
         tcase_add_test(t, a_full_table_counts_once_what_is_seen_by_the_sample_and_again);
         tcase_add_test(t, a_full_table_gives_a_fault_to_the_nearest_run_of_its_class);
