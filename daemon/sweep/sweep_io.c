@@ -184,7 +184,7 @@ void sweep_add_io_fault(struct sweep *s, const struct io_fault *f) {
                 .cause = f->error,
                 .place = f->place,
                 .persistence = f->persistence,
-                .doubtful = f->persistence == PERSISTENCE_TRANSIENT,
+                .doubtful = f->persistence == PERSISTENCE_TRANSIENT && f->op != ENGINE_FLUSH,
         };
         text_format(fault.text, sizeof fault.text, "%s failed%s: %s%s", verbs[f->op],
                 transport ? " in the transport" : "", name,
@@ -311,21 +311,44 @@ static void block_completed(struct sweep *s, struct block *b) {
         s->arrived_count++;
 }
 
+static void add_flush_fault(struct sweep *s, int error, enum persistence persistence) {
+        struct io_fault fault = {
+                .op = ENGINE_FLUSH,
+                .error = error,
+                .place = s->segment,
+                .narrowed = true,
+                .persistence = persistence,
+        };
+        s->flush_error = 0;
+        sweep_add_io_fault(s, &fault);
+}
+
+/*
+ * A flush that failed is tried once more, to tell whether flushing works at all. The segment does not become flushed by
+ * that: the device may have thrown away what it could not write the first time.
+ */
 static void flush_completed(struct sweep *s) {
-        int error = s->flush.result < 0 ? (int)-s->flush.result : 0;
-        s->segment_flushed = error == 0;
+        int error = s->flush.result < 0 ? (int)-s->flush.result : 0, first = s->flush_error;
+        s->segment_flushed = error == 0 && first == 0;
         if (error && medium_judge(error) == MEDIUM_AGAIN && s->flush_tries++ < OURS_TRIES_MAX && !sweep_is_ending(s)) {
                 sweep_io_flush(s);
                 return;
         }
         s->flush_tries = 0;
-        if (!error) {
+        if (!error)
                 sweep_survey_request(s, &s->flush);
-                return;
+        bool counts = error && sweep_error_counts(s, error);
+        if (first) {
+                add_flush_fault(s, first,
+                        counts          ? PERSISTENCE_PERSISTENT
+                                : error ? PERSISTENCE_UNKNOWN
+                                        : PERSISTENCE_TRANSIENT);
+        } else if (counts && sweep_is_ending(s)) {
+                add_flush_fault(s, error, PERSISTENCE_UNKNOWN);
+        } else if (counts) {
+                s->flush_error = error;
+                sweep_io_flush(s);
         }
-        struct io_fault fault = { .op = ENGINE_FLUSH, .error = error, .place = s->segment, .narrowed = true };
-        if (sweep_error_counts(s, error))
-                sweep_add_io_fault(s, &fault);
 }
 
 static void push_piece(struct narrowing *n, uint64_t from, uint64_t to) {
@@ -580,6 +603,8 @@ void sweep_io_abandon(struct sweep *s) {
                         s->slow.out = false;
                 } else if (io != &s->flush) {
                         sweep_block_done(s, io->owner);
+                } else if (s->flush_error) {
+                        add_flush_fault(s, s->flush_error, PERSISTENCE_UNKNOWN);
                 }
         }
 }

@@ -146,6 +146,7 @@ struct sweep {
         uint64_t debt_looked_us; /* when the oldest request in flight was last looked for */
         struct engine_io flush;
         unsigned flush_tries;      /* after errors that are ours */
+        int flush_error;           /* of the first flush of this segment; 0: none */
         struct engine_io **unsent; /* ring of unsent_room */
         size_t unsent_first, unsent_count, unsent_room;
         struct block *arrived_first, *arrived_last;
