@@ -19,7 +19,7 @@ enum block_phase {
         BLOCK_ARRIVED,   /* read, not yet judged */
         BLOCK_VERIFYING, /* the verifier has it */
         BLOCK_DOUBTED,   /* wrong bytes: waits for the ladder, or is on it */
-        BLOCK_FAILED,    /* waits to be narrowed, or is being narrowed */
+        BLOCK_FAILED,    /* waits to be narrowed and judged in parts, or is on that way */
         BLOCK_PHASE_COUNT
 };
 

@@ -17,12 +17,14 @@ enum { SUBMIT_BATCH = 64, REAP_BATCH = 64, DEBT_LOOK_US = 100000 };
 
 int sweep_io_init(struct sweep *s) {
         unsigned depth = s->o.depth, spare = MAX(4, MIN(depth, 16));
-        size_t writes = s->o.mode == MODE_PATTERN ? depth : 0;
-        int r = block_pool_new(&s->pool, depth + spare, writes, s->o.block_bytes);
+        size_t part = s->o.mode == MODE_PATTERN ? 1 : 0, writes = s->o.mode == MODE_PATTERN ? depth : 0;
+        int r = block_pool_new(&s->pool, depth + spare + part, writes, s->o.block_bytes);
         if (r < 0)
                 return r;
         s->unsent_room = block_pool_count(s->pool) + 4; /* and a flush, a piece, a rung, and a slow place */
         s->unsent = calloc(s->unsent_room, sizeof(struct engine_io *));
+        if (part)
+                s->narrow.part = block_pool_take_read(s->pool);
         return s->unsent ? sweep_ladder_init(s) : -ENOMEM;
 }
 
@@ -242,11 +244,12 @@ static void add_transient(struct sweep *s, const struct block *b) {
         sweep_add_io_fault(s, &fault);
 }
 
-static void piece_is_good(struct sweep *s, struct block *b, struct extent piece) {
-        if (b->is_write)
+/* Of the block that is being narrowed. What was read is judged before the next piece is asked for. */
+static void piece_is_good(struct sweep *s, struct extent piece) {
+        if (s->narrow.block->is_write)
                 s->record.bytes.written += piece.length_bytes;
         else
-                sweep_judge_piece(s, b, piece);
+                s->narrow.judging = piece;
 }
 
 void sweep_block_append(struct block **first, struct block **last, struct block *b) {
@@ -266,17 +269,20 @@ bool sweep_error_counts(struct sweep *s, int error) {
         return error_is_a_fault(s, error);
 }
 
+/* The block is narrowed, where it failed, and judged in parts. */
+void sweep_io_take_apart(struct sweep *s, struct block *b) {
+        block_enter(b, BLOCK_FAILED);
+        sweep_block_append(&s->failed_first, &s->failed_last, b);
+}
+
 static void block_failed(struct sweep *s, struct block *b, int error) {
         if (!sweep_error_counts(s, error)) {
                 block_enter(b, BLOCK_FAILED);
                 sweep_block_done(s, b);
                 return;
         }
-        if (b->done_bytes > 0)
-                piece_is_good(s, b, (struct extent){ b->offset_bytes, b->done_bytes });
         b->error = error;
-        block_enter(b, BLOCK_FAILED);
-        sweep_block_append(&s->failed_first, &s->failed_last, b);
+        sweep_io_take_apart(s, b);
 }
 
 static void block_completed(struct sweep *s, struct block *b) {
@@ -410,7 +416,7 @@ static void narrow_completed(struct sweep *s) {
         }
         uint64_t done = (uint64_t)n->io.result;
         push_piece(n, n->piece.offset_bytes + done, extent_end(n->piece));
-        piece_is_good(s, n->block, (struct extent){ n->piece.offset_bytes, done });
+        piece_is_good(s, (struct extent){ n->piece.offset_bytes, done });
 }
 
 static void narrow_begin(struct sweep *s) {
@@ -421,7 +427,12 @@ static void narrow_begin(struct sweep *s) {
                 s->failed_last = NULL;
         n->block = b;
         n->found = false;
+        n->judging.length_bytes = 0;
+        if (b->done_bytes > 0)
+                piece_is_good(s, (struct extent){ b->offset_bytes, b->done_bytes });
         struct extent rest = { b->offset_bytes + b->done_bytes, b->length_bytes - b->done_bytes };
+        if (rest.length_bytes == 0) /* all of it was read, but not all was written */
+                return;
         if (is_smallest(s, rest)) /* nothing to tell apart, but it may come through */
                 push_piece(n, rest.offset_bytes, extent_end(rest));
         else
@@ -435,11 +446,11 @@ bool sweep_io_narrow(struct sweep *s) {
                 return false;
         if (!n->block)
                 narrow_begin(s);
-        if (n->out)
+        if (n->out || !sweep_judge_piece(s, n->block, &n->judging))
                 return false;
         if (n->depth == 0) {
                 struct block *b = STEAL(n->block);
-                if (!n->found && sweep_error_counts(s, b->error))
+                if (b->error && !n->found && sweep_error_counts(s, b->error))
                         add_transient(s, b);
                 sweep_block_done(s, b);
                 return true;

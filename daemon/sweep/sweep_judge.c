@@ -183,26 +183,47 @@ static void count_verified(struct sweep *s, struct extent place) {
                 s->covered_bytes += place.length_bytes;
 }
 
+/* The part of a block goes up the ladder as a block of its own: what is beside it can't be read or was never written.
+ */
+static void doubt_part(struct sweep *s, const struct block *b, const struct verify_job *job) {
+        struct block *part = s->narrow.part;
+        block_enter(part, BLOCK_IN_FLIGHT);
+        block_enter(part, BLOCK_ARRIVED);
+        part->offset_bytes = job->offset_bytes;
+        part->length_bytes = job->length_bytes;
+        part->expectation = b->expectation;
+        for (size_t i = 0; i < part->expectation.count; i++)
+                table_ref((struct table *)part->expectation.candidates[i].table);
+        memcpy(part->bytes, job->bytes, job->length_bytes);
+        part->job = *job;
+        s->blocks_out++;
+        block_enter(part, BLOCK_VERIFYING);
+        sweep_ladder_add(s, part);
+}
+
 static void judge_stretch(struct sweep *s, struct block *b, struct extent piece) {
         const uint8_t *bytes = b->bytes + (piece.offset_bytes - b->offset_bytes);
         if (s->pass_step == STEP_SAMPLE) { /* not part of the work that is counted */
                 sweep_sample_judge(s, bytes, piece);
                 return;
         }
-        count_read(s, piece);
-        if (s->o.mode == MODE_READ) {
-                count_stamps(s, bytes, piece);
-                s->covered_bytes += piece.length_bytes;
-        } else if (b->expectation.count > 0) {
+        if (b->expectation.count > 0) {
                 struct verify_job job = {
                         .expectation = &b->expectation,
                         .bytes = bytes,
                         .offset_bytes = piece.offset_bytes,
                         .length_bytes = (uint32_t)piece.length_bytes,
                 };
-                if (!sweep_verify(s, &job)) /* a part of a block is not tried again */
-                        sweep_judge_units(s, &b->expectation, bytes, piece, job.bad_units, PERSISTENCE_UNKNOWN);
+                if (!sweep_verify(s, &job)) {
+                        doubt_part(s, b, &job);
+                        return;
+                }
                 count_verified(s, piece);
+        }
+        count_read(s, piece);
+        if (s->o.mode == MODE_READ) {
+                count_stamps(s, bytes, piece);
+                s->covered_bytes += piece.length_bytes;
         }
 }
 
@@ -214,14 +235,19 @@ static bool touches_bad_write(const struct sweep *s, const struct block *b) {
         return false;
 }
 
+static bool part_is_on_the_ladder(const struct sweep *s) {
+        return s->narrow.part && s->narrow.part->phase != BLOCK_FREE;
+}
+
 /*
  * A stretch of a block that was read, outside of the usual way: after an error, or beside a write that failed. What the
- * failed writes did not reach is left out; bad_writes are not sorted, so the nearest next one is looked for.
+ * failed writes did not reach is left out; bad_writes are not sorted, so the nearest next one is looked for. False: a
+ * part of it is on the ladder, and the rest, in *piece, must wait.
  */
-void sweep_judge_piece(struct sweep *s, struct block *b, struct extent piece) {
-        uint64_t at = piece.offset_bytes, end = extent_end(piece);
-        while (at < end) {
-                uint64_t next = end, behind = end;
+bool sweep_judge_piece(struct sweep *s, struct block *b, struct extent *piece) {
+        uint64_t end = extent_end(*piece);
+        while (piece->length_bytes > 0 && !part_is_on_the_ladder(s)) {
+                uint64_t at = piece->offset_bytes, next = end, behind = end;
                 for (size_t i = 0; i < s->bad_write_count; i++) {
                         struct extent bad = s->bad_writes[i];
                         if (extent_end(bad) > at && bad.offset_bytes < next) {
@@ -233,8 +259,9 @@ void sweep_judge_piece(struct sweep *s, struct block *b, struct extent piece) {
                         judge_stretch(s, b, (struct extent){ at, next - at });
                 if (behind > next)
                         count_read(s, (struct extent){ next, behind - next });
-                at = behind;
+                *piece = (struct extent){ behind, end - behind };
         }
+        return !part_is_on_the_ladder(s);
 }
 
 static void job_done(struct sweep *s, struct verify_job *job) {
@@ -267,11 +294,15 @@ static struct block *take_arrived(struct sweep *s) {
 }
 
 /* Blocks that are not verified as a whole: nothing is expected of them, or a part of them was never written. */
-static bool judge_piecewise(struct sweep *s, struct block *b) {
+static bool judge_otherwise(struct sweep *s, struct block *b) {
         if (b->expectation.count > 0 && b->length_bytes > 0 && !touches_bad_write(s, b))
                 return false;
+        if (b->expectation.count > 0 && b->length_bytes > 0) {
+                sweep_io_take_apart(s, b);
+                return true;
+        }
         if (b->length_bytes > 0)
-                sweep_judge_piece(s, b, (struct extent){ b->offset_bytes, b->length_bytes });
+                judge_stretch(s, b, (struct extent){ b->offset_bytes, b->length_bytes });
         if (b->expectation.count == 0) /* what is beside a failed write is not judged by its time, too */
                 sweep_slow_note(s, b);
         sweep_block_done(s, b);
@@ -321,7 +352,7 @@ bool sweep_judge_arrived(struct sweep *s) {
         while (s->arrived_first && here_bytes < INLINE_BYTES) {
                 struct block *b = take_arrived(s);
                 here_bytes += b->length_bytes;
-                if (judge_piecewise(s, b))
+                if (judge_otherwise(s, b))
                         continue;
                 prepare_job(b);
                 block_enter(b, BLOCK_VERIFYING);
@@ -344,6 +375,9 @@ bool sweep_judge_take_back(struct sweep *s) {
 void sweep_block_done(struct sweep *s, struct block *b) {
         assert(s->blocks_out > 0);
         sweep_expectation_release(&b->expectation);
-        block_pool_give_back(s->pool, b);
+        if (b == s->narrow.part)
+                block_enter(b, BLOCK_FREE);
+        else
+                block_pool_give_back(s->pool, b);
         s->blocks_out--;
 }

@@ -187,7 +187,8 @@ static void compare(
         struct sweep *s, uint64_t bad[static VERIFY_WORDS], const uint64_t *before, enum persistence fresh) {
         struct ladder *l = &s->ladder;
         const struct block *b = l->block;
-        uint64_t skipped = l->place.offset_bytes - b->offset_bytes, unit = skipped / UNIT_BYTES;
+        uint64_t skipped = l->place.offset_bytes - b->offset_bytes;
+        uint64_t unit = l->place.offset_bytes / UNIT_BYTES - b->offset_bytes / UNIT_BYTES;
         struct verify_job job = {
                 .expectation = &b->expectation,
                 .bytes = l->read_bytes + skipped,

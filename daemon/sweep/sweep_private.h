@@ -57,10 +57,13 @@ struct span {
         struct stamp stamps[EXPECTATION_MAX];
 };
 
+/* A block that is not judged as a whole: a part of it could not be read or was never written. */
 struct narrowing {
         struct block *block; /* NULL: nothing to narrow */
         struct extent stack[NARROW_STACK_MAX];
         size_t depth;
+        struct extent judging; /* of the block: was read, and is still to be judged; may be empty */
+        struct block *part;    /* a copy of what of it was wrong, while that is on the ladder; NULL in mode read */
         struct extent piece;
         bool out;   /* the engine has the piece */
         bool found; /* some piece of the block was bad again */
@@ -221,6 +224,7 @@ bool sweep_io_read_next(struct sweep *s, struct extent place, const struct span 
 bool sweep_io_write_next(struct sweep *s, struct extent place);
 void sweep_io_flush(struct sweep *s);
 void sweep_io_abandon(struct sweep *s);
+void sweep_io_take_apart(struct sweep *s, struct block *b);
 bool sweep_io_idle(const struct sweep *s);
 bool sweep_device_is_there(struct sweep *s);
 void sweep_io_enqueue(struct sweep *s, struct engine_io *io);
@@ -231,7 +235,7 @@ void sweep_block_append(struct block **first, struct block **last, struct block 
 /* sweep_judge.c */
 bool sweep_judge_arrived(struct sweep *s);
 bool sweep_judge_take_back(struct sweep *s);
-void sweep_judge_piece(struct sweep *s, struct block *b, struct extent piece);
+bool sweep_judge_piece(struct sweep *s, struct block *b, struct extent *piece);
 void sweep_judge_units(struct sweep *s, const struct expectation *e, const uint8_t *bytes, struct extent piece,
         const uint64_t *bad_units, enum persistence persistence);
 void sweep_judge_end(struct sweep *s, struct block *b);

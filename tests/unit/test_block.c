@@ -13,7 +13,7 @@
 static const bool allowed[BLOCK_PHASE_COUNT][BLOCK_PHASE_COUNT] = {
         [BLOCK_FREE] = { [BLOCK_IN_FLIGHT] = true },
         [BLOCK_IN_FLIGHT] = { [BLOCK_FREE] = true, [BLOCK_ARRIVED] = true, [BLOCK_FAILED] = true },
-        [BLOCK_ARRIVED] = { [BLOCK_FREE] = true, [BLOCK_VERIFYING] = true },
+        [BLOCK_ARRIVED] = { [BLOCK_FREE] = true, [BLOCK_VERIFYING] = true, [BLOCK_FAILED] = true },
         [BLOCK_VERIFYING] = { [BLOCK_FREE] = true, [BLOCK_DOUBTED] = true },
         [BLOCK_DOUBTED] = { [BLOCK_FREE] = true },
         [BLOCK_FAILED] = { [BLOCK_FREE] = true },

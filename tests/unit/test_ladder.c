@@ -14,7 +14,7 @@
 
 enum { BLOCK = 64 << 10, BLOCKS = 64, SIZE = BLOCKS * BLOCK, DEPTH = 16, RULES_MAX = 4, FAULTS_MAX = 64 };
 
-enum rule_kind { RULE_NONE, FLIP_READ, LOSE_WRITE, FAIL_READ, FAIL_WRITE, ALL_STUCK };
+enum rule_kind { RULE_NONE, FLIP_READ, LOSE_WRITE, FAIL_READ, FAIL_WRITE, FAIL_FLUSH, ALL_STUCK };
 
 /* Hits requests that touch the sector at `at`, but for the first `after` and no more than `times` of them. */
 struct rule {
@@ -60,7 +60,7 @@ static bool touches(const struct engine_io *io, uint64_t at) {
 }
 
 static bool hit(struct rule *rule, const struct engine_io *io, enum engine_op op) {
-        if (io->op != op || (rule->kind != ALL_STUCK && !touches(io, rule->at)))
+        if (io->op != op || (rule->kind != ALL_STUCK && op != ENGINE_FLUSH && !touches(io, rule->at)))
                 return false;
         if (rule->met++ < rule->after || rule->hits >= rule->times)
                 return false;
@@ -110,6 +110,13 @@ static void write_to(struct world *w, struct engine_io *io) {
         memcpy(w->bytes + io->offset_bytes, io->buffer, io->length_bytes);
 }
 
+static void flush(struct world *w, struct engine_io *io) {
+        w->flushes++;
+        for (size_t i = 0; i < RULES_MAX; i++)
+                if (w->rules[i].kind == FAIL_FLUSH && hit(&w->rules[i], io, ENGINE_FLUSH))
+                        io->result = -EIO;
+}
+
 static int disk_submit(struct engine *engine, struct engine_io *const *ios, size_t count) {
         struct world *w = world_of_engine(engine);
         for (size_t i = 0; i < count; i++) {
@@ -121,7 +128,7 @@ static int disk_submit(struct engine *engine, struct engine_io *const *ios, size
                 else if (io->op == ENGINE_WRITE)
                         write_to(w, io);
                 else
-                        w->flushes++;
+                        flush(w, io);
                 w->done[w->done_count++] = io;
         }
         return (int)count;
@@ -425,6 +432,62 @@ START_TEST(a_sector_that_can_not_be_written_is_persistent) {
 }
 END_TEST
 
+static const struct finding *finding_of(const struct world *w, enum fault fault) {
+        const struct finding *found = NULL;
+        for (size_t i = 0; i < w->fault_count; i++)
+                if (w->faults[i].fault == fault) {
+                        ck_assert_ptr_null(found);
+                        found = &w->faults[i];
+                }
+        ck_assert_ptr_nonnull(found);
+        return found;
+}
+
+/* In one block: a sector that can't be read or written, and wrong bytes in another unit or in the same one. */
+START_TEST(wrong_bytes_beside_a_bad_sector_are_tried_again_by_themselves) {
+        static const enum rule_kind beside[] = { FAIL_READ, FAIL_WRITE };
+        static const uint64_t distances[] = { UNIT_BYTES, 3 * UNIT_BYTES, SECTOR_BYTES };
+        for (size_t i = 0; i < ELEMENTS(beside); i++)
+                for (size_t k = 0; k < ELEMENTS(distances); k++)
+                        for (int lasts = 0; lasts < 2; lasts++) {
+                                struct world *w = world_new(SIZE);
+                                uint64_t bad = place_at(_i) / BLOCK * BLOCK + UNIT_BYTES, at = bad + distances[k];
+                                plant(w, 0, (struct rule){ beside[i], bad, 0, UINT32_MAX, 0, 0 });
+                                plant(w, 1, (struct rule){ FLIP_READ, at, 0, UINT32_MAX, 0, 0 });
+                                if (!lasts && beside[i] == FAIL_READ)
+                                        plant(w, 1, (struct rule){ LOSE_WRITE, at, 0, 1, 0, 0 });
+                                sweep_once(w, MODE_PATTERN, NULL, 0);
+                                const struct finding *f = finding_of(
+                                        w, w->rules[1].kind == LOSE_WRITE ? FAULT_ZEROED : FAULT_BIT_FLIP);
+                                enum persistence p = w->rules[1].kind == LOSE_WRITE ? PERSISTENCE_REPAIRED
+                                                                                    : PERSISTENCE_PERSISTENT;
+                                ck_assert_str_eq(persistence_name(f->persistence), persistence_name(p));
+                                uint64_t length = distances[k] >= UNIT_BYTES ? UNIT_BYTES
+                                        : beside[i] == FAIL_READ             ? SECTOR_BYTES
+                                                                             : UNIT_BYTES - SECTOR_BYTES;
+                                ck_assert_uint_eq(f->place.offset_bytes, at);
+                                ck_assert_uint_eq(f->place.length_bytes, length);
+                                world_free(w);
+                        }
+}
+END_TEST
+
+START_TEST(a_flush_that_works_when_it_is_tried_again_is_transient_and_else_persistent) {
+        for (unsigned segment = 0; segment < 4; segment++)
+                for (unsigned times = 1; times <= 2; times++) {
+                        struct world *w = world_new(SIZE);
+                        plant(w, 0, (struct rule){ FAIL_FLUSH, 0, segment, times, 0, 0 });
+                        struct sweep_record r = sweep_once(w, MODE_PATTERN, NULL, 0);
+                        ck_assert_int_eq(r.verdict, VERDICT_FAULTY);
+                        ck_assert_uint_eq(w->fault_count, 1);
+                        ck_assert_uint_eq(w->flushes, 5);
+                        expect_one(w, FAULT_FLUSH_ERROR, segment * SIZE / 4, SIZE / 4,
+                                times == 1 ? PERSISTENCE_TRANSIENT : PERSISTENCE_PERSISTENT);
+                        world_free(w);
+                }
+}
+END_TEST
+
 /* The same disk twice: the extra requests don't depend on how much of it is bad. */
 START_TEST(a_disk_that_is_bad_everywhere_is_not_tried_again_everywhere) {
         enum { MANY = 1000 };
@@ -569,6 +632,8 @@ int main(void) {
         tcase_add_loop_test(t, a_sector_that_writing_makes_readable_is_repaired, 0, PLACES);
         tcase_add_loop_test(t, in_mode_read_a_sector_that_fails_again_is_persistent, 0, PLACES);
         tcase_add_loop_test(t, a_sector_that_can_not_be_written_is_persistent, 0, PLACES);
+        tcase_add_loop_test(t, wrong_bytes_beside_a_bad_sector_are_tried_again_by_themselves, 0, PLACES);
+        tcase_add_test(t, a_flush_that_works_when_it_is_tried_again_is_transient_and_else_persistent);
         tcase_add_test(t, a_disk_that_is_bad_everywhere_is_not_tried_again_everywhere);
         tcase_add_test(t, a_sweep_that_is_cancelled_on_the_ladder_ends);
         tcase_add_test(t, a_cpu_that_lies_is_a_fault_of_the_host_and_loses_its_worker);
