@@ -239,6 +239,49 @@ START_TEST(a_cpu_that_is_not_there_is_an_error_at_the_start) {
 }
 END_TEST
 
+/* The worker's CPU is then out of the question, and afterwards the caller may run where it might before. */
+START_TEST(what_the_only_worker_found_is_verified_again_on_another_cpu) {
+        cpu_set_t before, after, tried;
+        ck_assert_int_eq(cpus_of_this_thread(&before), 0);
+        if (CPU_COUNT(&before) < 2)
+                return;
+        struct verify_pool *pool = pool_of(1);
+        struct table_cache *tables;
+        ck_assert_int_eq(table_cache_new(&tables, 1), 0);
+        struct content c = { .table = table_cache_get(tables, 3) };
+        struct expectation e = { .count = 1, .candidates = { c } };
+        static uint8_t bytes[BLOCK];
+        content_fill(&c, bytes, 0, BLOCK);
+        bytes[5 * UNIT_BYTES] ^= 1;
+        struct verify_job job = { .expectation = &e, .bytes = bytes, .length_bytes = BLOCK }, *jobs[] = { &job };
+        struct verifier *v;
+        ck_assert_int_eq(verify_pool_verifier(&v, pool, 1, -1), 0);
+        for (int tries = 0; verifier_hand_over(v, jobs, 1) == 0; tries++) { /* until the worker waits for work */
+                ck_assert_int_lt(tries, 5000);
+                poll(NULL, 0, 1);
+        }
+        struct verify_job *back[1];
+        for (int tries = 0; verifier_take_back(v, back, 1) == 0; tries++) {
+                ck_assert_int_lt(tries, 5000);
+                poll(NULL, 0, 1);
+        }
+        ck_assert(job.done && job.worker == 1 && job.bad_count == 1);
+        CPU_ZERO(&tried);
+        CPU_SET((size_t)job.cpu, &tried);
+        struct verify_job second = job;
+        second.bad_count = 0;
+        ck_assert(verify_job_run_elsewhere(&second, &tried));
+        ck_assert_int_ne(second.cpu, job.cpu);
+        ck_assert(second.bad_count == 1 && second.bad_units[0] == BIT(5) && CPU_ISSET((size_t)second.cpu, &tried));
+        ck_assert_int_eq(cpus_of_this_thread(&after), 0);
+        ck_assert(CPU_EQUAL(&before, &after));
+        verifier_free(v);
+        verify_pool_free(pool);
+        table_unref((struct table *)c.table);
+        table_cache_free(tables);
+}
+END_TEST
+
 START_TEST(small_blocks_are_declined) {
         struct verify_pool *pool = pool_of(1);
         struct verifier *v;
@@ -266,6 +309,7 @@ int main(void) {
         tcase_add_test(t, bad_blocks_do_not_end_a_worker);
         tcase_add_test(t, workers_are_on_the_cpus_that_they_were_given_and_their_parent_is_not_moved);
         tcase_add_test(t, a_cpu_that_is_not_there_is_an_error_at_the_start);
+        tcase_add_test(t, what_the_only_worker_found_is_verified_again_on_another_cpu);
         tcase_add_test(t, small_blocks_are_declined);
         tcase_add_test_raise_signal(t, a_pool_that_somebody_uses_cannot_be_freed, SIGABRT);
         return suite_run("verify", t);
