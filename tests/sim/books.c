@@ -24,6 +24,15 @@ static void ledger_forget(struct ledger *l, uint64_t sectors) {
         memset(l->known, 0, sectors * sizeof l->known[0]);
 }
 
+static void ledger_remember(struct ledger *l, uint8_t generation) {
+        if (memchr(l->past, generation, l->past_count))
+                return;
+        if (l->past_count < TARGET_PAST_MAX)
+                l->past_count++;
+        memmove(l->past + 1, l->past, l->past_count - 1);
+        l->past[0] = generation;
+}
+
 void books_init(struct books *b, struct chance *chance, struct history *history, struct disk *disk) {
         *b = (struct books){ .port.post = post, .chance = chance, .history = history, .disk = disk };
         b->ledger.known = memory(disk->sectors, sizeof(struct known));
@@ -60,6 +69,10 @@ struct target_record *books_target(const struct books *b) {
                 .last_generation = b->ledger.last_generation,
                 .range_count = b->ledger.ranges.count,
         };
+        for (; t->past_count < b->ledger.past_count; t->past_count++) {
+                const struct stamp *stamp = &b->history->of[b->ledger.past[t->past_count]].stamp;
+                t->past[t->past_count] = (struct past_generation){ stamp->generation, stamp->nonce, stamp->started_us };
+        }
         if (bytes > 0)
                 memcpy(t->ranges, b->ledger.ranges.items, bytes);
         return t;
@@ -83,6 +96,19 @@ static void know_announced(struct books *b, struct extent e) {
         }
 }
 
+void books_preload(struct books *b, size_t generation) {
+        const struct stamp *s = &b->history->of[generation].stamp;
+        struct stamped_range stamp = { .generation = s->generation, .nonce = s->nonce, .started_us = s->started_us };
+        struct extent all = { 0, b->disk->sectors * SECTOR_BYTES };
+        b->generation = generation;
+        b->ledger.target_id = s->target_id;
+        b->ledger.last_generation = s->generation;
+        MUST(ranges_settle(&b->ledger.ranges, all, &stamp) == 0, "ranges_settle");
+        know_settled(b, all);
+        ledger_remember(&b->ledger, (uint8_t)(generation - 1));
+        ledger_remember(&b->ledger, (uint8_t)generation);
+}
+
 static void make_durable(struct books *b, struct request *r) {
         const struct news_mark *m = &r->news.mark;
         struct ledger *l = &b->ledger;
@@ -96,6 +122,7 @@ static void make_durable(struct books *b, struct request *r) {
         struct stamped_range stamp = { .generation = m->generation, .nonce = m->nonce, .started_us = m->started_us };
         MUST(ranges_settle(&l->ranges, m->settled, &stamp) == 0, "ranges_settle");
         MUST(ranges_announce(&l->ranges, m->ahead, &stamp) == 0, "ranges_announce");
+        ledger_remember(l, (uint8_t)b->generation);
         know_settled(b, m->settled);
         know_announced(b, m->ahead);
 }
@@ -245,6 +272,8 @@ static void copy_ledger(struct books *b, struct ledger *to, const struct ledger 
         to->ranges = ranges;
         to->target_id = from->target_id;
         to->last_generation = from->last_generation;
+        to->past_count = from->past_count;
+        memcpy(to->past, from->past, sizeof to->past);
         memcpy(to->known, from->known, b->disk->sectors * sizeof to->known[0]);
 }
 
@@ -259,4 +288,5 @@ void books_restore_copy(struct books *b) {
 void books_lose(struct books *b) {
         ledger_forget(&b->ledger, b->disk->sectors);
         b->ledger.target_id = b->ledger.last_generation = 0;
+        b->ledger.past_count = 0;
 }

@@ -24,6 +24,8 @@ struct ledger {
         uint64_t last_generation;
         struct ranges ranges;
         struct known *known; /* a sector each */
+        size_t past_count;
+        uint8_t past[TARGET_PAST_MAX]; /* indices into the history, the newest first */
 };
 
 struct request {
@@ -61,6 +63,9 @@ struct books {
 
 void books_init(struct books *b, struct chance *chance, struct history *history, struct disk *disk);
 void books_deinit(struct books *b);
+
+/* The ledger has that this generation of the history wrote everything, and the one before it before. */
+void books_preload(struct books *b, size_t generation);
 
 void books_begin_sweep(struct books *b, uint64_t sweep_id);
 

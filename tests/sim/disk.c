@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A simulated fault that does nothing, or more than its tag says, would make the judge blind or unjust. So bytes and
- * tags change together, in put() and flip(), and nowhere else.
+ * tags change together, in put(), put_noise(), flip() and reshape(), and nowhere else.
  */
 #include "disk.h"
 
@@ -22,11 +22,16 @@ static void put(struct disk *d, uint64_t sector, const uint8_t *bytes, struct ta
         d->media_tags[sector] = tag;
 }
 
+static void noise(struct chance *chance, uint8_t *bytes) {
+        for (size_t i = 0; i < SECTOR_BYTES; i += sizeof(uint64_t)) {
+                uint64_t word = chance_next(chance);
+                memcpy(bytes + i, &word, sizeof word);
+        }
+}
+
 static void put_noise(struct disk *d, uint64_t sector) {
-        uint64_t words[SECTOR_BYTES / sizeof(uint64_t)];
-        for (size_t i = 0; i < ELEMENTS(words); i++)
-                words[i] = chance_next(d->chance);
-        put(d, sector, (const uint8_t *)words, (struct tag){ .kind = TAG_NOISE });
+        noise(d->chance, d->media + sector * SECTOR_BYTES);
+        d->media_tags[sector] = (struct tag){ .kind = TAG_NOISE };
 }
 
 static void put_text(struct disk *d, uint64_t sector) {
@@ -95,6 +100,39 @@ void disk_deinit(struct disk *d) {
         *d = (struct disk){ 0 };
 }
 
+/* Makes of a sector's bytes what the shape says, where it concerns that sector of its unit. */
+static void reshape(struct disk *d, const struct shape *shape, uint64_t sector, uint8_t *bytes, struct tag *tag) {
+        if (!(shape->sectors & BIT(sector % UNIT_SECTORS)))
+                return;
+        uint64_t from = (sector + shape->shift) % d->sectors;
+        switch (shape->kind) {
+        case SHAPE_ZEROS:
+                memset(bytes, 0, SECTOR_BYTES);
+                *tag = (struct tag){ .kind = TAG_ZERO };
+                break;
+        case SHAPE_NOISE:
+                noise(d->chance, bytes);
+                *tag = (struct tag){ .kind = TAG_NOISE };
+                break;
+        case SHAPE_FLIPPED:
+                flip(d->chance, bytes, tag, shape->bits);
+                break;
+        case SHAPE_WRITTEN:
+                content_sector(&d->history->of[shape->generation], bytes, from * SECTOR_BYTES);
+                *tag = (struct tag){ TAG_WRITTEN, (uint8_t)shape->generation, 0, (uint32_t)from };
+                break;
+        }
+}
+
+void disk_fill(struct disk *d, size_t generation) {
+        for (uint64_t i = 0; i < d->sectors; i++)
+                put_written(d, i, generation, i);
+}
+
+void disk_change(struct disk *d, uint64_t sector, const struct shape *shape) {
+        reshape(d, shape, sector, d->media + sector * SECTOR_BYTES, &d->media_tags[sector]);
+}
+
 static struct trouble *trouble_at(struct disk *d, enum trouble_kind low, enum trouble_kind high, uint64_t sector) {
         for (size_t i = 0; i < d->trouble_count; i++) {
                 struct trouble *t = &d->troubles[i];
@@ -120,7 +158,7 @@ static void heal(struct disk *d, uint64_t sector) {
 
 /* A sector reaches the medium, or what the fault of the moment makes of it. */
 static void settle(struct disk *d, uint64_t sector, const uint8_t *bytes, struct tag tag) {
-        struct trouble *t = trouble_at(d, TROUBLE_LOST, TROUBLE_MISDIRECTED, sector);
+        struct trouble *t = trouble_at(d, TROUBLE_LOST, TROUBLE_WRITTEN_AS, sector);
         heal(d, sector);
         if (!t) {
                 put(d, sector, bytes, tag);
@@ -128,6 +166,10 @@ static void settle(struct disk *d, uint64_t sector, const uint8_t *bytes, struct
         }
         use_up(t);
         switch (t->kind) {
+        case TROUBLE_WRITTEN_AS:
+                put(d, sector, bytes, tag);
+                disk_change(d, sector, &t->shape);
+                break;
         case TROUBLE_ZEROED:
                 put_zeros(d, sector);
                 break;
@@ -170,11 +212,14 @@ void disk_read(struct disk *d, uint64_t sector, uint8_t *bytes, struct tag *ret)
         const uint8_t *from = d->dirty[sector] ? d->cache : d->media;
         memcpy(bytes, from + sector * SECTOR_BYTES, SECTOR_BYTES);
         *ret = d->dirty[sector] ? d->cache_tags[sector] : d->media_tags[sector];
-        struct trouble *t = trouble_at(d, TROUBLE_READ_FLIPPED, TROUBLE_READ_FLIPPED, sector);
-        if (t) {
-                use_up(t);
+        struct trouble *t = trouble_at(d, TROUBLE_READ_FLIPPED, TROUBLE_READ_AS, sector);
+        if (!t)
+                return;
+        use_up(t);
+        if (t->kind == TROUBLE_READ_AS)
+                reshape(d, &t->shape, sector, bytes, ret);
+        else
                 flip(d->chance, bytes, ret, t->bits);
-        }
 }
 
 int disk_error(struct disk *d, enum trouble_kind kind, uint64_t first, uint64_t count) {

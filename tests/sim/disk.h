@@ -44,8 +44,10 @@ enum trouble_kind {
         TROUBLE_ZEROED,
         TROUBLE_FLIPPED,
         TROUBLE_MISDIRECTED,
+        TROUBLE_WRITTEN_AS, /* what is written becomes something else, by `shape` */
         /* of reading, sector by sector */
         TROUBLE_READ_FLIPPED,
+        TROUBLE_READ_AS, /* what is read is something else, by `shape` */
         /* of requests; `left` counts them */
         TROUBLE_PHANTOM, /* a read that transfers nothing, and says that it did */
         TROUBLE_READ_ERROR,
@@ -56,6 +58,15 @@ enum trouble_kind {
 enum { TROUBLES_MAX = 24, TABLE_SECTORS = TABLE_BYTES / SECTOR_BYTES };
 #define TROUBLE_ALWAYS UINT32_MAX
 
+/* What becomes of a sector. */
+struct shape {
+        enum { SHAPE_ZEROS, SHAPE_NOISE, SHAPE_FLIPPED, SHAPE_WRITTEN } kind;
+        uint8_t sectors;   /* which sectors of a unit it concerns, a bit each */
+        uint16_t bits;     /* flipped: how many */
+        size_t generation; /* written: by which, */
+        uint64_t shift;    /* and for a place so many sectors further on */
+};
+
 struct trouble {
         enum trouble_kind kind;
         uint64_t first, count; /* sectors */
@@ -65,6 +76,7 @@ struct trouble {
         int64_t shift; /* misdirected: by how many sectors */
         uint16_t bits; /* flipped: how many */
         bool heals;    /* read error: until the sector is written */
+        struct shape shape;
 };
 
 struct disk {
@@ -89,6 +101,12 @@ void disk_deinit(struct disk *d);
 /* One sector, as the host does. */
 void disk_write(struct disk *d, uint64_t sector, const uint8_t *bytes, struct tag tag);
 void disk_read(struct disk *d, uint64_t sector, uint8_t *bytes, struct tag *ret);
+
+/* Everything is as this generation wrote it. */
+void disk_fill(struct disk *d, size_t generation);
+
+/* Changes a sector of the medium, behind everybody's back. */
+void disk_change(struct disk *d, uint64_t sector, const struct shape *shape);
 
 /* Empties the cache. lose: some of it is lost. */
 void disk_flush(struct disk *d, bool lose);

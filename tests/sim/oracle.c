@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ROW_UNITS = (256 << 10) / UNIT_BYTES, PLACES = 256, FLIPPED_BITS_MAX = 256 };
+enum { ROW_UNITS = (256 << 10) / UNIT_BYTES, PLACES = 256, FLIPPED_BITS_MAX = 256, LADDER_READS_MAX = 256 };
 
 #define DATA_FAULTS                                                                                              \
         (BIT(FAULT_BIT_FLIP) | BIT(FAULT_STALE) | BIT(FAULT_MISDIRECTED) | BIT(FAULT_TORN) | BIT(FAULT_ZEROED) | \
@@ -35,7 +35,8 @@ void oracle_deinit(struct oracle *o) {
                 free(o->notes[i]);
 }
 
-void oracle_begin_sweep(struct oracle *o, enum sweep_mode mode, bool overwrite, struct extent suspect) {
+void oracle_begin_sweep(
+        struct oracle *o, enum sweep_mode mode, bool overwrite, struct extent suspect, uint64_t budget_us) {
         const struct ledger *l = &o->books->ledger;
         o->mode = mode;
         o->overwrite = overwrite;
@@ -43,10 +44,15 @@ void oracle_begin_sweep(struct oracle *o, enum sweep_mode mode, bool overwrite, 
         o->target_id = l->target_id;
         o->last_generation = l->last_generation;
         o->range_count = l->ranges.count;
+        o->past_count = l->past_count;
+        memcpy(o->past, l->past, sizeof o->past);
         o->has_event = o->look_failed = o->writes = o->rewriting = o->reread = false;
         o->fatal_error = 0;
         o->ours = 0;
         o->flush_failure_count = 0;
+        o->budget_us = budget_us;
+        memset(o->ladder, 0, sizeof o->ladder);
+        o->narrowing = (struct effort){ 0 };
         memcpy(o->before, l->known, o->disk->sectors * sizeof o->before[0]);
         for (size_t i = 0; i < LAYER_COUNT; i++)
                 memset(o->notes[i], 0, o->disk->sectors * sizeof o->notes[i][0]);
@@ -124,8 +130,21 @@ static void flush_again_failed(struct oracle *o) {
                 o->notes[LAYER_READ][i].again_failed |= o->notes[LAYER_READ][i].delivered > 1;
 }
 
+/* A flush that was tried once more; NULL: none is waiting for that. */
+static struct flush_failure *flush_to_try(struct oracle *o) {
+        struct flush_failure *last = o->flush_failure_count > 0 ? &o->flush_failures[o->flush_failure_count - 1] : NULL;
+        return last && !last->tried && !o->rewriting ? last : NULL;
+}
+
+void oracle_flushed(struct oracle *o) {
+        struct flush_failure *again = flush_to_try(o);
+        if (again)
+                again->tried = true;
+}
+
 void oracle_flush_failed(struct oracle *o, int error) {
         enum medium_answer meaning = medium_judge(error);
+        struct flush_failure *again = flush_to_try(o);
         o->ours += meaning == MEDIUM_AGAIN;
         if (meaning == MEDIUM_AGAIN)
                 return;
@@ -133,8 +152,22 @@ void oracle_flush_failed(struct oracle *o, int error) {
                 o->fatal_error = error;
         else if (o->rewriting)
                 flush_again_failed(o);
+        else if (again)
+                again->tried = again->failed_again = true;
         else if (o->flush_failure_count < FLUSH_FAILURES_MAX)
-                o->flush_failures[o->flush_failure_count++] = o->books->segment;
+                o->flush_failures[o->flush_failure_count++] = (struct flush_failure){ .segment = o->books->segment };
+}
+
+void oracle_spent(struct oracle *o, enum layer layer, struct extent place, uint64_t us) {
+        uint64_t first = place.offset_bytes / SECTOR_BYTES;
+        if (place.length_bytes == 0) {
+                o->ladder[LAYER_READ].spent_us += o->rewriting ? us : 0;
+        } else if (is_again(o, layer, first)) {
+                o->ladder[layer == LAYER_CHECK ? LAYER_CHECK : LAYER_READ].spent_us += us;
+                o->ladder[layer].reads += o->notes[layer][first].delivered == 1;
+        } else if (o->notes[layer][first].failed) {
+                o->narrowing.spent_us += us;
+        }
 }
 
 /* What must be at a sector, as a layer sees it. */
@@ -183,7 +216,7 @@ static uint64_t unit_count(const struct oracle *o) {
 static int generation_is_known(
         const struct oracle *o, enum layer layer, struct tag head, uint64_t sector, uint8_t generation) {
         struct known expected = expected_at(o, layer, sector);
-        if (has(&expected, generation))
+        if (has(&expected, generation) || memchr(o->past, generation, o->past_count))
                 return 1;
         if (o->before[sector].settled && has(&o->before[sector], generation))
                 return o->books->adopted ? -1 : 1;
@@ -406,26 +439,73 @@ static bool any_again_failed(const struct oracle *o) {
         return false;
 }
 
-/* Whether what is said to have become of a finding within one unit is what became of it. */
-static bool persistence_is_right(const struct oracle *o, const struct finding *f) {
-        struct unit u = { first_of(f), end_of(f) - first_of(f) };
-        bool right_at_last = reading_is_right(o, LAYER_READ, u, SIZE_MAX);
-        switch (f->persistence) {
+static bool flush_failed_over(const struct oracle *o, struct unit u) {
+        struct extent place = { u.first * SECTOR_BYTES, u.count * SECTOR_BYTES };
+        for (size_t k = 0; k < o->flush_failure_count; k++)
+                if (extent_overlaps(o->flush_failures[k].segment, place))
+                        return true;
+        return false;
+}
+
+static bool has_been_long(const struct oracle *o) {
+        return o->narrowing.spent_us > o->budget_us || o->ladder[LAYER_CHECK].spent_us > o->budget_us ||
+                o->ladder[LAYER_READ].spent_us > o->budget_us || o->ladder[LAYER_CHECK].reads >= LADDER_READS_MAX ||
+                o->ladder[LAYER_READ].reads >= LADDER_READS_MAX;
+}
+
+/*
+ * Whether it may be unknown what becomes of a unit's wrong bytes: there was no room or time left to try, the sweep
+ * ended before that, what was right was so without a flush, or the bytes went wrong only in the very last reading.
+ */
+static bool may_be_unknown(const struct oracle *o, struct unit u, const struct ending *end) {
+        bool at_last = reading_is_right(o, LAYER_READ, u, 0) && o->notes[LAYER_READ][u.first].delivered > AGAIN_MAX &&
+                !reading_is_right(o, LAYER_READ, u, AGAIN_MAX);
+        return !end->finished || has_been_long(o) || at_last ||
+                (flush_failed_over(o, u) && reading_is_right(o, LAYER_READ, u, SIZE_MAX));
+}
+
+/* Whether what is said to have become of a finding is what became of this unit or part of one. */
+static bool persistence_is_right(
+        const struct oracle *o, enum persistence persistence, struct unit u, const struct ending *end) {
+        switch (persistence) {
         case PERSISTENCE_TRANSIENT:
                 return was_right_once(o, u) || varied(o, u);
         case PERSISTENCE_REPAIRED:
-                /* A reading that is wrong after one that was right is another fault. Units that were not tried again
-                 * share the fate of their neighbours. */
-                return right_at_last || reading_is_right(o, LAYER_READ, u, 0) ||
-                        o->notes[LAYER_READ][u.first].delivered < 2;
+                /* A reading that is wrong after one that was right is another fault. */
+                return reading_is_right(o, LAYER_READ, u, SIZE_MAX) || reading_is_right(o, LAYER_READ, u, 0);
         case PERSISTENCE_PERSISTENT:
                 /* By its whole unit: that is what the pass that read back judged. Where trying again failed anywhere in
                  * a block, all of it counts as persistent. */
-                u = unit_at(o, u.first / UNIT_SECTORS);
-                return !reading_is_right(o, LAYER_READ, u, SIZE_MAX) || any_again_failed(o);
+                return !reading_is_right(o, LAYER_READ, unit_at(o, u.first / UNIT_SECTORS), SIZE_MAX) ||
+                        any_again_failed(o);
         default:
-                return true;
+                return may_be_unknown(o, u, end);
         }
+}
+
+static bool was_bad_at_first(const struct oracle *o, uint64_t unit) {
+        return opinion_of(o, LAYER_SAMPLE, unit).bad || opinion_of(o, LAYER_CHECK, unit).bad;
+}
+
+/*
+ * Of all units of a finding. Those that were not tried share the fate of the others; and what was bad before it was
+ * written lasts, as a whole, where any of it lasts.
+ */
+static void check_persistence(const struct oracle *o, const struct finding *f, const struct ending *end) {
+        bool any = false;
+        for (uint64_t at = first_of(f); at < end_of(f);) {
+                uint64_t next = MIN((at / UNIT_SECTORS + 1) * UNIT_SECTORS, end_of(f));
+                struct unit u = { at, next - at };
+                bool right = persistence_is_right(o, f->persistence, u, end);
+                bool lasts = (f->persistence == PERSISTENCE_PERSISTENT || f->persistence == PERSISTENCE_UNKNOWN) &&
+                        was_bad_at_first(o, at / UNIT_SECTORS);
+                MUST(right || lasts || may_be_unknown(o, u, end), "%s at %" PRIu64 " is not %s: sector %" PRIu64,
+                        fault_name(f->fault), f->place.offset_bytes, persistence_name(f->persistence), at);
+                any |= right;
+                at = next;
+        }
+        MUST(any || has_been_long(o), "%s at %" PRIu64 " is nowhere %s", fault_name(f->fault), f->place.offset_bytes,
+                persistence_name(f->persistence));
 }
 
 /* The numbers of a finding that is of one unit. */
@@ -479,8 +559,6 @@ static void check_data_run(const struct oracle *o, const struct finding *f) {
                         admitted |= admits(o, reading_layers[i], unit, f, from, to);
                 MUST(admitted, "%s at %" PRIu64 ", length %" PRIu64 " (%s): unit %" PRIu64 " has no such fault",
                         fault_name(f->fault), f->place.offset_bytes, f->place.length_bytes, f->text, unit);
-                MUST(f->place.length_bytes > UNIT_BYTES || persistence_is_right(o, f), "%s at %" PRIu64 " is not %s",
-                        fault_name(f->fault), f->place.offset_bytes, persistence_name(f->persistence));
         }
 }
 
@@ -491,8 +569,54 @@ static bool io_failed(const struct oracle *o, enum layer layer, uint64_t sector,
                 ((transient || layer == LAYER_SAMPLE) && n->failed);
 }
 
-static void check_io_run(const struct oracle *o, const struct finding *f) {
-        bool transient = f->persistence == PERSISTENCE_TRANSIENT;
+static bool failed_for_good(const struct oracle *o, enum layer layer, uint64_t sector) {
+        return io_failed(o, layer, sector, false);
+}
+
+static bool came_through(const struct oracle *o, enum layer layer, uint64_t sector) {
+        const struct note *n = &o->notes[layer][sector];
+        return n->failed && n->outcome == OUTCOME_GOOD;
+}
+
+/* Failed before anything was written. */
+static bool failed_at_first(const struct oracle *o, uint64_t sector) {
+        return failed_for_good(o, LAYER_SAMPLE, sector) || failed_for_good(o, LAYER_CHECK, sector);
+}
+
+/* Whether the unit around a sector could be written, and read back right. */
+static bool was_written_well(const struct oracle *o, uint64_t sector) {
+        return reading_is_right(o, LAYER_READ, unit_at(o, sector / UNIT_SECTORS), SIZE_MAX);
+}
+
+static bool read_persistence_is_right(const struct oracle *o, const struct finding *f, uint64_t i) {
+        bool first = failed_at_first(o, i);
+        switch (f->persistence) {
+        case PERSISTENCE_TRANSIENT:
+                return came_through(o, LAYER_SAMPLE, i) || came_through(o, LAYER_CHECK, i) ||
+                        came_through(o, LAYER_READ, i) ||
+                        (o->notes[LAYER_SAMPLE][i].failed && o->notes[LAYER_CHECK][i].outcome == OUTCOME_GOOD);
+        case PERSISTENCE_REPAIRED:
+                return first && o->notes[LAYER_READ][i].outcome == OUTCOME_GOOD;
+        default:
+                return o->notes[LAYER_READ][i].outcome == OUTCOME_BAD || (first && !was_written_well(o, i));
+        }
+}
+
+/* Whether what is said of a failed request is what became of it when the disk was asked again. */
+static bool io_persistence_is_right(
+        const struct oracle *o, const struct finding *f, uint64_t i, const struct ending *end) {
+        struct unit u = { i, 1 };
+        if (f->persistence == PERSISTENCE_UNKNOWN)
+                return !end->finished || has_been_long(o) || (failed_at_first(o, i) && flush_failed_over(o, u));
+        if (f->fault == FAULT_READ_ERROR)
+                return read_persistence_is_right(o, f, i);
+        if (f->persistence == PERSISTENCE_TRANSIENT)
+                return came_through(o, LAYER_WRITE, i);
+        return f->persistence == PERSISTENCE_PERSISTENT && o->notes[LAYER_WRITE][i].outcome == OUTCOME_BAD;
+}
+
+static void check_io_run(const struct oracle *o, const struct finding *f, const struct ending *end) {
+        bool transient = f->persistence == PERSISTENCE_TRANSIENT, any = false;
         for (uint64_t i = first_of(f); i < end_of(f); i++) {
                 bool admitted = false;
                 for (size_t l = 0; l < ELEMENTS(reading_layers) && f->fault == FAULT_READ_ERROR; l++)
@@ -500,26 +624,47 @@ static void check_io_run(const struct oracle *o, const struct finding *f) {
                                 lateness_has_failed(o->lateness, i);
                 if (f->fault == FAULT_WRITE_ERROR)
                         admitted = io_failed(o, LAYER_WRITE, i, transient);
-                for (size_t k = 0; k < o->flush_failure_count && f->fault == FAULT_FLUSH_ERROR; k++)
-                        admitted |= extent_contains(
-                                o->flush_failures[k], (struct extent){ i * SECTOR_BYTES, SECTOR_BYTES });
                 MUST(admitted, "%s at %" PRIu64 ", length %" PRIu64 ": sector %" PRIu64 " did not fail",
                         fault_name(f->fault), f->place.offset_bytes, f->place.length_bytes, i);
+                any |= io_persistence_is_right(o, f, i, end);
+        }
+        MUST(any, "%s at %" PRIu64 ", length %" PRIu64 " is nowhere %s", fault_name(f->fault), f->place.offset_bytes,
+                f->place.length_bytes, persistence_name(f->persistence));
+}
+
+/* Neighbouring segments whose flushes had the same fate are one finding. */
+static void check_flush_run(const struct oracle *o, const struct finding *f, const struct ending *end) {
+        for (uint64_t at = f->place.offset_bytes; at < extent_end(f->place);) {
+                const struct flush_failure *of = NULL;
+                for (size_t k = 0; k < o->flush_failure_count; k++)
+                        if (o->flush_failures[k].segment.offset_bytes == at)
+                                of = &o->flush_failures[k];
+                MUST(of, "no flush failed at %" PRIu64, at);
+                enum persistence right = !of->tried ? PERSISTENCE_UNKNOWN
+                        : of->failed_again          ? PERSISTENCE_PERSISTENT
+                                                    : PERSISTENCE_TRANSIENT;
+                MUST(f->persistence == right || !end->finished, "a flush error at %" PRIu64 " is not %s", at,
+                        persistence_name(f->persistence));
+                at = extent_end(of->segment);
         }
 }
 
-static void check_runs(const struct oracle *o) {
+static void check_runs(const struct oracle *o, const struct ending *end) {
         for (size_t i = 0; i < o->books->run_count; i++) {
                 const struct finding *f = run(o, i);
                 MUST(f->place.offset_bytes % SECTOR_BYTES == 0 && f->place.length_bytes % SECTOR_BYTES == 0 &&
                                 end_of(f) <= o->disk->sectors,
                         "%s at %" PRIu64 " is at no possible place", fault_name(f->fault), f->place.offset_bytes);
-                if (BIT(f->fault) & DATA_FAULTS)
+                if (BIT(f->fault) & DATA_FAULTS) {
                         check_data_run(o, f);
-                else if (f->fault == FAULT_SLOW)
+                        check_persistence(o, f, end);
+                } else if (f->fault == FAULT_FLUSH_ERROR) {
+                        check_flush_run(o, f, end);
+                } else if (f->fault == FAULT_SLOW) {
                         lateness_check_run(o->lateness, f, o->block_bytes);
-                else
-                        check_io_run(o, f);
+                } else {
+                        check_io_run(o, f, end);
+                }
         }
 }
 
@@ -673,7 +818,7 @@ static void check_all_told(const struct oracle *o, const struct ending *end) {
                 check_transient_told(o, LAYER_READ, BIT(FAULT_READ_ERROR));
         }
         for (size_t k = 0; k < o->flush_failure_count && !end->failed && !o->has_event; k++)
-                MUST(told(o, o->flush_failures[k].offset_bytes / SECTOR_BYTES, BIT(FAULT_FLUSH_ERROR)) > 0,
+                MUST(told(o, o->flush_failures[k].segment.offset_bytes / SECTOR_BYTES, BIT(FAULT_FLUSH_ERROR)) > 0,
                         "a flush that failed is not told");
 }
 
@@ -879,7 +1024,7 @@ void oracle_judge(struct oracle *o, const struct sweep *sweep) {
         if (o->mode != MODE_READ)
                 check_sample(o, sweep, &end);
         check_end(o, &end);
-        check_runs(o);
+        check_runs(o, &end);
         check_all_told(o, &end);
         check_tried(o, sweep, &end);
         check_verdict(o, &end);

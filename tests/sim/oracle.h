@@ -36,6 +36,18 @@ struct note {
 
 enum { FLUSH_FAILURES_MAX = 1024 };
 
+/* A flush of a segment, and what became of flushing it once more. */
+struct flush_failure {
+        struct extent segment;
+        bool tried, failed_again;
+};
+
+/* What trying again cost: past a limit the rest need not be tried. */
+struct effort {
+        unsigned reads;
+        uint64_t spent_us;
+};
+
 struct oracle {
         const struct disk *disk;
         const struct history *history;
@@ -49,28 +61,38 @@ struct oracle {
         struct known *before;  /* what the ledger knew when the sweep began */
         uint64_t target_id, last_generation;
         size_t range_count;
+        size_t past_count;
+        uint8_t past[TARGET_PAST_MAX]; /* generations that the ledger knew by name */
         struct note *notes[LAYER_COUNT];
         size_t flush_failure_count;
-        struct extent flush_failures[FLUSH_FAILURES_MAX];
+        struct flush_failure flush_failures[FLUSH_FAILURES_MAX];
+        uint64_t budget_us;
+        struct effort ladder[LAYER_COUNT]; /* write: with read, whose rungs it is */
+        struct effort narrowing;
         unsigned ours;     /* failures for want of our own resources */
         int fatal_error;   /* an errno that must end the sweep was handed up */
         bool look_failed;  /* the device was looked at, and was no longer what it was */
         bool writes;       /* any write was submitted */
-        bool has_patience; /* time for trying again, more than enough */
         bool rewriting;    /* what was read back wrong is being written once more */
         bool reread;       /* anything was */
+        bool has_patience; /* time for trying again, more than enough */
 };
 
 void oracle_init(struct oracle *o, const struct disk *disk, const struct history *history, const struct books *books);
 void oracle_deinit(struct oracle *o);
-void oracle_begin_sweep(struct oracle *o, enum sweep_mode mode, bool overwrite, struct extent suspect);
+void oracle_begin_sweep(
+        struct oracle *o, enum sweep_mode mode, bool overwrite, struct extent suspect, uint64_t budget_us);
 
 /* The layer that a request of this kind belongs to now. */
 enum layer oracle_layer(const struct oracle *o, bool is_write);
 
 void oracle_delivered(struct oracle *o, enum layer layer, uint64_t sector, struct tag tag, bool partly);
 void oracle_failed(struct oracle *o, enum layer layer, struct extent place, int error);
+void oracle_flushed(struct oracle *o);
 void oracle_flush_failed(struct oracle *o, int error);
+
+/* A request is about to have its effect, so long after it was sent. length 0: a flush. */
+void oracle_spent(struct oracle *o, enum layer layer, struct extent place, uint64_t us);
 
 /* The sweep has ended: everything is as it must be, or the process ends. */
 void oracle_judge(struct oracle *o, const struct sweep *sweep);

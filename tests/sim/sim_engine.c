@@ -173,6 +173,8 @@ static int64_t do_flush(struct sim_engine *e, int error) {
         if (error && medium_judge(error) == MEDIUM_AGAIN)
                 return -error;
         disk_flush(e->disk, error != 0);
+        if (!error)
+                oracle_flushed(e->oracle);
         for (uint64_t i = 0; i < e->disk->sectors; i++) {
                 const struct note *note = &e->oracle->notes[LAYER_WRITE][i];
                 e->books->written_well[i] |= e->unflushed[i] && error == 0 && note->outcome == OUTCOME_GOOD;
@@ -203,6 +205,8 @@ static int error_of(struct sim_engine *e, const struct engine_io *io) {
 static int64_t perform(struct sim_engine *e, struct flight *f) {
         struct engine_io *io = f->io;
         MUST(io->op == ENGINE_FLUSH || f->sum == sum_of(io), "a buffer was touched in flight");
+        oracle_spent(e->oracle, f->layer, (struct extent){ io->offset_bytes, io->length_bytes },
+                e->now_us - io->submitted_us);
         int error = error_of(e, io);
         if (error)
                 fail(e, io, f->layer, error);

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/cpus.h"
 #include "books.h"
+#include "campaign.h"
 #include "disk.h"
 #include "failure.h"
 #include "oracle.h"
@@ -27,15 +28,21 @@
 enum { SWEEPS_MAX = 4, TABLES = HISTORY_MAX + 1, PUMPS_MAX = 20000000, IDLE_MAX = 40 };
 
 static uint64_t seed;
+static const char *replay_option = "";
 static bool verbose;
 static cpu_set_t cpus; /* that this process may use */
+
+void failure_begin(uint64_t number, const char *option) {
+        seed = number;
+        replay_option = option;
+}
 
 void failure(const char *format, ...) {
         va_list arguments;
         va_start(arguments, format);
         fprintf(stderr, "seed %" PRIu64 ": ", seed);
         vfprintf(stderr, format, arguments);
-        fprintf(stderr, "\nreplay: simulate --verbose --seed %" PRIu64 "\n", seed);
+        fprintf(stderr, "\nreplay: simulate %s--verbose --seed %" PRIu64 "\n", replay_option, seed);
         va_end(arguments);
         _exit(EXIT_FAILURE);
 }
@@ -130,7 +137,7 @@ static void simulation_init(struct simulation *s) {
         oracle_init(&s->oracle, &s->disk, &s->history, &s->books);
         sim_engine_init(&s->engine, &s->disk, &s->books, &s->oracle, c);
         s->oracle.lateness = &s->engine.lateness;
-        sim_verifier_init(&s->verifier, c);
+        sim_verifier_init(&s->verifier, c, (unsigned)chance_between(c, 1, 4));
         story("disk of %" PRIu64 " sectors, logical %" PRIu32 "%s%s%s", sectors, logical, has_cache ? ", cache" : "",
                 noise ? ", in use before" : "", s->calm ? ", calm" : "");
 }
@@ -153,10 +160,22 @@ static int an_error(struct chance *c, bool fatal_too) {
         return errors[chance_below(c, ELEMENTS(errors))];
 }
 
+static struct shape a_shape(struct simulation *s) {
+        struct chance *c = &s->chance;
+        return (struct shape){
+                .kind = chance_below(c, SHAPE_WRITTEN + 1),
+                .sectors = chance_one_in(c, 2) ? 0xff : (uint8_t)chance_next(c),
+                .bits = (uint16_t)chance_between(c, 1, 300),
+                .generation = chance_below(c, s->history.count),
+                .shift = chance_one_in(c, 2) ? 0 : chance_below(c, 64) * UNIT_SECTORS,
+        };
+}
+
 static void add_trouble(struct simulation *s) {
         struct chance *c = &s->chance;
         struct trouble t = {
                 .kind = (enum trouble_kind)chance_below(c, TROUBLE_FLUSH_ERROR + 1),
+                .shape = a_shape(s),
                 .first = disk_some_place(&s->disk),
                 .count = chance_one_in(c, 3) ? chance_between(c, 1, 40) : chance_between(c, 1, 3),
                 .bits = (uint16_t)(chance_one_in(c, 3) ? chance_between(c, 1, 300) : chance_between(c, 1, 3)),
@@ -415,7 +434,7 @@ static void one_sweep(struct simulation *s, uint64_t id) {
         set_manners(s);
         plan_events(s, 4 * (o.size_bytes / o.block_bytes + 1));
         books_begin_sweep(&s->books, id);
-        oracle_begin_sweep(&s->oracle, o.mode, o.overwrite, place);
+        oracle_begin_sweep(&s->oracle, o.mode, o.overwrite, place, o.narrow_budget_us);
         s->oracle.block_bytes = o.block_bytes;
         s->oracle.has_patience = o.narrow_budget_us > USEC_PER_SEC;
         sim_engine_begin_sweep(&s->engine, o.depth);
@@ -450,7 +469,7 @@ static void choose_cpus(struct chance *c) {
 static void simulate(uint64_t number) {
         struct simulation *s = calloc(1, sizeof *s);
         MUST(s, "out of memory");
-        seed = number;
+        failure_begin(number, "");
         s->chance.state = layout_mix(number + 1);
         choose_cpus(&s->chance);
         simulation_init(s);
@@ -482,7 +501,7 @@ static void print_statistics(void) {
 }
 
 static _Noreturn void usage(int status) {
-        fputs("Usage: simulate [--seeds COUNT] [--first SEED] [--seed SEED] [--verbose] [--statistics]\n",
+        fputs("Usage: simulate [--campaign] [--seeds COUNT] [--first SEED] [--seed SEED] [--verbose] [--statistics]\n",
                 status == 0 ? stdout : stderr);
         exit(status);
 }
@@ -494,11 +513,12 @@ int main(int argc, char **argv) {
                 { "seed", required_argument, NULL, 's' },
                 { "verbose", no_argument, NULL, 'v' },
                 { "statistics", no_argument, NULL, 't' },
+                { "campaign", no_argument, NULL, 'c' },
                 { "help", no_argument, NULL, 'h' },
                 { 0 },
         };
         uint64_t first = 1, seeds = 100;
-        bool wants_statistics = false;
+        bool wants_statistics = false, is_campaign = false;
         for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;)
                 switch (option) {
                 case 'n':
@@ -517,6 +537,9 @@ int main(int argc, char **argv) {
                 case 't':
                         wants_statistics = true;
                         break;
+                case 'c':
+                        is_campaign = true;
+                        break;
                 default:
                         usage(option == 'h' ? EXIT_SUCCESS : EXIT_FAILURE);
                 }
@@ -524,6 +547,8 @@ int main(int argc, char **argv) {
         sigaction(SIGABRT, &action, NULL);
         sigaction(SIGSEGV, &action, NULL);
         MUST(cpus_of_this_thread(&cpus) == 0, "sched_getaffinity");
+        if (is_campaign)
+                return campaign_run(first, seeds) ? EXIT_SUCCESS : EXIT_FAILURE;
         for (uint64_t i = 0; i < seeds; i++)
                 simulate(first + i);
         if (wants_statistics)
