@@ -287,6 +287,47 @@ START_TEST(noise_is_garbage_and_not_ours_unless_a_sector_is) {
 }
 END_TEST
 
+/* Such a mark, or stamp, is right by chance at best: there is nothing that could have been misplaced. */
+START_TEST(a_sector_for_a_place_beyond_the_end_is_garbage) {
+        struct scene s;
+        FOR_SEEDS(s) {
+                size_t to = draw(&s, UNIT_SECTORS);
+                uint64_t beyond = TARGET_BYTES + draw(&s, 1000) * SECTOR_BYTES;
+                put_sector(&s, &s.g.of[2], to, beyond);
+                diagnose(&s);
+                HOLDS(s.seed, s.d.fault == FAULT_GARBAGE && s.d.bad_sectors == BIT(to));
+        }
+}
+END_TEST
+
+/* What proves the most is told: sectors of other places, then what nobody wrote, old ones, flipped bits, zeros. */
+START_TEST(of_several_faults_in_a_unit_the_most_telling_names_it) {
+        static const enum fault names[] = { FAULT_MISDIRECTED, FAULT_GARBAGE, FAULT_TORN, FAULT_BIT_FLIP,
+                FAULT_ZEROED };
+        struct scene s;
+        FOR_SEEDS(s) {
+                size_t a = draw(&s, ELEMENTS(names)), b = draw(&s, ELEMENTS(names)), kinds[] = { a, b };
+                size_t at = 1 + draw(&s, 3), to[] = { at, at + 1 + draw(&s, 3) };
+                for (size_t i = 0; i < 2; i++) {
+                        uint8_t *sector = s.unit + to[i] * SECTOR_BYTES;
+                        if (names[kinds[i]] == FAULT_MISDIRECTED)
+                                put_sector(&s, &s.g.of[2], to[i], another_unit(&s) + SECTOR_BYTES);
+                        else if (names[kinds[i]] == FAULT_GARBAGE)
+                                random_bytes(&s.state, sector, SECTOR_BYTES);
+                        else if (names[kinds[i]] == FAULT_TORN)
+                                put_sector(&s, &s.g.of[1], to[i], s.offset + to[i] * SECTOR_BYTES);
+                        else if (names[kinds[i]] == FAULT_BIT_FLIP)
+                                sector[100] ^= 1;
+                        else
+                                memset(sector, 0, SECTOR_BYTES);
+                }
+                diagnose(&s);
+                HOLDS(s.seed, s.d.fault == names[MIN(a, b)]);
+                HOLDS(s.seed, s.d.bad_sectors == (BIT(to[0]) | BIT(to[1])) && s.d.ours);
+        }
+}
+END_TEST
+
 /* Another target of the same host, or one that a twin of this daemon wrote: somebody else's data. */
 START_TEST(a_unit_of_another_target_is_foreign_and_not_ours) {
         struct scene s;
@@ -438,6 +479,8 @@ int main(void) {
         tcase_add_test(t, flipped_bits_in_several_sectors_add_up);
         tcase_add_test(t, too_many_flipped_bits_are_garbage);
         tcase_add_test(t, noise_is_garbage_and_not_ours_unless_a_sector_is);
+        tcase_add_test(t, a_sector_for_a_place_beyond_the_end_is_garbage);
+        tcase_add_test(t, of_several_faults_in_a_unit_the_most_telling_names_it);
         tcase_add_test(t, a_unit_of_another_target_is_foreign_and_not_ours);
         tcase_add_test(t, a_lone_foreign_stamp_is_foreign);
         tcase_add_test(t, what_looks_like_somebodys_data_is_foreign_and_says_why);

@@ -14,7 +14,18 @@
 
 enum { BLOCK = 64 << 10, BLOCKS = 64, SIZE = BLOCKS * BLOCK, DEPTH = 16, RULES_MAX = 4, FAULTS_MAX = 64 };
 
-enum rule_kind { RULE_NONE, FLIP_READ, LOSE_WRITE, FAIL_READ, FAIL_WRITE, FAIL_FLUSH, ALL_STUCK };
+enum rule_kind {
+        RULE_NONE,
+        FLIP_READ,
+        LOSE_WRITE,
+        FAIL_READ,
+        FAIL_WRITE,
+        FAIL_FLUSH,
+        ALL_STUCK,
+        SHORT_READ,
+        NO_TRANSFER,
+        ALL_FOREIGN
+};
 
 /* Hits requests that touch the sector at `at`, but for the first `after` and no more than `times` of them. */
 struct rule {
@@ -30,9 +41,12 @@ struct world {
         struct verifier verifier;
         uint8_t *bytes;
         uint64_t size;
+        bool one_block; /* that is all, and so each reading goes to the same memory */
         struct rule rules[RULES_MAX];
         struct engine_io *done[4 * DEPTH + 64];
         size_t done_count;
+        uint64_t held; /* reading this sector back takes */
+        unsigned held_reaps;
         bool durable; /* the ledger has the mark of a segment */
         unsigned reads, writes, flushes;
         uint64_t watched;    /* the requests to this sector, */
@@ -60,7 +74,8 @@ static bool touches(const struct engine_io *io, uint64_t at) {
 }
 
 static bool hit(struct rule *rule, const struct engine_io *io, enum engine_op op) {
-        if (io->op != op || (rule->kind != ALL_STUCK && op != ENGINE_FLUSH && !touches(io, rule->at)))
+        if (io->op != op ||
+                (rule->kind != ALL_STUCK && rule->kind != ALL_FOREIGN && op != ENGINE_FLUSH && !touches(io, rule->at)))
                 return false;
         if (rule->met++ < rule->after || rule->hits >= rule->times)
                 return false;
@@ -76,14 +91,22 @@ static void watch(struct world *w, const struct engine_io *io) {
 }
 
 static void read_from(struct world *w, struct engine_io *io) {
+        bool transfers = true;
         w->reads++;
-        memcpy(io->buffer, w->bytes + io->offset_bytes, io->length_bytes);
+        for (size_t i = 0; i < RULES_MAX; i++)
+                transfers &= w->rules[i].kind != NO_TRANSFER || !hit(&w->rules[i], io, ENGINE_READ);
+        if (transfers)
+                memcpy(io->buffer, w->bytes + io->offset_bytes, io->length_bytes);
         for (size_t i = 0; i < RULES_MAX; i++) {
                 struct rule *rule = &w->rules[i];
+                if (rule->kind == SHORT_READ && rule->at > io->offset_bytes && hit(rule, io, ENGINE_READ))
+                        io->result = (int64_t)(rule->at - io->offset_bytes);
                 if (rule->kind == FAIL_READ && hit(rule, io, ENGINE_READ))
                         io->result = -EIO;
                 if (rule->kind == FLIP_READ && hit(rule, io, ENGINE_READ))
                         ((uint8_t *)io->buffer)[rule->at - io->offset_bytes + 100] ^= 4;
+                if (rule->kind == ALL_FOREIGN && hit(rule, io, ENGINE_READ))
+                        memset(io->buffer, 0x11, io->length_bytes);
                 if (rule->kind == ALL_STUCK && hit(rule, io, ENGINE_READ))
                         for (uint64_t at = 100; at < io->length_bytes; at += UNIT_BYTES)
                                 ((uint8_t *)io->buffer)[at] ^= 4;
@@ -136,10 +159,17 @@ static int disk_submit(struct engine *engine, struct engine_io *const *ios, size
 
 static size_t disk_reap(struct engine *engine, struct engine_io **done, size_t max) {
         struct world *w = world_of_engine(engine);
-        size_t n = MIN(max, w->done_count);
-        memcpy(done, w->done, n * sizeof(struct engine_io *));
-        w->done_count -= n;
-        memmove(w->done, w->done + n, w->done_count * sizeof(struct engine_io *));
+        size_t n = 0, kept = 0;
+        for (size_t i = 0; i < w->done_count; i++) {
+                struct engine_io *io = w->done[i];
+                bool held = w->held_reaps > 0 && w->durable && io->op == ENGINE_READ && touches(io, w->held);
+                if (held || n == max)
+                        w->done[kept++] = io;
+                else
+                        done[n++] = io;
+                w->held_reaps -= held;
+        }
+        w->done_count = kept;
         return n;
 }
 
@@ -259,9 +289,9 @@ static struct sweep_record sweep_once(
                 .device = "d0",
                 .mode = mode,
                 .started_us = 1700000000000000 + nonce,
-                .block_bytes = w->size < SIZE ? UNIT_BYTES : BLOCK,
-                .segment_bytes = w->size / 4,
-                .depth = DEPTH,
+                .block_bytes = w->one_block || w->size >= SIZE ? BLOCK : UNIT_BYTES,
+                .segment_bytes = w->one_block ? BLOCK : w->size / 4,
+                .depth = w->one_block ? 1 : DEPTH,
                 .size_bytes = w->size,
                 .logical_block_bytes = SECTOR_BYTES,
                 .diskseq = 1,
@@ -423,6 +453,25 @@ START_TEST(in_mode_read_a_sector_that_fails_again_is_persistent) {
 }
 END_TEST
 
+/* The kernel may have made one request of the two blocks, which failed as a whole. */
+START_TEST(a_block_that_fails_once_beside_a_bad_one_is_no_fault) {
+        for (int distance = -2; distance <= 2; distance++) {
+                if (distance == 0)
+                        continue;
+                struct world *w = world_new(SIZE);
+                uint64_t bad = UINT64_C(20) * BLOCK, once = (uint64_t)(20 + distance) * BLOCK;
+                plant(w, 0, (struct rule){ FAIL_READ, bad, 0, UINT32_MAX, 0, 0 });
+                plant(w, 1, (struct rule){ FAIL_READ, once, 0, 1, 0, 0 });
+                sweep_once(w, MODE_READ, NULL, 0);
+                bool near = distance == 1 || distance == -1;
+                ck_assert_uint_eq(w->fault_count, near ? 1 : 2);
+                if (near)
+                        expect_one(w, FAULT_READ_ERROR, bad, SECTOR_BYTES, PERSISTENCE_PERSISTENT);
+                world_free(w);
+        }
+}
+END_TEST
+
 START_TEST(a_sector_that_can_not_be_written_is_persistent) {
         struct world *w = world_new(SIZE);
         plant(w, 0, (struct rule){ FAIL_WRITE, place_at(_i), 0, UINT32_MAX, 0, 0 });
@@ -472,6 +521,82 @@ START_TEST(wrong_bytes_beside_a_bad_sector_are_tried_again_by_themselves) {
 }
 END_TEST
 
+/* Whether wrong bytes are told of this unit. */
+static bool is_told(const struct world *w, uint64_t unit) {
+        for (size_t i = 0; i < w->fault_count; i++)
+                if (w->faults[i].fault > FAULT_FLUSH_ERROR &&
+                        extent_overlaps(w->faults[i].place, (struct extent){ unit * UNIT_BYTES, UNIT_BYTES }))
+                        return true;
+        return false;
+}
+
+/* The disk says that it has read, and did nothing, into memory that holds what would be right. */
+START_TEST(a_reading_that_transfers_nothing_never_verifies_what_was_read_before) {
+        enum { UNIT = 4, AT = UNIT * UNIT_BYTES, WITHIN = AT + 3 * SECTOR_BYTES };
+        static const struct rule cases[][3] = {
+                { { NO_TRANSFER, AT, 1, 1, 0, 0 } }, /* the retention pass, where the sample had been */
+                { { SHORT_READ, WITHIN, 1, 1, 0, 0 }, { NO_TRANSFER, WITHIN, 2, 1, 0, 0 } }, /* the rest of a reading */
+                { { FAIL_READ, BLOCK - 1, 1, 1, 0, 0 }, { NO_TRANSFER, AT, 2, 1, 0, 0 } },   /* when it is narrowed */
+                { { FLIP_READ, AT - 2 * UNIT_BYTES, 2, UINT32_MAX, 0, 0 },
+                        { FLIP_READ, AT + 2 * UNIT_BYTES, 2, UINT32_MAX, 0, 0 },
+                        { NO_TRANSFER, AT, 4, 1, 0, 0 } }, /* between two units that were written again */
+        };
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                struct world *w = world_new(BLOCK);
+                w->one_block = true;
+                struct sweep_record last = sweep_once(w, MODE_PATTERN, NULL, 0);
+                expect_clean(w, &last);
+                memcpy(w->rules, cases[i], sizeof cases[i]);
+                last = sweep_once(w, MODE_PATTERN, &last, 0);
+                ck_assert_msg(is_told(w, UNIT), "case %zu", i);
+                ck_assert_int_eq(last.verdict, VERDICT_FAULTY);
+                world_free(w);
+        }
+}
+END_TEST
+
+START_TEST(what_was_written_without_a_flush_is_not_known_to_be_repaired) {
+        struct world *w = world_new(SIZE);
+        uint64_t at = place_at(_i);
+        struct sweep_record last = sweep_once(w, MODE_PATTERN, NULL, 0);
+        memset(w->bytes + at, 0, UNIT_BYTES);
+        plant(w, 0, (struct rule){ FAIL_FLUSH, 0, (unsigned)(at / (SIZE / 4)), 1, 0, 0 });
+        sweep_once(w, MODE_PATTERN, &last, 0);
+        ck_assert_uint_eq(w->fault_count, 2);
+        ck_assert_str_eq(persistence_name(finding_of(w, FAULT_ZEROED)->persistence), "unknown");
+        world_free(w);
+}
+END_TEST
+
+/* It came there after the sample, or where the sample did not look. */
+START_TEST(data_of_somebody_else_in_the_retention_pass_ends_the_sweep_and_is_no_fault) {
+        struct world *w = world_new(SIZE);
+        struct sweep_record last = sweep_once(w, MODE_PATTERN, NULL, 0);
+        plant(w, 0, (struct rule){ ALL_FOREIGN, 0, BLOCKS, UINT32_MAX, 0, 0 });
+        last = sweep_once(w, MODE_PATTERN, &last, 0);
+        ck_assert_uint_eq(w->fault_count, 0);
+        ck_assert_uint_eq(w->writes, 0);
+        ck_assert_int_eq(last.end, END_FAILED);
+        ck_assert_str_eq(last.reason.rule, "foreign_data");
+        world_free(w);
+}
+END_TEST
+
+/* The sample compares with what the ledger knows, and learns later that this is of yesterday. */
+START_TEST(with_a_ledger_that_is_behind_the_disk_nothing_is_told_as_damage) {
+        struct world *w = world_new(SIZE);
+        uint8_t *sector = w->bytes + place_at(_i), kept[SECTOR_BYTES];
+        struct sweep_record first = sweep_once(w, MODE_PATTERN, NULL, 0);
+        memcpy(kept, sector, sizeof kept);
+        sweep_once(w, MODE_PATTERN, &first, 0);
+        memcpy(sector, kept, sizeof kept); /* the unit is of both generations */
+        struct sweep_record r = sweep_once(w, MODE_PATTERN, &first, 0);
+        expect_clean(w, &r);
+        ck_assert_uint_eq(r.generation, first.generation + 2);
+        world_free(w);
+}
+END_TEST
+
 START_TEST(a_flush_that_works_when_it_is_tried_again_is_transient_and_else_persistent) {
         for (unsigned segment = 0; segment < 4; segment++)
                 for (unsigned times = 1; times <= 2; times++) {
@@ -499,6 +624,21 @@ START_TEST(a_disk_that_is_bad_everywhere_is_not_tried_again_everywhere) {
         ck_assert_uint_eq(w->flushes, 4 + LADDER_BLOCKS_MAX);
         expect_one(w, FAULT_BIT_FLIP, 0, MANY * UNIT_BYTES, PERSISTENCE_PERSISTENT);
         ck_assert_uint_eq(w->fault_count, 1);
+        world_free(w);
+}
+END_TEST
+
+/* Its neighbours are known long before, and are told when it has come: what was told as two findings stays two. */
+START_TEST(a_unit_that_comes_late_joins_both_its_neighbours) {
+        struct world *w = world_new(1000 * UNIT_BYTES);
+        w->held = 101 * UNIT_BYTES;
+        w->held_reaps = 2000;
+        for (size_t i = 0; i < 3; i++)
+                plant(w, i, (struct rule){ FLIP_READ, (100 + i) * UNIT_BYTES, 0, UINT32_MAX, 0, 0 });
+        sweep_once(w, MODE_PATTERN, NULL, 0);
+        ck_assert_uint_eq(w->held_reaps, 0);
+        ck_assert_uint_eq(w->fault_count, 1);
+        expect_one(w, FAULT_BIT_FLIP, 100 * UNIT_BYTES, 3 * UNIT_BYTES, PERSISTENCE_PERSISTENT);
         world_free(w);
 }
 END_TEST
@@ -631,10 +771,16 @@ int main(void) {
         tcase_add_test(t, between_writing_again_and_reading_back_there_is_a_flush);
         tcase_add_loop_test(t, a_sector_that_writing_makes_readable_is_repaired, 0, PLACES);
         tcase_add_loop_test(t, in_mode_read_a_sector_that_fails_again_is_persistent, 0, PLACES);
+        tcase_add_test(t, a_block_that_fails_once_beside_a_bad_one_is_no_fault);
         tcase_add_loop_test(t, a_sector_that_can_not_be_written_is_persistent, 0, PLACES);
         tcase_add_loop_test(t, wrong_bytes_beside_a_bad_sector_are_tried_again_by_themselves, 0, PLACES);
+        tcase_add_test(t, a_reading_that_transfers_nothing_never_verifies_what_was_read_before);
+        tcase_add_loop_test(t, with_a_ledger_that_is_behind_the_disk_nothing_is_told_as_damage, 0, PLACES);
+        tcase_add_loop_test(t, what_was_written_without_a_flush_is_not_known_to_be_repaired, 0, PLACES);
+        tcase_add_test(t, data_of_somebody_else_in_the_retention_pass_ends_the_sweep_and_is_no_fault);
         tcase_add_test(t, a_flush_that_works_when_it_is_tried_again_is_transient_and_else_persistent);
         tcase_add_test(t, a_disk_that_is_bad_everywhere_is_not_tried_again_everywhere);
+        tcase_add_test(t, a_unit_that_comes_late_joins_both_its_neighbours);
         tcase_add_test(t, a_sweep_that_is_cancelled_on_the_ladder_ends);
         tcase_add_test(t, a_cpu_that_lies_is_a_fault_of_the_host_and_loses_its_worker);
         tcase_add_test(t, on_a_single_cpu_a_finding_says_that_nobody_else_could_look);
