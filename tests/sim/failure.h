@@ -4,8 +4,8 @@
 
 #include <stdint.h>
 
-/* From now on it is this seed; option: how the program is told to play it again, with a space behind it. */
-void failure_begin(uint64_t seed, const char *option);
+/* From now on it is this seed (number); option: how the program is told to play it again, with a space behind it. */
+void failure_begin(uint64_t number, const char *option);
 
 /* Prints the seed and what went wrong, and ends the process. */
 void failure(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
