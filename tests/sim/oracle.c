@@ -606,9 +606,10 @@ static bool read_persistence_is_right(const struct oracle *o, const struct findi
 static bool io_persistence_is_right(
         const struct oracle *o, const struct finding *f, uint64_t i, const struct ending *end) {
         struct unit u = { i, 1 };
+        if (f->persistence != PERSISTENCE_TRANSIENT && lateness_has_failed(o->lateness, i))
+                return true; /* read once more, alone, for being late: what became of it later is not followed */
         if (f->persistence == PERSISTENCE_UNKNOWN)
-                return !end->finished || has_been_long(o) || (failed_at_first(o, i) && flush_failed_over(o, u)) ||
-                        lateness_has_failed(o->lateness, i);
+                return !end->finished || has_been_long(o) || (failed_at_first(o, i) && flush_failed_over(o, u));
         if (f->fault == FAULT_READ_ERROR)
                 return read_persistence_is_right(o, f, i);
         if (f->persistence == PERSISTENCE_TRANSIENT)
