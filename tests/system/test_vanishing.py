@@ -7,6 +7,8 @@ named, the sweep is incomplete, and nothing is written to what took the disk's p
 
 import fcntl
 import os
+import signal
+import time
 
 from harness import (KIB, MIB, LoopDevice, device_entry, eventually, expect_clean, main, run, sha256, test)
 
@@ -167,8 +169,11 @@ def a_file_that_is_cut_under_its_loop_device_is_noticed(case):
     daemon = case.daemon([device_entry('d0', disk, block_size='4K', queue_depth=1, segment='1M')])
     sweep_id = daemon.begin('d0')
     daemon.sweeping('d0', MIB)
+    daemon.process.send_signal(signal.SIGSTOP)  # between the two, a read past the end is an error like any other
+    time.sleep(0.1)
     os.truncate(disk.backing, 2 * MIB)
     capacity_changes(disk)
+    daemon.process.send_signal(signal.SIGCONT)
     faulty_free(daemon, daemon.end(sweep_id), 'resized')
     assert os.stat(disk.backing).st_size == 2 * MIB < size
 
