@@ -410,6 +410,7 @@ static void set_options(struct trial *t, uint64_t seed, unsigned worker_count) {
         o->logical_block_bytes = t->disk.logical_sectors * SECTOR_BYTES;
         o->diskseq = 7;
         o->narrow_budget_us = 1000 * USEC_PER_SEC;
+        o->slow_after_us = USEC_PER_DAY; /* slow places are simulate.c's */
         o->random[0] = layout_mix(1000 + seed % NONCES);
         o->random[1] = chance_next(c);
         o->random[2] = chance_next(c);
@@ -524,11 +525,13 @@ static void try_seed(struct history *history, uint64_t seed) {
         books_preload(&t->books, GENERATION_LAST);
         oracle_init(&t->oracle, &t->disk, history, &t->books);
         sim_engine_init(&t->engine, &t->disk, &t->books, &t->oracle, &t->chance);
+        t->oracle.lateness = &t->engine.lateness;
         sim_verifier_init(&t->verifier, &t->chance, MAX(workers[worker], 1));
         set_options(t, seed, workers[worker]);
         expect(t);
         books_begin_sweep(&t->books, 1);
         oracle_begin_sweep(&t->oracle, t->options.mode, false, (struct extent){ 0 }, t->options.narrow_budget_us);
+        t->oracle.block_bytes = t->options.block_bytes;
         sim_engine_begin_sweep(&t->engine, t->options.depth);
         set_clock(t, 0);
         struct sweep *sweep;

@@ -801,7 +801,7 @@ static void check_tried(const struct oracle *o, const struct sweep *sweep, const
                 return;
         MUST(survey->late_untried == 0, "%" PRIu64 " late places were not tried", survey->late_untried);
         for (uint64_t i = 0; i < o->disk->sectors && o->mode == MODE_READ; i++)
-                if (o->lateness->late[i] && !block_failed(o, i))
+                if (o->lateness->late[i] && !block_failed(o, i) && !lateness_has_failed(o->lateness, i))
                         MUST(lateness_block_was_tried(o->lateness, i, o->block_bytes),
                                 "sector %" PRIu64 " was late, and not tried", i);
 }
