@@ -152,8 +152,8 @@ void manager_admit(struct manager *m) {
                         index[n] = i;
                         candidates[n++] = (struct schedule_candidate){
                                 .name = d->config->name,
-                                .next_start_us = d->wish.wanted && !d->to_recover ? 0 : device_next_start_us(d, now_us),
-                                .by_hand = d->wish.wanted || d->to_recover,
+                                .next_start_us = d->wish.wanted ? 0 : device_next_start_us(d, now_us),
+                                .by_hand = d->wish.wanted,
                                 .disk = d->identified ? d->disk : 0,
                         };
                 }
