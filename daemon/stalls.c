@@ -106,7 +106,7 @@ void stalls_sweep_ended(struct manager *m, struct device *d) {
 /* Who asked for a sweep is not made to wait for a disk: refused later, it is told by the history. */
 static void answer_early(struct device *d, uint64_t now_us) {
         if (d->wish.call && d->thread && now_us >= d->wish.begun_us + ANSWER_LIMIT_US)
-                call_reply_sweep_id(STEAL(d->wish.call), d->sweep_id);
+                call_reply_sweep_id(STEAL(d->wish.call), d->wish.sweep_id);
 }
 
 void stalls_note_timeout(struct manager *m, struct device *d, uint64_t kernel_timeout_us) {
