@@ -396,20 +396,37 @@ static int count_slot(const struct undo_store *s, unsigned slot, struct undo_sto
         return 0;
 }
 
+static void count_shelved(const struct undo_store *s, const uint8_t *page, struct undo_store_state *state) {
+        struct undo_shelved shelved;
+        if (!undo_shelved_read(&shelved, page, s->head.journal_id))
+                return;
+        state->shelved++;
+        state->record = MAX(state->record, shelved.record);
+}
+
+/* In long reads, as each start of a sweep waits for them; what can't be read so is read one by one. */
+static void count_shelf(const struct undo_store *s, struct undo_store_state *state) {
+        enum { ENTRY_BYTES = 2 * UNDO_PAGE_BYTES, ENTRIES = CHUNK_BYTES / ENTRY_BYTES };
+        for (unsigned i = 0; i < UNDO_SHELF_UNITS; i += ENTRIES) {
+                unsigned count = MIN(ENTRIES, UNDO_SHELF_UNITS - i);
+                uint64_t at = undo_shelf_offset(s->head.segment_bytes, i);
+                bool whole = read_at(s, s->chunk, (size_t)count * ENTRY_BYTES, at) == 0;
+                for (unsigned n = 0; n < count; n++) {
+                        const uint8_t *page = whole ? s->chunk + (size_t)n * ENTRY_BYTES : s->chunk;
+                        if (whole || read_at(s, s->chunk, UNDO_PAGE_BYTES, at + (uint64_t)n * ENTRY_BYTES) == 0)
+                                count_shelved(s, page, state);
+                }
+        }
+}
+
 int undo_store_state(const struct undo_store *s, struct undo_store_state *ret) {
         struct undo_store_state state = { 0 };
-        struct undo_shelved shelved;
         for (unsigned slot = 0; slot < UNDO_SLOTS; slot++) {
                 int r = count_slot(s, slot, &state);
                 if (r < 0)
                         return r;
         }
-        for (unsigned i = 0; i < UNDO_SHELF_UNITS; i++)
-                if (read_at(s, s->chunk, UNDO_PAGE_BYTES, undo_shelf_offset(s->head.segment_bytes, i)) == 0 &&
-                        undo_shelved_read(&shelved, s->chunk, s->head.journal_id)) {
-                        state.shelved++;
-                        state.record = MAX(state.record, shelved.record);
-                }
+        count_shelf(s, &state);
         *ret = state;
         return 0;
 }
