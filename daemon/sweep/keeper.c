@@ -167,7 +167,7 @@ void keep_leave_armed(struct keeper *k, struct keep_slot *slot) {
 }
 
 /* Bytes that somebody else wrote while this segment was written, as far as the kernel counts; 0 also for unknown. */
-static uint64_t others_wrote(struct keeper *k, const struct keep_slot *slot) {
+uint64_t keep_others_wrote(struct keeper *k, const struct keep_slot *slot) {
         struct engine_look now;
         if (slot->uncertain || !slot->before.counts_known || engine_look(k->s->o.engine, &now) < 0 || !now.counts_known)
                 return 0;
@@ -182,7 +182,7 @@ static bool counts_are_known(const struct keep_slot *slot) {
 /* The pattern was read back: what is no damaged form of it is somebody's, or damage where nobody else wrote. */
 static void after_verify(struct keeper *k, struct keep_slot *slot) {
         bool strange = sweep_has_withheld(k->s);
-        if (others_wrote(k, slot) > 0 || (strange && !counts_are_known(slot))) {
+        if (keep_others_wrote(k, slot) > 0 || (strange && !counts_are_known(slot))) {
                 keep_foreign(k, slot->place);
                 sweep_settle_withheld(k->s, true);
                 return; /* stopping: recovery tells theirs from ours */
@@ -195,7 +195,7 @@ static void after_check(struct keeper *k, struct keep_slot *slot) {
         if (k->stopping) /* something did not go back */
                 return;
         keep_settle(k, slot, PERSISTENCE_REPAIRED);
-        if (others_wrote(k, slot) > 0)
+        if (keep_others_wrote(k, slot) > 0)
                 keep_foreign(k, slot->place);
         k->owner = NULL;
         set_marker(k, slot, UNDO_FREE); /* INV-10: durable in place, and read there */
@@ -242,7 +242,7 @@ static void segment_done(struct keeper *k, struct keep_slot *slot) {
 }
 
 static void after_compare(struct keeper *k, struct keep_slot *slot) {
-        if (others_wrote(k, slot) > 0)
+        if (keep_others_wrote(k, slot) > 0)
                 keep_foreign(k, slot->place);
         if (k->stopping)
                 return;
@@ -447,7 +447,7 @@ bool keeper_was_alone(struct keeper *k) {
         bool alone = !k->foreign;
         for (size_t i = 0; i < UNDO_SLOTS; i++) {
                 struct keep_slot *slot = &k->slots[i];
-                alone &= !slot->written || (counts_are_known(slot) && others_wrote(k, slot) == 0);
+                alone &= !slot->written || (counts_are_known(slot) && keep_others_wrote(k, slot) == 0);
         }
         return alone;
 }

@@ -323,6 +323,8 @@ static void unit_is_wrong(struct keeper *k, struct keep_block *b, size_t i, bool
         } else if (b->slot->step == KEEP_COMPARE) {
                 add_foreign(k, unit);
                 keep_foreign(k, unit);
+        } else if (b->slot->step == KEEP_CHECK && keep_others_wrote(k, b->slot) > 0) {
+                keep_foreign(k, unit); /* behind the original, which did go back: recovery tells what it is */
         } else if (b->slot->step == KEEP_CHECK) {
                 add_misread(k, unit, bytes, NULL, PERSISTENCE_UNKNOWN);
                 keep_leave_armed(k, b->slot);

@@ -21,7 +21,7 @@ enum {
         JOURNAL_ID = 77
 };
 
-enum disk_fault { FAIL_NOTHING, FAIL_READ, FAIL_WRITE, FAIL_FLUSH, FLIP_READ, LOSE_WRITE };
+enum disk_fault { FAIL_NOTHING, FAIL_READ, FAIL_WRITE, FAIL_FLUSH, FLIP_READ, LOSE_WRITE, FOREIGN_WRITE };
 
 struct memory_disk {
         struct engine engine;
@@ -58,6 +58,7 @@ static bool hit(struct memory_disk *d, const struct engine_io *io) {
                 [FAIL_FLUSH] = ENGINE_FLUSH,
                 [FLIP_READ] = ENGINE_READ,
                 [LOSE_WRITE] = ENGINE_WRITE,
+                [FOREIGN_WRITE] = ENGINE_READ, /* somebody writes the unit before it is read */
         };
         bool here = io->op == ENGINE_FLUSH ||
                 (d->fault_at >= io->offset_bytes && d->fault_at < io->offset_bytes + io->length_bytes);
@@ -100,8 +101,12 @@ static void transfer(struct memory_disk *d, struct engine_io *io) {
         switch (io->op) {
         case ENGINE_READ:
                 d->reads++;
+                if (is_hit && d->fault == FOREIGN_WRITE) {
+                        memset(d->bytes + d->fault_at, 'f', UNIT_BYTES);
+                        d->written_bytes += UNIT_BYTES;
+                }
                 memcpy(io->buffer, d->bytes + io->offset_bytes, io->length_bytes);
-                if (is_hit)
+                if (is_hit && d->fault == FLIP_READ)
                         ((uint8_t *)io->buffer)[d->fault_at - io->offset_bytes] ^= 1;
                 break;
         case ENGINE_WRITE:
@@ -328,6 +333,28 @@ START_TEST(a_bit_that_flips_once_is_transient) {
 }
 END_TEST
 
+START_TEST(what_somebody_else_writes_before_a_look_stays_and_ends_the_sweep) {
+        for (size_t m = 0; m < ELEMENTS(modes); m++)
+                for (unsigned after = 1; after < (modes[m] == MODE_PRESERVE ? 4 : 3); after++) {
+                        struct world *w = world_new(after);
+                        w->target.fault = FOREIGN_WRITE;
+                        w->target.fault_at = SEGMENT + 2 * UNIT_BYTES;
+                        w->target.after = after;
+                        w->target.times = 1;
+                        const struct sweep_record *record = run(w, modes[m], SWEEP_RUN, 0);
+                        ck_assert_int_eq(record->end, END_FAILED);
+                        ck_assert_str_eq(record->reason.rule, "foreign_write");
+                        ck_assert_uint_eq(w->fault_count, 1);
+                        ck_assert_int_eq(w->faults[0].fault, FAULT_FOREIGN);
+                        ck_assert_uint_eq(w->faults[0].place.offset_bytes, SEGMENT + 2 * UNIT_BYTES);
+                        ck_assert_uint_eq(w->faults[0].place.length_bytes, UNIT_BYTES);
+                        memset(w->original + SEGMENT + 2 * UNIT_BYTES, 'f', UNIT_BYTES);
+                        assert_kept(w, after);
+                        world_free(w);
+                }
+}
+END_TEST
+
 START_TEST(a_journal_that_fails_ends_the_sweep_and_loses_nothing) {
         static const enum disk_fault kinds[] = { FAIL_WRITE, FAIL_READ, FAIL_FLUSH, FLIP_READ };
         for (size_t kind = 0; kind < ELEMENTS(kinds); kind++)
@@ -356,6 +383,7 @@ int main(void) {
         tcase_add_test(tests, an_unreadable_sector_is_told_and_nothing_is_written_near_it);
         tcase_add_test(tests, a_lost_pattern_write_is_found_and_the_original_stays);
         tcase_add_test(tests, a_bit_that_flips_once_is_transient);
+        tcase_add_test(tests, what_somebody_else_writes_before_a_look_stays_and_ends_the_sweep);
         tcase_add_test(tests, a_journal_that_fails_ends_the_sweep_and_loses_nothing);
         return suite_run("keeper", tests);
 }
