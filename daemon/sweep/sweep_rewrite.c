@@ -102,7 +102,10 @@ bool sweep_step_undo(struct sweep *s) {
         const struct recovery_result *result = recovery_result(s->recovery);
         s->record.bytes.read += result->bytes_read;
         s->record.bytes.written += result->bytes_written;
-        s->left_armed = result->slots_armed - result->slots_freed;
+        unsigned armed = result->slots_armed;
+        if (result->journal_error) /* one that can't be read tells of none, and they are armed all the same */
+                armed = MAX(armed, keeper_left_armed(s->keeper));
+        s->left_armed = armed - result->slots_freed;
         if (result->gone && sweep_device_is_there(s))
                 sweep_fail(s, END_FAILED, "missing",
                         "See dmesg and the cabling. The data is put back once it is there.",

@@ -378,12 +378,15 @@ bool undo_store_is_of(const struct undo_store *s, const struct target_facts *tar
                 same_file(a->backing_file, b->backing_file) && a->partition_offset_bytes == b->partition_offset_bytes;
 }
 
+/* Of two copies that can't be read nobody knows what they say; a single one never says more than the other: a slot is
+ * armed only when both do. */
 static int count_slot(const struct undo_store *s, unsigned slot, struct undo_store_state *state) {
         struct undo_marker best = { 0 }, marker;
+        unsigned unreadable = 0;
         for (unsigned copy = 0; copy < UNDO_MARKER_COPIES; copy++) {
                 uint64_t at = undo_marker_offset(s->head.segment_bytes, slot, copy);
                 int r = read_at(s, s->chunk, UNDO_PAGE_BYTES, at);
-                if (r < 0 && r != -EIO)
+                if (r < 0 && (r != -EIO || ++unreadable == UNDO_MARKER_COPIES))
                         return r;
                 if (r == 0 && undo_marker_read(&marker, s->chunk, s->head.journal_id) &&
                         marker.sequence > best.sequence)
@@ -445,7 +448,18 @@ int undo_store_engine(struct undo_store *s, struct engine **ret, unsigned depth,
         return engine_libaio_new(ret, &source, depth, wake_fd);
 }
 
+/* Nothing else of ours destroys originals, so it takes nobody's word: what the markers say, durably, counts. */
 int undo_store_erase(struct undo_store *s) {
+        struct undo_store_state state = { 0 };
+        if (fdatasync(s->fd) < 0)
+                return -errno;
+        for (unsigned slot = 0; slot < UNDO_SLOTS; slot++) {
+                int r = count_slot(s, slot, &state);
+                if (r < 0)
+                        return r;
+        }
+        if (state.armed + state.pinned > 0)
+                return -EBUSY;
         for (unsigned slot = 0; slot < UNDO_SLOTS; slot++) {
                 uint64_t from = undo_table_offset(s->head.segment_bytes, slot);
                 uint64_t to = undo_marker_offset(s->head.segment_bytes, slot, 1);

@@ -57,7 +57,7 @@ int undo_store_state(const struct undo_store *s, struct undo_store_state *ret);
 /* An engine on it, which borrows the store. As engine_libaio_new(). */
 int undo_store_engine(struct undo_store *s, struct engine **ret, unsigned depth, int wake_fd);
 
-/* Overwrites what was saved with zeros; no slot may be armed. Negative errno. */
+/* Overwrites what was saved with zeros. -EBUSY: a slot is armed, or pinned, and nothing was done. Negative errno. */
 int undo_store_erase(struct undo_store *s);
 
 /* O_DIRECT. */
