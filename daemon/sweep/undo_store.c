@@ -154,6 +154,13 @@ static int lock(struct undo_store *s, struct reason *reason) {
                 "Another process has locked the undo journal %s.", s->path);
 }
 
+/* What a killed predecessor wrote last may be in caches only; nothing may be built on it before it is durable. */
+static int make_durable(struct undo_store *s, struct reason *reason, int directory) {
+        if (fsync(s->fd) < 0 || (directory >= 0 && fsync(directory) < 0))
+                return failed(reason, "flushing", s->path, errno);
+        return UNDO_STORE_OK;
+}
+
 static int open_failed(struct undo_store *s, struct reason *reason, const struct undo_store_options *o, int error) {
         if (error == ENOENT && !o->make)
                 return UNDO_STORE_E_NONE;
@@ -276,6 +283,8 @@ static int open_file(struct undo_store *s, struct reason *reason, const struct u
                         "Look at it, and move it away if it isn't a journal of this daemon.",
                         "%s is no plain file of the daemon's own, with mode 0600 and one link.", s->path);
         r = lock(s, reason);
+        if (r == UNDO_STORE_OK)
+                r = make_durable(s, reason, directory);
         if (r != UNDO_STORE_OK)
                 return r;
         s->size_bytes = (uint64_t)st.st_size;
@@ -318,6 +327,8 @@ static int open_device(struct undo_store *s, struct reason *reason, const struct
         if (s->fd < 0 || ioctl(s->fd, BLKGETSIZE64, &s->size_bytes) < 0)
                 return open_failed(s, reason, o, errno);
         int r = lock(s, reason);
+        if (r == UNDO_STORE_OK)
+                r = make_durable(s, reason, -1);
         if (r != UNDO_STORE_OK)
                 return r;
         if (!read_head(s)) {
