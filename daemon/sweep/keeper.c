@@ -361,7 +361,7 @@ static uint64_t stretch_bytes(const struct keep_slot *slot) {
         case KEEP_ARM:
         case KEEP_ARM_CHECK:
         case KEEP_DISARM:
-                return UNDO_MARKER_COPIES * UNDO_PAGE_BYTES;
+                return (uint64_t)UNDO_MARKER_COPIES * UNDO_PAGE_BYTES;
         default:
                 return slot->place.length_bytes;
         }

@@ -341,7 +341,7 @@ void keep_judge_again(struct keeper *k, bool failed) {
         struct keep_block *b = d->block;
         uint64_t bad[VERIFY_WORDS];
         struct keep_block unit = *b; /* as if it had been read alone */
-        unit.at += d->unit * UNIT_BYTES;
+        unit.at += (uint64_t)d->unit * UNIT_BYTES;
         unit.length_bytes = unit_length(b, d->unit);
         bool again = failed || check(k, &unit, d->bytes, bad) > 0;
         if (!b->on_journal)
@@ -349,7 +349,7 @@ void keep_judge_again(struct keeper *k, bool failed) {
         else if (again)
                 keep_journal_failed(k, "reading back from", 0);
         else
-                memcpy(b->bytes + d->unit * UNIT_BYTES, d->bytes, UNIT_BYTES);
+                memcpy(b->bytes + (size_t)d->unit * UNIT_BYTES, d->bytes, UNIT_BYTES);
 }
 
 /* What the pass that put the originals back says of the faults that were met before it in this segment. */
