@@ -130,6 +130,14 @@ static bool may_start(const struct device *d) {
         return !d->thread && !d->absent && d->held_by_pid == 0;
 }
 
+/* Configured again while it still puts originals back from when it was left out. */
+static bool is_leaving(const struct manager *m, const struct device *d) {
+        for (size_t i = 0; i < m->leaving_count; i++)
+                if (strcmp(m->leaving[i]->config->name, d->config->name) == 0)
+                        return true;
+        return false;
+}
+
 /* Starts as many as may start now. */
 void manager_admit(struct manager *m) {
         size_t count = m->settings->device_count;
@@ -147,7 +155,7 @@ void manager_admit(struct manager *m) {
                         struct device *d = m->devices[i];
                         if (d->thread && d->identified)
                                 busy[busy_count++] = d->disk;
-                        if (!may_start(d))
+                        if (!may_start(d) || is_leaving(m, d))
                                 continue;
                         index[n] = i;
                         candidates[n++] = (struct schedule_candidate){

@@ -155,7 +155,7 @@ def an_order_to_end_leaves_nothing_of_ours(case):
             daemon.configure([kept.entry()])
             daemon.hup()
             eventually('d0 is back', lambda: daemon.devices() != [], 30)
-            recovered(daemon, ['d0'])
+            eventually('all is put back', lambda: not kept.changed_units() and set(kept.states()) == {FREE}, 30)
         else:
             try:
                 daemon.call('PauseSweep', device='d0')
@@ -165,6 +165,7 @@ def an_order_to_end_leaves_nothing_of_ours(case):
             daemon.end(sweep_id)
         kept.expect_kept(order)
         assert daemon.findings(every=True) == [], daemon.findings(every=True)
+    assert 'not swept' not in daemon.log_text(), 'it stood in its own way'
     hurry(kept)
     expect_kept_clean(kept, daemon.sweep('d0'))
 
@@ -258,6 +259,7 @@ def a_full_file_system_of_the_journal_is_refused(case):
 def a_journal_in_use_is_refused(case):
     kept = kept_loops(case)
     daemon = case.daemon([kept.entry()])
+    recovered(daemon, ['d0'])
     claim = os.open(kept.journal.path, os.O_RDWR | os.O_EXCL | os.O_CLOEXEC)
     try:
         expect_refused(daemon, 'd0', 'journal_in_use', backing=kept.target.backing)
