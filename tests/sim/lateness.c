@@ -108,6 +108,7 @@ void lateness_read(struct lateness *l, struct extent place, uint64_t latency_us,
 }
 
 void lateness_failed(struct lateness *l, struct extent place) {
+        mark(l->tried, place); /* also one that was refused, and never sent */
         mark(l->failed, place);
 }
 

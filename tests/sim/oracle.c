@@ -487,6 +487,21 @@ static bool was_bad_at_first(const struct oracle *o, uint64_t unit) {
         return opinion_of(o, LAYER_SAMPLE, unit).bad || opinion_of(o, LAYER_CHECK, unit).bad;
 }
 
+/* Whether a unit may have been tried in several parts: beside what can't be read, or was never written. */
+static bool was_in_parts(const struct oracle *o, struct unit u) {
+        for (uint64_t i = u.first; i < u.first + u.count; i++)
+                if (o->notes[LAYER_CHECK][i].failed || o->notes[LAYER_READ][i].failed || is_hole(o, LAYER_READ, i))
+                        return true;
+        return false;
+}
+
+/* How much of a finding, from a sector on, shares one fate: a unit, but of parts nobody knows where they ended. */
+static struct unit tried_together(const struct oracle *o, const struct finding *f, uint64_t at) {
+        struct unit whole = unit_at(o, at / UNIT_SECTORS);
+        uint64_t end = was_in_parts(o, whole) ? at + 1 : MIN(whole.first + whole.count, end_of(f));
+        return (struct unit){ at, end - at };
+}
+
 /*
  * Of all units of a finding. Those that were not tried share the fate of the others; and what was bad before it was
  * written lasts, as a whole, where any of it lasts.
@@ -494,15 +509,14 @@ static bool was_bad_at_first(const struct oracle *o, uint64_t unit) {
 static void check_persistence(const struct oracle *o, const struct finding *f, const struct ending *end) {
         bool any = false;
         for (uint64_t at = first_of(f); at < end_of(f);) {
-                uint64_t next = MIN((at / UNIT_SECTORS + 1) * UNIT_SECTORS, end_of(f));
-                struct unit u = { at, next - at };
+                struct unit u = tried_together(o, f, at);
                 bool right = persistence_is_right(o, f->persistence, u, end);
                 bool lasts = (f->persistence == PERSISTENCE_PERSISTENT || f->persistence == PERSISTENCE_UNKNOWN) &&
                         was_bad_at_first(o, at / UNIT_SECTORS);
                 MUST(right || lasts || may_be_unknown(o, u, end), "%s at %" PRIu64 " is not %s: sector %" PRIu64,
                         fault_name(f->fault), f->place.offset_bytes, persistence_name(f->persistence), at);
                 any |= right;
-                at = next;
+                at += u.count;
         }
         MUST(any || has_been_long(o), "%s at %" PRIu64 " is nowhere %s", fault_name(f->fault), f->place.offset_bytes,
                 persistence_name(f->persistence));
