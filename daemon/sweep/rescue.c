@@ -7,11 +7,15 @@
 #include "sweep/rescue.h"
 
 #include "base/cleanup.h"
+#include "base/text.h"
 
 #include <assert.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 #include <unistd.h>
+
+enum { NAME_CHARACTERS = 1023 }; /* that the head keeps of the longest name */
 
 struct rescue {
         int fd;
@@ -123,6 +127,62 @@ size_t rescue_list(struct rescue *r, struct rescue_entry *entries, int *ret_erro
         }
         *ret_error = error;
         return count;
+}
+
+uint64_t rescue_id(const struct rescue *r, const struct rescue_entry *entry) {
+        const struct undo_marker *m = &entry->marker;
+        const struct undo_shelved *s = &entry->shelved;
+        const uint64_t parts[] = {
+                r->head.journal_id,
+                entry->is_shelf,
+                entry->index,
+                entry->is_shelf ? s->record : m->record,
+                entry->is_shelf ? s->place.offset_bytes : m->place.offset_bytes,
+                entry->is_shelf ? s->crc : m->table_crc,
+        };
+        return MAX(undo_crc((const uint8_t *)parts, sizeof parts) & (BIT(52) - 1), 1);
+}
+
+static void describe_slot(const struct undo_marker *m, struct rescue_record *ret) {
+        ret->place = m->place;
+        ret->armed_us = m->armed_us;
+        ret->units_lost = m->units_lost;
+        if (m->state == UNDO_ARMED)
+                text_copy(ret->text, sizeof ret->text,
+                        "originals of a sweep that was cut short; they go back by themselves when the device is there");
+        else if (m->units_lost > 0)
+                text_format(ret->text, sizeof ret->text,
+                        "originals; units of 4096 bytes that could not be put back: %" PRIu32, m->units_lost);
+        else
+                text_copy(ret->text, sizeof ret->text,
+                        "originals; where they belong, somebody else has written meanwhile, or that can't be told");
+}
+
+void rescue_describe(const struct rescue *r, const struct rescue_entry *entry, struct rescue_record *ret) {
+        ret->id = rescue_id(r, entry);
+        if (!entry->is_shelf) {
+                describe_slot(&entry->marker, ret);
+                return;
+        }
+        ret->place = entry->shelved.place;
+        ret->armed_us = entry->shelved.met_us;
+        ret->units_lost = 0;
+        text_copy(ret->text, sizeof ret->text,
+                "a copy of what somebody else wrote during a sweep; it was left in its place as well");
+}
+
+const char *rescue_identity(const struct rescue *r) {
+        const char *name = identity_most_specific(&r->head.identity);
+        return name[0] ? name : r->head.device;
+}
+
+bool rescue_is_meant(const struct rescue *r, const char *identity) {
+        const struct identity *i = &r->head.identity;
+        const char *const names[] = { rescue_identity(r), i->serial, i->wwn, i->partuuid, i->backing_file };
+        for (size_t n = 0; n < ELEMENTS(names); n++)
+                if (names[n][0] && strncmp(names[n], identity, NAME_CHARACTERS) == 0)
+                        return true;
+        return false;
 }
 
 /* The page that the piece's bytes are on is read, and judged by the checksum. */

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "model/rescue_record.h"
 #include "sweep/undo_layout.h"
 
 #include <stdbool.h>
@@ -48,6 +49,22 @@ const struct undo_head *rescue_head(const struct rescue *r);
 /* entries: room for RESCUE_ENTRIES_MAX; slots first. Parts that can't be read are left out; *ret_error is what the
  * journal said then (positive errno), or 0. Returns how many there are. */
 size_t rescue_list(struct rescue *r, struct rescue_entry *entries, int *ret_error);
+
+/*
+ * The number under which a person names an entry: 52 bits (so that it is exact where numbers are floating point) of the
+ * checksum over journal id, which of the two it is, index, record, offset and checksum of what is saved. So it is the
+ * same after a restart, differs from journal to journal, and is another one when the place holds something else.
+ */
+uint64_t rescue_id(const struct rescue *r, const struct rescue_entry *entry);
+
+/* Fills in all but device and journal. */
+void rescue_describe(const struct rescue *r, const struct rescue_entry *entry, struct rescue_record *ret);
+
+/* The most specific name of the journal's target; where it has none, the name of the device. */
+const char *rescue_identity(const struct rescue *r);
+
+/* Whether a person who types this means the journal's target: any name of its identity, or as rescue_identity(). */
+bool rescue_is_meant(const struct rescue *r, const char *identity);
 
 /* Unit by unit, in order. What take returned when that was negative. */
 int rescue_export(struct rescue *r, const struct rescue_entry *entry, rescue_take_fn *take, void *userdata);

@@ -33,7 +33,7 @@ enum { CHUNK_BYTES = 1 << 20, BLANK_BYTES = 1 << 20 };
 
 struct undo_store {
         int fd;
-        bool is_device;
+        bool is_device, look_only;
         uint64_t size_bytes;
         char path[PATH_MAX];
         struct undo_head head;
@@ -146,7 +146,20 @@ static bool is_ours(const struct stat *st) {
         return S_ISREG(st->st_mode) && st->st_uid == geteuid() && st->st_nlink == 1 && (st->st_mode & 0077) == 0;
 }
 
+/* Who only looks must neither keep others out nor be kept out, and reads far: the kernel reads ahead for it. What it
+ * kept from an earlier look may be older than what was written past it. */
+static int open_flags(const struct undo_store *s) {
+        return O_CLOEXEC | (s->look_only ? O_RDONLY : O_RDWR | O_DIRECT);
+}
+
+static void drop_cache(const struct undo_store *s) {
+        if (s->look_only)
+                (void)posix_fadvise(s->fd, 0, 0, POSIX_FADV_DONTNEED);
+}
+
 static int lock(struct undo_store *s, struct reason *reason) {
+        if (s->look_only)
+                return UNDO_STORE_OK;
         struct flock range = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
         if (flock(s->fd, LOCK_EX | LOCK_NB) == 0 && (s->is_device || fcntl(s->fd, F_OFD_SETLK, &range) == 0))
                 return UNDO_STORE_OK;
@@ -273,7 +286,7 @@ static int open_file(struct undo_store *s, struct reason *reason, const struct u
         struct stat st;
         text_format(name, sizeof name, "%s.undo", o->device);
         text_format(s->path, sizeof s->path, "%s/%s", o->journal, name);
-        s->fd = openat(directory, name, O_RDWR | O_NOFOLLOW | O_DIRECT | O_CLOEXEC);
+        s->fd = openat(directory, name, open_flags(s) | O_NOFOLLOW);
         if (s->fd < 0 && errno == ENOENT && o->make)
                 return make_file(s, reason, o, directory);
         if (s->fd < 0 || fstat(s->fd, &st) < 0)
@@ -282,6 +295,7 @@ static int open_file(struct undo_store *s, struct reason *reason, const struct u
                 return REFUSE(reason, "journal_damaged",
                         "Look at it, and move it away if it isn't a journal of this daemon.",
                         "%s is no plain file of the daemon's own, with mode 0600 and one link.", s->path);
+        drop_cache(s);
         r = lock(s, reason);
         if (r == UNDO_STORE_OK)
                 r = make_durable(s, reason, directory);
@@ -323,9 +337,10 @@ static int open_device(struct undo_store *s, struct reason *reason, const struct
                 if (r != UNDO_STORE_OK)
                         return r;
         }
-        s->fd = open(o->journal, O_RDWR | O_EXCL | O_DIRECT | O_CLOEXEC);
+        s->fd = open(o->journal, open_flags(s) | (s->look_only ? 0 : O_EXCL));
         if (s->fd < 0 || ioctl(s->fd, BLKGETSIZE64, &s->size_bytes) < 0)
                 return open_failed(s, reason, o, errno);
+        drop_cache(s);
         int r = lock(s, reason);
         if (r == UNDO_STORE_OK)
                 r = make_durable(s, reason, -1);
@@ -349,11 +364,13 @@ static int open_device(struct undo_store *s, struct reason *reason, const struct
 
 int undo_store_open(struct undo_store **ret, struct reason *reason, const struct undo_store_options *o) {
         assert(!o->make || o->target);
+        assert(!o->make || !o->look_only);
         CLEANUP(undo_store_closep)
         struct undo_store *s = calloc(1, sizeof *s);
         if (!s)
                 return -ENOMEM;
         s->fd = -1;
+        s->look_only = o->look_only;
         s->progress = o->progress;
         s->userdata = o->userdata;
         s->chunk = aligned_alloc(UNDO_PAGE_BYTES, CHUNK_BYTES);
@@ -375,6 +392,10 @@ int undo_store_open(struct undo_store **ret, struct reason *reason, const struct
 
 const struct undo_head *undo_store_head(const struct undo_store *s) {
         return &s->head;
+}
+
+bool undo_store_is_device(const struct undo_store *s) {
+        return s->is_device;
 }
 
 /* The head keeps only so much of a path. */

@@ -29,6 +29,8 @@ struct undo_store_options {
         const char *journal; /* a directory or a block device */
         const char *device;  /* the configured name: that of the file in a directory */
         bool make;           /* where there is none; it must be `target`'s */
+        bool look_only; /* not with make: to be read beside whoever uses it, with neither lock nor claim, and through
+                           the page cache, which is dropped first */
         uint64_t segment_bytes;
         const struct target_facts *target; /* NULL: whose it is does not matter yet */
         void (*progress)(void *userdata);  /* NULL, or called now and then while it is being written through */
@@ -48,6 +50,9 @@ int undo_store_open(struct undo_store **ret, struct reason *reason, const struct
 
 const struct undo_head *undo_store_head(const struct undo_store *s);
 
+/* It is a block device, not a file in a directory. */
+bool undo_store_is_device(const struct undo_store *s);
+
 /* Whether it is this target's: every part of the identity that either knows, and the size, are the same. */
 bool undo_store_is_of(const struct undo_store *s, const struct target_facts *target);
 
@@ -60,7 +65,7 @@ int undo_store_engine(struct undo_store *s, struct engine **ret, unsigned depth,
 /* Overwrites what was saved with zeros. -EBUSY: a slot is armed, or pinned, and nothing was done. Negative errno. */
 int undo_store_erase(struct undo_store *s);
 
-/* O_DIRECT. */
+/* O_DIRECT, but where it was opened to be looked at. */
 int undo_store_fd(const struct undo_store *s);
 
 /* Accepts NULL; returns NULL. */

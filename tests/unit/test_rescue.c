@@ -410,6 +410,90 @@ START_TEST(an_interrupted_transfer_is_made_again) {
 }
 END_TEST
 
+/* The same journal after a restart gives the same numbers; anything else in its place gives others. */
+START_TEST(a_number_is_of_one_thing_alone) {
+        uint64_t ids[5];
+        struct rescue *r = open_journal();
+        list(r);
+        ids[0] = rescue_id(r, &entries[0]);
+        ids[1] = rescue_id(r, &entries[1]);
+        rescue_free(r);
+        r = open_journal();
+        list(r);
+        ck_assert_uint_eq(rescue_id(r, &entries[0]), ids[0]);
+        ck_assert_uint_eq(rescue_id(r, &entries[1]), ids[1]);
+        entries[0].marker.state = UNDO_ARMED; /* by a retry that is under way */
+        entries[0].marker.sequence++;
+        ck_assert_uint_eq(rescue_id(r, &entries[0]), ids[0]);
+        entries[0].marker.record++;
+        ids[2] = rescue_id(r, &entries[0]);
+        entries[1].index++;
+        ids[3] = rescue_id(r, &entries[1]);
+        rescue_free(r);
+        struct undo_head head = { .journal_id = JOURNAL_ID + 1, .segment_bytes = SEGMENT };
+        undo_head_write(page, &head);
+        put(undo_head_offset(0), page, sizeof page);
+        r = open_journal();
+        entries[0].marker.record--;
+        ids[4] = rescue_id(r, &entries[0]);
+        rescue_free(r);
+        for (size_t i = 0; i < ELEMENTS(ids); i++) {
+                ck_assert_uint_gt(ids[i], 0);
+                ck_assert_uint_lt(ids[i], UINT64_C(1) << 52);
+                for (size_t k = 0; k < i; k++)
+                        ck_assert_uint_ne(ids[i], ids[k]);
+        }
+}
+END_TEST
+
+START_TEST(it_is_said_what_an_entry_is) {
+        struct rescue *r = open_journal();
+        struct rescue_record record = { 0 };
+        list(r);
+        entries[0].marker.armed_us = 9;
+        rescue_describe(r, &entries[0], &record);
+        ck_assert_uint_eq(record.id, rescue_id(r, &entries[0]));
+        ck_assert_uint_eq(record.place.length_bytes, PLACE_BYTES);
+        ck_assert_uint_eq(record.armed_us, 9);
+        ck_assert_ptr_nonnull(strstr(record.text, "somebody else has written"));
+        entries[0].marker.units_lost = 2;
+        rescue_describe(r, &entries[0], &record);
+        ck_assert_uint_eq(record.units_lost, 2);
+        ck_assert_ptr_nonnull(strstr(record.text, "could not be put back: 2"));
+        entries[0].marker.state = UNDO_ARMED;
+        rescue_describe(r, &entries[0], &record);
+        ck_assert_ptr_nonnull(strstr(record.text, "cut short"));
+        rescue_describe(r, &entries[1], &record);
+        ck_assert_uint_eq(record.place.offset_bytes, (1 << 20) + 512);
+        ck_assert_uint_eq(record.armed_us, 5);
+        ck_assert_uint_eq(record.units_lost, 0);
+        ck_assert_ptr_nonnull(strstr(record.text, "a copy"));
+        rescue_free(r);
+}
+END_TEST
+
+START_TEST(a_disk_is_meant_by_any_of_its_names) {
+        struct rescue *r = open_journal();
+        ck_assert_str_eq(rescue_identity(r), "spare-7"); /* there is nothing better */
+        ck_assert(rescue_is_meant(r, "spare-7"));
+        ck_assert(!rescue_is_meant(r, ""));
+        rescue_free(r);
+        struct undo_head head = { .journal_id = JOURNAL_ID, .segment_bytes = SEGMENT, .device = "spare-7" };
+        strcpy(head.identity.serial, "ZA1234");
+        strcpy(head.identity.wwn, "0x5000c500a1b2c3d4");
+        undo_head_write(page, &head);
+        put(undo_head_offset(0), page, sizeof page);
+        r = open_journal();
+        ck_assert_str_eq(rescue_identity(r), "0x5000c500a1b2c3d4");
+        ck_assert(rescue_is_meant(r, "0x5000c500a1b2c3d4"));
+        ck_assert(rescue_is_meant(r, "ZA1234"));
+        static const char *const others[] = { "", "spare-7", "ZA123", "ZA12345", "za1234" };
+        for (size_t i = 0; i < ELEMENTS(others); i++)
+                ck_assert(!rescue_is_meant(r, others[i]));
+        rescue_free(r);
+}
+END_TEST
+
 int main(void) {
         TCase *tests = tcase_create("rescue");
         tcase_add_checked_fixture(tests, setup, teardown);
@@ -426,5 +510,8 @@ int main(void) {
         tcase_add_test(tests, what_has_changed_since_is_not_forgotten);
         tcase_add_loop_test(tests, an_error_of_the_journal_is_told_when_forgetting, 0, 7);
         tcase_add_test(tests, an_interrupted_transfer_is_made_again);
+        tcase_add_test(tests, a_number_is_of_one_thing_alone);
+        tcase_add_test(tests, it_is_said_what_an_entry_is);
+        tcase_add_test(tests, a_disk_is_meant_by_any_of_its_names);
         return suite_run("rescue", tests);
 }
