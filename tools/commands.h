@@ -14,6 +14,8 @@ struct arguments {
         bool all;
         const char *mode;
         const char *overwrite;
+        const char *output;
+        const char *serial;
 };
 
 int command_status(struct ctl *ctl, const struct arguments *arguments);
@@ -25,3 +27,7 @@ int command_wait(struct ctl *ctl, const struct arguments *arguments);
 int command_history(struct ctl *ctl, const struct arguments *arguments);
 int command_retire(struct ctl *ctl, const struct arguments *arguments);
 int command_reload(struct ctl *ctl, const struct arguments *arguments);
+int command_rescue_list(struct ctl *ctl, const struct arguments *arguments);
+int command_rescue_export(struct ctl *ctl, const struct arguments *arguments);
+int command_rescue_retry(struct ctl *ctl, const struct arguments *arguments);
+int command_rescue_forget(struct ctl *ctl, const struct arguments *arguments);

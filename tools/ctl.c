@@ -116,6 +116,27 @@ bool ctl_list(struct ctl *ctl, const char *method, json_t *parameters, const cha
         return true;
 }
 
+bool ctl_each(struct ctl *ctl, const char *method, json_t *parameters, ctl_take_fn *take, void *userdata) {
+        CLEANUP_JSON json_t *owned = must(parameters);
+        if (!send_call(ctl, method, owned, true))
+                return false;
+        for (bool continues = true; continues;) {
+                CLEANUP(reply_deinit)
+                struct reply reply = { 0 };
+                if (!check_connection(ctl, client_receive(ctl->client, &reply)))
+                        return false;
+                if (reply.error) {
+                        explain_error(reply.error, reply.parameters);
+                        return false;
+                }
+                continues = reply.continues;
+                CLEANUP_JSON json_t *safe = taken(ctl, reply.parameters);
+                if (!take(userdata, safe))
+                        return false;
+        }
+        return true;
+}
+
 json_t *ctl_object(struct ctl *ctl, json_t *reply, const char *field) {
         json_t *object = json_object_get(reply, field);
         if (json_is_object(object))

@@ -71,15 +71,18 @@ static void no_such_device(const json_t *p) {
 }
 
 static void no_such_id(const json_t *p) {
-        ctl_complain("there is no finding or sweep %" PRIu64 "; all that there are: sweepctl errors --all, "
-                     "sweepctl history",
+        ctl_complain("there is no finding, sweep or rescue %" PRIu64 "; all that there are: sweepctl errors --all, "
+                     "sweepctl history, sweepctl rescue list",
                 field_count(p, "id"));
 }
 
 static void refused(const json_t *p) {
         const json_t *reason = field_object(p, "reason");
-        ctl_complain("sweepd refuses to sweep %s (rule %s)", field_text_or(p, "device", "?"),
-                field_text_or(reason, "rule", "unknown"));
+        const char *rule = field_text_or(reason, "rule", "unknown");
+        ctl_complain(strncmp(rule, "rescue_", strlen("rescue_")) == 0
+                        ? "sweepd did not do that with the undo journal of %s (rule %s)"
+                        : "sweepd refuses to sweep %s (rule %s)",
+                field_text_or(p, "device", "?"), rule);
         page_fact(stderr, page_width(), "  found", "%s", field_text_or(reason, "found", "-"));
         page_fact(stderr, page_width(), "  what to do", "%s", field_text_or(reason, "remedy", "-"));
 }
@@ -110,7 +113,7 @@ static void ledger_unavailable(const json_t *p) {
 }
 
 static void too_many(const json_t *p) {
-        ctl_complain("sweepd serves no more than %" PRIu64 " connections at a time: end other clients, or try again "
+        ctl_complain("sweepd serves no more than %" PRIu64 " of these at a time: end other clients, or try again "
                      "in a moment",
                 field_count(p, "limit"));
 }

@@ -21,13 +21,15 @@ static const struct option {
         [OPTION_ALL] = { "--all", NULL },
         [OPTION_MODE] = { "--mode", "a mode" },
         [OPTION_OVERWRITE] = { "--overwrite", "an identity" },
+        [OPTION_OUTPUT] = { "--output", "a file" },
+        [OPTION_SERIAL] = { "--serial", "the serial of the disk" },
         [OPTION_JSON] = { "--json", NULL },
         [OPTION_SOCKET] = { "--socket", "a path" },
         [OPTION_VERSION] = { "--version", NULL },
         [OPTION_HELP] = { "--help", NULL },
 };
 
-enum { OPTION_COUNT = ELEMENTS(options), COMMANDS_MAX = 32, WORDS_MAX = 2, OPTION_TEXT_BYTES = 64 };
+enum { OPTION_COUNT = ELEMENTS(options), COMMANDS_MAX = 32, WORDS_MAX = 3, OPTION_TEXT_BYTES = 64 };
 
 /* Options of every command, and of none. */
 static const unsigned common_options = BIT(OPTION_JSON) | BIT(OPTION_SOCKET) | BIT(OPTION_VERSION) | BIT(OPTION_HELP);
@@ -66,6 +68,12 @@ static void set_option(struct options *to, enum option_id id, const char *value)
                 break;
         case OPTION_OVERWRITE:
                 to->arguments.overwrite = value;
+                break;
+        case OPTION_OUTPUT:
+                to->arguments.output = value;
+                break;
+        case OPTION_SERIAL:
+                to->arguments.serial = value;
                 break;
         case OPTION_JSON:
                 to->json = true;
@@ -141,6 +149,31 @@ static bool take_all(struct parse *p, char **argv) {
         return true;
 }
 
+/* Two words that are one command become one. */
+static bool join_words(struct parse *p, const struct command *commands, char *room, size_t room_bytes) {
+        bool two = false;
+        for (size_t i = 0; commands[i].name; i++) {
+                size_t length = strcspn(commands[i].name, " ");
+                two |= commands[i].name[length] && strncmp(commands[i].name, p->words[0], length) == 0 &&
+                        !p->words[0][length];
+        }
+        if (!two && p->word_count < WORDS_MAX)
+                return true;
+        if (!two) {
+                ctl_complain("\"%s\" is one word too many: sweepctl --help", p->words[WORDS_MAX - 1]);
+                return false;
+        }
+        if (p->word_count == 1) {
+                ctl_complain("%s wants to know what to do: sweepctl --help", p->words[0]);
+                return false;
+        }
+        text_format(room, room_bytes, "%s %s", p->words[0], p->words[1]);
+        p->words[0] = room;
+        p->words[1] = p->words[2];
+        p->word_count--;
+        return true;
+}
+
 static const struct command *find_command(const struct command *commands, const char *name) {
         const char *known[COMMANDS_MAX + 1] = { 0 };
         for (size_t i = 0; commands[i].name; i++) {
@@ -168,8 +201,9 @@ static bool take_id(const struct command *command, const char *word, uint64_t *r
         errno = 0;
         long long id = strtoll(word, &end, 10);
         if (word[0] < '0' || word[0] > '9' || *end || errno || id <= 0) {
-                ctl_complain("\"%s\" is no number of a finding; %s wants one that sweepctl errors shows", word,
-                        command->name);
+                bool rescue = command->operand == OPERAND_RESCUE;
+                ctl_complain("\"%s\" is no number of a %s; %s wants one that sweepctl %s shows", word,
+                        rescue ? "rescue" : "finding", command->name, rescue ? "rescue list" : "errors");
                 return false;
         }
         *ret = (uint64_t)id;
@@ -188,7 +222,7 @@ static bool take_operand(const struct command *command, const struct parse *p) {
                 ctl_complain("%s takes nothing behind it, but there is \"%s\"", command->name, word);
                 return false;
         }
-        if (command->operand == OPERAND_ID)
+        if (command->operand == OPERAND_ID || command->operand == OPERAND_RESCUE)
                 return take_id(command, word, &p->to->arguments.id);
         if (!*word) {
                 ctl_complain("the name of the device is empty: sweepctl status shows the names");
@@ -214,7 +248,10 @@ bool options_parse(struct options *ret, const struct command *commands, int argc
         struct parse p = { .to = &o };
         if (argc < 1 || !take_all(&p, argv))
                 return false;
+        char room[OPTION_TEXT_BYTES];
         if (p.word_count > 0) {
+                if (!join_words(&p, commands, room, sizeof room))
+                        return false;
                 o.command = find_command(commands, p.words[0]);
                 if (!o.command || !check_options(o.command, p.seen))
                         return false;

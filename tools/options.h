@@ -6,10 +6,10 @@
 
 #include <stdbool.h>
 
-enum operand { OPERAND_NONE, OPERAND_DEVICE_OPTIONAL, OPERAND_DEVICE, OPERAND_ID };
+enum operand { OPERAND_NONE, OPERAND_DEVICE_OPTIONAL, OPERAND_DEVICE, OPERAND_ID, OPERAND_RESCUE };
 
 struct command {
-        const char *name;
+        const char *name;    /* one word, or two */
         const char *usage;   /* what follows the name */
         const char *summary; /* a line */
         const char *help;    /* a paragraph */
@@ -18,7 +18,17 @@ struct command {
         int (*run)(struct ctl *ctl, const struct arguments *arguments);
 };
 
-enum option_id { OPTION_ALL, OPTION_MODE, OPTION_OVERWRITE, OPTION_JSON, OPTION_SOCKET, OPTION_VERSION, OPTION_HELP };
+enum option_id {
+        OPTION_ALL,
+        OPTION_MODE,
+        OPTION_OVERWRITE,
+        OPTION_OUTPUT,
+        OPTION_SERIAL,
+        OPTION_JSON,
+        OPTION_SOCKET,
+        OPTION_VERSION,
+        OPTION_HELP
+};
 
 struct options {
         const struct command *command; /* NULL: none was named */

@@ -74,6 +74,38 @@ static const struct command commands[] = {
                         "any more.\nOnly for root.",
                 .operand = OPERAND_DEVICE,
                 .run = command_retire },
+        { .name = "rescue list",
+                .usage = "[DEVICE]",
+                .summary = "what undo journals still hold",
+                .help = "Shows what the undo journals of sweeps that keep the data still hold, of all devices or of "
+                        "one:\noriginals that could not be put back, and copies of what somebody else wrote meanwhile.",
+                .operand = OPERAND_DEVICE_OPTIONAL,
+                .run = command_rescue_list },
+        { .name = "rescue export",
+                .usage = "ID [--output FILE]",
+                .summary = "take it out of the journal",
+                .help = "Copies out what is not in its place on the device as it was saved. --output: into a new file,\n"
+                        "each piece at its offset on the device, with holes between them. Without it: one after the "
+                        "other,\nto standard output, if that is no terminal. Standard error says which pieces there "
+                        "are. Only for root.",
+                .operand = OPERAND_RESCUE,
+                .options = BIT(OPTION_OUTPUT),
+                .run = command_rescue_export },
+        { .name = "rescue retry",
+                .usage = "ID",
+                .summary = "try again to put it back",
+                .help = "Has sweepd try once more to put originals back, with all others of the same device. Where "
+                        "somebody\nelse wrote meanwhile, nothing is touched. Only for root.",
+                .operand = OPERAND_RESCUE,
+                .run = command_rescue_retry },
+        { .name = "rescue forget",
+                .usage = "ID [--serial SERIAL]",
+                .summary = "give it up",
+                .help = "Gives up what the journal holds; it can't be had back. --serial: of the disk whose data it is "
+                        "(or its\nWWN, PARTUUID, or backing file); on a terminal it is asked for. Only for root.",
+                .operand = OPERAND_RESCUE,
+                .options = BIT(OPTION_SERIAL),
+                .run = command_rescue_forget },
         { .name = "reload",
                 .usage = "",
                 .summary = "read the configuration again",
@@ -101,9 +133,10 @@ static void show_help(const struct command *command, FILE *to) {
         static const char *const operands[] = { [OPERAND_NONE] = "",
                 [OPERAND_DEVICE_OPTIONAL] = "[DEVICE]",
                 [OPERAND_DEVICE] = "DEVICE",
-                [OPERAND_ID] = "ID" };
+                [OPERAND_ID] = "ID",
+                [OPERAND_RESCUE] = "ID" };
         for (const struct command *c = commands; c->name; c++)
-                fprintf(to, "  %-8s %-9s %s\n", c->name, operands[c->operand], c->summary);
+                fprintf(to, "  %-13s %-9s %s\n", c->name, operands[c->operand], c->summary);
         fprintf(to,
                 "\n%s\nExit status: 0 fine, 1 it did not work, 2 something needs attention, 3 the sweep is "
                 "incomplete.\nMore: sweepctl(1)\n",

@@ -3,6 +3,7 @@
 """What sweepctl says and how it exits, for each command and each answer. Usage: test_sweepctl.py SWEEPCTL"""
 
 import fcntl
+import base64
 import json
 import os
 import pty
@@ -76,10 +77,11 @@ def expect_document(done, status, document):
 @test
 def help_names_every_command():
     done = expect(run('--help'), 0, 'Usage: sweepctl COMMAND')
-    for command in 'status errors finding start cancel wait history retire reload'.split():
+    for command in 'status errors finding start cancel wait history retire reload'.split() + [
+            'rescue list', 'rescue export', 'rescue retry', 'rescue forget']:
         assert re.search(rf'^  {command} ', done.stdout, re.M), command
-        expect(run(command, '--help'), 0, f'Usage: sweepctl {command}')
-        expect(run('--help', command), 0, f'Usage: sweepctl {command}')
+        expect(run(*command.split(), '--help'), 0, f'Usage: sweepctl {command}')
+        expect(run('--help', *command.split()), 0, f'Usage: sweepctl {command}')
 
 
 @test
@@ -119,6 +121,12 @@ def operands_are_checked():
         expect(run(command), 1, error=[f'{command} needs to know which: sweepctl {command} '])
     for word in '0', '-1', 'x', '1x', '', '99999999999999999999', '+1', ' 1':
         expect(run('finding', '--', word), 1, error=['is no number of a finding'])
+    for command in 'export', 'retry', 'forget':
+        expect(run('rescue', command), 1, error=[f'rescue {command} needs to know which: sweepctl rescue {command} ID'])
+        expect(run('rescue', command, 'x'), 1, error=['"x" is no number of a rescue', 'sweepctl rescue list shows'])
+    expect(run('rescue'), 1, error=['rescue wants to know what to do'])
+    expect(run('rescue', 'lst'), 1, error=['there is no command "rescue lst"; did you mean rescue list?'])
+    expect(run('rescue', 'list', 'a', 'b'), 1, error=['"b" is one word too many'])
     expect(run('reload', 'now'), 1, error=['reload takes nothing behind it, but there is "now"'])
     expect(run('status', 'a', 'b'), 1, error=['"b" is one word too many'])
     expect(run('status', ''), 1, error=['the name of the device is empty'])
@@ -413,8 +421,9 @@ def every_error_is_a_sentence_with_the_next_step():
             (Error('InvalidConfig', file='/etc/sweepd/sweepd.conf', line=12, text='unknown key "mod"'),
              ['sweepctl: /etc/sweepd/sweepd.conf:12: unknown key "mod"', 'sweepctl reload']),
             (Error('LedgerUnavailable', text='no space left'), ['ledger (no space left)', 'journalctl -u sweepd']),
-            (Error('NoSuchId', id=5), ['no finding or sweep 5', 'sweepctl errors --all']),
-            (Error('TooMany', limit=32), ['no more than 32 connections']),
+            (Error('NoSuchId', id=5), ['no finding, sweep or rescue 5', 'sweepctl errors --all',
+                                         'sweepctl rescue list']),
+            (Error('TooMany', limit=32), ['no more than 32 of these']),
             (Error('org.varlink.service.PermissionDenied'), ['only root may do this', 'sudo']),
             (Error('org.varlink.service.InvalidParameter', parameter='mode'), ['the parameter "mode"']),
             (Error('org.varlink.service.MethodNotImplemented', method='StartSweep'), ['cannot do that (StartSweep)']),
@@ -427,6 +436,136 @@ def every_error_is_a_sentence_with_the_next_step():
                 for options in [], ['--json']:
                     done = expect(ask(fake, *command, *options), 1, error=texts)
                     assert not done.stdout, done.stdout
+
+
+# rescue
+
+
+RESCUE = {'id': 1234567890123, 'device': 'spare-7', 'journal': '/var/lib/sweepd/undo/spare-7.undo', 'offset': 1 << 30,
+          'length': 512 << 20, 'armed_at': 1_700_000_000_000_000, 'units_lost': 2,
+          'text': 'originals; units of 4096 bytes that could not be put back: 2'}
+
+
+def piece(offset, data, text=None):
+    return {'offset': offset, 'data_base64': base64.b64encode(data).decode(), 'text': text}
+
+
+@test
+def rescues_are_listed_with_what_they_are():
+    with FakeDaemon(ListRescues=each('rescue', [RESCUE, {**RESCUE, 'id': 7}])) as fake:
+        done = expect(ask(fake, 'rescue', 'list'), 0, '1234567890123', 'spare-7', '1.0 GiB', RESCUE['text'],
+                      RESCUE['journal'], 'sweepctl rescue export ID --output FILE')
+        expect_width(done.stdout)
+        expect_document(ask(fake, 'rescue', 'list', 'spare-7', '--json'), 0,
+                        {'rescues': [RESCUE, {**RESCUE, 'id': 7}]})
+        assert fake.called('ListRescues') == [{}, {'device': 'spare-7'}]
+    with FakeDaemon(ListRescues=each('rescue', [])) as fake:
+        expect(ask(fake, 'rescue', 'list'), 0, 'No undo journal holds anything.')
+        expect(ask(fake, 'rescue', 'list', 'a'), 0, 'No undo journal of a holds anything.')
+
+
+@test
+def pieces_are_written_at_their_offsets():
+    pieces = [piece(4096, b'ab' * 2048), piece(1 << 30, b'xyz'), piece((1 << 30) + 3, b'q')]
+    with FakeDaemon(ExportRescue=pieces) as fake, tempfile.TemporaryDirectory() as directory:
+        file = os.path.join(directory, 'out')
+        expect(ask(fake, 'rescue', 'export', '7', '--output', file), 0,
+               error=['offset 4096, 4096 bytes', f'offset {1 << 30}, 3 bytes', f'offset {(1 << 30) + 3}, 1 bytes'])
+        assert fake.called('ExportRescue') == [{'id': 7}]
+        status = os.stat(file)
+        assert status.st_size == (1 << 30) + 4 and status.st_blocks * 512 < 1 << 20 and status.st_mode & 0o777 == 0o600
+        with open(file, 'rb') as out:
+            out.seek(4096)
+            assert out.read(4097) == b'ab' * 2048 + bytes(1)
+            out.seek(1 << 30)
+            assert out.read() == b'xyzq'
+        # Never over something.
+        expect(ask(fake, 'rescue', 'export', '7', '--output', file), 1, error=['cannot make the file', 'File exists'])
+        raw = subprocess.run([SWEEPCTL, '--socket', fake.path, 'rescue', 'export', '7'], capture_output=True, check=True)
+        assert raw.stdout == b'ab' * 2048 + b'xyzq', raw
+        told = [{'offset': 4096, 'length': 4096, 'text': None}, {'offset': 1 << 30, 'length': 3, 'text': None},
+                {'offset': (1 << 30) + 3, 'length': 1, 'text': None}]
+        expect_document(ask(fake, 'rescue', 'export', '7', '--json', '--output', file + '2'), 0, {'pieces': told})
+        expect(ask(fake, 'rescue', 'export', '7', '--json'), 1, error=['say into which file'])
+
+
+@test
+def what_is_missing_from_an_export_fails_it():
+    bad = [piece(0, b'a' * 512, 'their checksum is wrong'), piece(8192, b'', 'can not be read'), piece(12288, b'end')]
+    with FakeDaemon(ExportRescue=bad) as fake, tempfile.TemporaryDirectory() as directory:
+        file = os.path.join(directory, 'out')
+        expect(ask(fake, 'rescue', 'export', '7', '--output', file), 1,
+               error=['offset 0, 512 bytes: their checksum is wrong', 'offset 8192, 0 bytes: can not be read',
+                      'of 3 pieces 2 are not what was saved'])
+        assert os.stat(file).st_size == 12291, 'the rest was not written'
+    with FakeDaemon(ExportRescue={}) as fake, tempfile.TemporaryDirectory() as directory:
+        expect(ask(fake, 'rescue', 'export', '7', '--output', os.path.join(directory, 'out')), 0,
+               error=['All of it is in its place'])
+    for wrong in 'A', 'AAA', 'A===', '====', 'A=AA', '????':
+        with FakeDaemon(ExportRescue={**piece(0, b''), 'data_base64': wrong}) as fake, \
+                tempfile.TemporaryDirectory() as directory:
+            file = os.path.join(directory, 'out')
+            expect(ask(fake, 'rescue', 'export', '7', '--output', file), 1, error=['is no base64'])
+            assert not os.path.exists(file)
+    with FakeDaemon(ExportRescue=Error('NoSuchId', id=7)) as fake, tempfile.TemporaryDirectory() as directory:
+        file = os.path.join(directory, 'out')
+        expect(ask(fake, 'rescue', 'export', '7', '--output', file), 1, error=['no finding, sweep or rescue 7'])
+        assert not os.path.exists(file)
+    if os.path.exists('/dev/full'):
+        with FakeDaemon(ExportRescue=piece(0, b'abc')) as fake, open('/dev/full', 'wb') as full:
+            done = subprocess.run([SWEEPCTL, '--socket', fake.path, 'rescue', 'export', '7'], stdout=full,
+                                  stderr=subprocess.PIPE, text=True, check=False)
+            assert done.returncode == 1 and 'No space left' in done.stderr, done
+
+
+@test
+def raw_bytes_do_not_go_to_a_terminal():
+    with FakeDaemon(ExportRescue=piece(0, b'abc')) as fake:
+        ours, theirs = pty.openpty()
+        done = subprocess.run([SWEEPCTL, '--socket', fake.path, 'rescue', 'export', '7'], stdout=theirs,
+                              stderr=subprocess.PIPE, text=True, check=False)
+        os.close(ours)
+        os.close(theirs)
+        assert done.returncode == 1 and '--output FILE' in done.stderr and not fake.called('ExportRescue'), done
+
+
+@test
+def retry_says_where_its_result_shows():
+    with FakeDaemon(RetryRescue={}) as fake:
+        expect(ask(fake, 'rescue', 'retry', '7'), 0, 'sweepctl rescue list')
+        expect_document(ask(fake, 'rescue', 'retry', '7', '--json'), 0, {})
+        assert fake.called('RetryRescue') == [{'id': 7}, {'id': 7}]
+    reason = {**REASON, 'rule': 'rescue_copy'}
+    with FakeDaemon(RetryRescue=Error('Refused', device='a', reason=reason)) as fake:
+        expect(ask(fake, 'rescue', 'retry', '7'), 1, error=['did not do that', 'undo journal of a (rule rescue_copy)',
+                                                            REASON['found'], REASON['remedy']])
+
+
+@test
+def forget_wants_the_serial():
+    with FakeDaemon(ForgetRescue={}, ListRescues=each('rescue', [RESCUE])) as fake:
+        expect(ask(fake, 'rescue', 'forget', '7', stdin=subprocess.DEVNULL), 1, error=['needs --serial'])
+        assert not fake.called('ForgetRescue')
+        expect(ask(fake, 'rescue', 'forget', '7', '--serial', 'ZA 1'), 0, 'It is forgotten')
+        expect_document(ask(fake, 'rescue', 'forget', '7', '--serial=ZA 1', '--json'), 0, {})
+        assert fake.called('ForgetRescue') == [{'id': 7, 'serial': 'ZA 1'}] * 2
+
+
+@test
+def forget_asks_for_the_serial_on_a_terminal():
+    number = RESCUE['id']
+    for given, known, status, told in [('ZA1234\n', number, 0, 'type the serial'), ('\n', number, 1, 'nothing is forgotten'),
+                                       ('ZA1234\n', 7, 1, 'no undo journal holds anything under the number 7')]:
+        with FakeDaemon(ForgetRescue={}, ListRescues=each('rescue', [RESCUE])) as fake:
+            ours, theirs = pty.openpty()
+            os.write(ours, given.encode())
+            done = ask(fake, 'rescue', 'forget', str(known), stdin=theirs)
+            os.close(ours)
+            os.close(theirs)
+            assert done.returncode == status and told in flat(done.stderr), done
+            asked = fake.called('ForgetRescue')
+            assert asked == ([] if status else [{'id': number, 'serial': 'ZA1234'}]), asked
+            assert known != number or RESCUE['text'] in flat(done.stderr), done
 
 
 # start, cancel, retire, reload, history
