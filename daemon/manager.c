@@ -126,14 +126,13 @@ static int start(struct manager *m, struct device *d) {
         return 0;
 }
 
-static bool may_start(const struct device *d) {
-        return !d->thread && !d->absent && d->held_by_pid == 0;
+static bool may_start(const struct manager *m, const struct device *d) {
+        return !d->thread && !d->absent && d->held_by_pid == 0 && !rescues_hold(m, d);
 }
 
-/* Configured again while it still puts originals back from when it was left out. */
-static bool is_leaving(const struct manager *m, const struct device *d) {
+bool manager_is_leaving(const struct manager *m, const char *name) {
         for (size_t i = 0; i < m->leaving_count; i++)
-                if (strcmp(m->leaving[i]->config->name, d->config->name) == 0)
+                if (strcmp(m->leaving[i]->config->name, name) == 0)
                         return true;
         return false;
 }
@@ -155,7 +154,7 @@ void manager_admit(struct manager *m) {
                         struct device *d = m->devices[i];
                         if (d->thread && d->identified)
                                 busy[busy_count++] = d->disk;
-                        if (!may_start(d) || is_leaving(m, d))
+                        if (!may_start(m, d) || manager_is_leaving(m, d->config->name))
                                 continue;
                         index[n] = i;
                         candidates[n++] = (struct schedule_candidate){
@@ -286,7 +285,7 @@ void manager_set_clock(struct manager *m) {
                 if (m->devices[i]->held_by_pid > 0)
                         wait_us = MIN(wait_us, BUSY_TICK_US);
                 uint64_t start_us = device_next_start_us(m->devices[i], now_us);
-                if (may_start(m->devices[i]) && start_us > now_us)
+                if (may_start(m, m->devices[i]) && start_us > now_us)
                         wait_us = MIN(wait_us, start_us - now_us);
         }
         /* Never later than it was: news that keep coming must not keep the clock from coming. */
@@ -319,6 +318,12 @@ static int on_ledger(sd_event_source *source, int fd, uint32_t revents, void *us
 static int on_alerts(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
         drain(fd);
         routes_handle_alerts(userdata);
+        return 0;
+}
+
+static int on_rescues(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+        drain(fd);
+        rescues_handle(userdata);
         return 0;
 }
 
@@ -474,7 +479,7 @@ static int add_io(struct manager *m, int fd, sd_event_io_handler_t handler) {
 }
 
 static int open_fds(struct manager *m) {
-        int *const fds[] = { &m->news_fd, &m->ledger_fd, &m->alerts_fd, &m->reload_fd };
+        int *const fds[] = { &m->news_fd, &m->ledger_fd, &m->alerts_fd, &m->reload_fd, &m->rescues_fd };
         for (size_t i = 0; i < ELEMENTS(fds); i++) {
                 *fds[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
                 if (*fds[i] < 0)
@@ -491,6 +496,8 @@ static int listen_to_all(struct manager *m) {
                 r = add_io(m, m->alerts_fd, on_alerts);
         if (r >= 0)
                 r = add_io(m, m->reload_fd, on_reload);
+        if (r >= 0)
+                r = add_io(m, m->rescues_fd, on_rescues);
         if (r >= 0)
                 r = sd_event_add_time(m->event, &m->clock, CLOCK_BOOTTIME, UINT64_MAX, CLOCK_ACCURACY_US, on_clock, m);
         return MIN(r, 0);
@@ -552,7 +559,7 @@ int manager_new(struct manager **ret, struct settings *settings, const struct ma
         struct manager *m = calloc(1, sizeof *m);
         if (!m)
                 return -ENOMEM;
-        m->news_fd = m->ledger_fd = m->alerts_fd = m->reload_fd = -1;
+        m->news_fd = m->ledger_fd = m->alerts_fd = m->reload_fd = m->rescues_fd = -1;
         m->event = sd_event_ref(options->event);
         m->surroundings = *options->surroundings;
         m->started_us = clock_wall_us();
@@ -613,6 +620,7 @@ bool manager_free(struct manager *m) {
                 return true;
         m->control = control_free(m->control);
         bool all = free_devices(m);
+        all &= rescues_close(m, CLOSE_LIMIT_US);
         if (m->ledger) {
                 routes_handle_alerts(m); /* may have something to say, which goes to the ledger, too */
                 routes_drain(m, CLOSE_LIMIT_US);
@@ -633,7 +641,7 @@ bool manager_free(struct manager *m) {
         free_queue(m->alerts_done, free);
         free_backlog(&m->backlog);
         free_backlog(&m->retries);
-        int fds[] = { m->news_fd, m->ledger_fd, m->alerts_fd, m->reload_fd };
+        int fds[] = { m->news_fd, m->ledger_fd, m->alerts_fd, m->reload_fd, m->rescues_fd };
         for (size_t i = 0; i < ELEMENTS(fds); i++)
                 close_fd(fds[i]);
         settings_free(m->settings);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * manager_private: what the files of the manager share. manager.c builds and ends it and starts sweeps, routes.c moves
- * news, acknowledgements and events, requests.c answers the control socket.
+ * news, acknowledgements and events, requests.c answers the control socket, rescues.c
+ * what it is asked about undo journals.
  */
 #pragma once
 
@@ -19,6 +20,8 @@
 #include "sweep/verify.h"
 
 #include <stddef.h>
+
+enum { RESCUE_TASKS_MAX = 4 }; /* each has a thread */
 
 enum { NEWS_QUEUE_MAX = 1024, LEDGER_QUEUE_MAX = 256, ALERTS_QUEUE_MAX = 1024, BACKLOG_MAX = 4096 };
 
@@ -55,6 +58,8 @@ struct manager {
         int alerts_fd;
         uint64_t events_folded; /* that found no room since the last that did */
         struct control *control;
+        struct rescue_task *rescues[RESCUE_TASKS_MAX];
+        int rescues_fd;
         struct reload *reload;
         int reload_fd;
         struct call *reload_call;
@@ -77,6 +82,8 @@ struct manager {
 /* manager.c */
 struct device *manager_device(struct manager *m, const char *name);
 struct device *manager_device_of_sweep(struct manager *m, uint64_t sweep_id);
+/* The sweep of a device of that name, from before it was left out, still runs or puts originals back. */
+bool manager_is_leaving(const struct manager *m, const char *name);
 size_t manager_running(const struct manager *m);
 void manager_admit(struct manager *m);
 void manager_set_clock(struct manager *m);
@@ -122,3 +129,14 @@ void requests_gone(void *userdata, struct call *call);
 void requests_page(struct manager *m, struct ledger_request *page);
 /* A configuration was read. */
 void requests_reloaded(struct manager *m, const struct reload_result *result);
+
+/* rescues.c */
+void rescues_request(struct manager *m, struct call *call, const struct control_request *r);
+/* Something has come from a journal, or a client has room for more of it. */
+void rescues_handle(struct manager *m);
+/* A call, of whatever kind, is dead. */
+void rescues_gone(struct manager *m, struct call *call);
+/* The device's undo journal is being changed: nobody else may open it. */
+bool rescues_hold(const struct manager *m, const struct device *d);
+/* False: a thread is stuck with a disk. */
+bool rescues_close(struct manager *m, uint64_t timeout_us);

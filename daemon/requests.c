@@ -512,6 +512,15 @@ void requests_handle(void *userdata, struct call *call, const struct control_req
         case METHOD_RELOAD:
                 reload(m, call);
                 break;
+        case METHOD_LIST_RESCUES:
+                if (is_known_or_fail(m, call, r->device))
+                        rescues_request(m, call, r);
+                break;
+        case METHOD_EXPORT_RESCUE:
+        case METHOD_RETRY_RESCUE:
+        case METHOD_FORGET_RESCUE:
+                rescues_request(m, call, r);
+                break;
         case METHOD_COUNT:
                 break;
         }
@@ -521,11 +530,14 @@ void requests_drained(void *userdata, struct call *call) {
         struct listing *l = call_data(call);
         if (l)
                 go_on(manager_of(userdata), l);
+        else
+                rescues_handle(manager_of(userdata));
 }
 
 void requests_gone(void *userdata, struct call *call) {
         struct manager *m = manager_of(userdata);
         struct listing *l = call_data(call);
+        rescues_gone(m, call);
         if (m->reload_call == call)
                 m->reload_call = NULL;
         for (size_t i = 0; i < m->settings->device_count; i++)

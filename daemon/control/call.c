@@ -122,6 +122,18 @@ void call_reply_sweep(struct call *call, const struct sweep_record *sweep, bool 
         reply_record(call, "sweep", records_sweep(sweep), continues);
 }
 
+void call_reply_rescue(struct call *call, const struct rescue_record *rescue, bool continues) {
+        reply_record(call, "rescue", records_rescue(rescue), continues);
+}
+
+void call_reply_rescue_bytes(struct call *call, const struct rescue_bytes *bytes, bool continues) {
+        struct message parameters = message_begin();
+        message_set_integer(&parameters, "offset", bytes->offset_bytes);
+        message_set_string(&parameters, "data_base64", bytes->base64);
+        message_set_string(&parameters, "text", bytes->text[0] ? bytes->text : NULL);
+        call_reply(call, &parameters, continues);
+}
+
 void call_reply_sweep_id(struct call *call, uint64_t sweep_id) {
         struct message parameters = message_begin();
         message_set_integer(&parameters, "sweep_id", sweep_id);

@@ -9,6 +9,7 @@
 #include "model/device_record.h"
 #include "model/finding.h"
 #include "model/region_table.h"
+#include "model/rescue_record.h"
 #include "model/sweep_record.h"
 
 #include <stdbool.h>
@@ -30,6 +31,10 @@ enum control_method {
         METHOD_CANCEL_SWEEP,
         METHOD_RETIRE,
         METHOD_RELOAD,
+        METHOD_LIST_RESCUES,
+        METHOD_EXPORT_RESCUE,
+        METHOD_RETRY_RESCUE,
+        METHOD_FORGET_RESCUE,
         METHOD_COUNT
 };
 
@@ -49,6 +54,7 @@ struct control_request {
         unsigned pattern_count; /* StartSweep's patterns: as many as were given; refused by the manager where it has no
                                    use for them */
         char overwrite[4096];
+        char serial[4096];
 };
 
 /*
@@ -110,6 +116,8 @@ void call_reply_finding(struct call *call, const struct finding *finding, bool c
 /* GetFinding: the finding with its sample as hexadecimal text. */
 void call_reply_finding_with_sample(struct call *call, const struct finding *finding);
 void call_reply_sweep(struct call *call, const struct sweep_record *sweep, bool continues);
+void call_reply_rescue(struct call *call, const struct rescue_record *rescue, bool continues);
+void call_reply_rescue_bytes(struct call *call, const struct rescue_bytes *bytes, bool continues);
 void call_reply_sweep_id(struct call *call, uint64_t sweep_id);
 void call_reply_regions(struct call *call, const struct region_record *regions, size_t count, bool continues);
 

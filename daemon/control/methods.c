@@ -21,6 +21,7 @@ enum parameter {
         PARAMETER_PATTERNS,
         PARAMETER_OVERWRITE,
         PARAMETER_REGIONS,
+        PARAMETER_SERIAL,
         PARAMETER_COUNT
 };
 
@@ -34,6 +35,7 @@ static const char *const parameter_names[PARAMETER_COUNT] = {
         [PARAMETER_PATTERNS] = "patterns",
         [PARAMETER_OVERWRITE] = "overwrite",
         [PARAMETER_REGIONS] = "regions",
+        [PARAMETER_SERIAL] = "serial",
 };
 
 enum {
@@ -46,6 +48,7 @@ enum {
         PATTERNS = 1 << PARAMETER_PATTERNS,
         OVERWRITE = 1 << PARAMETER_OVERWRITE,
         REGIONS = 1 << PARAMETER_REGIONS,
+        SERIAL = 1 << PARAMETER_SERIAL,
 };
 
 static const struct method methods[] = {
@@ -65,10 +68,10 @@ static const struct method methods[] = {
         { "ResumeSweep", METHOD_COUNT, true },
         { "Acknowledge", METHOD_COUNT, true },
         { "TestAlert", METHOD_COUNT, true },
-        { "ListRescues", METHOD_COUNT },
-        { "ExportRescue", METHOD_COUNT, true },
-        { "RetryRescue", METHOD_COUNT, true },
-        { "ForgetRescue", METHOD_COUNT, true },
+        { "ListRescues", METHOD_LIST_RESCUES, .optional = DEVICE },
+        { "ExportRescue", METHOD_EXPORT_RESCUE, true, .required = ID },
+        { "RetryRescue", METHOD_RETRY_RESCUE, true, .required = ID },
+        { "ForgetRescue", METHOD_FORGET_RESCUE, true, .required = ID | SERIAL },
 };
 
 const struct method *methods_find(const char *name) {
@@ -117,10 +120,11 @@ static enum message_field read_patterns(struct control_request *request, const s
         return FIELD_PRESENT;
 }
 
-static enum message_field read_overwrite(struct control_request *request, const struct message *m) {
+/* What is too long to be one would be cut off, and then be another one. */
+static enum message_field read_identity(char *ret, size_t ret_bytes, const struct message *m, const char *key) {
         const char *identity;
-        enum message_field field = message_get_string(m, "overwrite", &identity);
-        if (field == FIELD_PRESENT && !text_copy(request->overwrite, sizeof request->overwrite, identity))
+        enum message_field field = message_get_string(m, key, &identity);
+        if (field == FIELD_PRESENT && !text_copy(ret, ret_bytes, identity))
                 return FIELD_MISTYPED;
         return field;
 }
@@ -154,7 +158,9 @@ static enum message_field read_parameter(
         case PARAMETER_PATTERNS:
                 return read_patterns(request, m);
         case PARAMETER_OVERWRITE:
-                return read_overwrite(request, m);
+                return read_identity(request->overwrite, sizeof request->overwrite, m, "overwrite");
+        case PARAMETER_SERIAL:
+                return read_identity(request->serial, sizeof request->serial, m, "serial");
         case PARAMETER_REGIONS:
                 return read_regions(request, m);
         case PARAMETER_COUNT:

@@ -230,6 +230,19 @@ static void set_latencies(struct message *m, const struct latency_summary *all) 
         }
 }
 
+struct message records_rescue(const struct rescue_record *rescue) {
+        struct message m = message_begin();
+        message_set_integer(&m, "id", rescue->id);
+        message_set_string(&m, "device", rescue->device);
+        message_set_string(&m, "journal", rescue->journal);
+        message_set_integer(&m, "offset", rescue->place.offset_bytes);
+        message_set_integer(&m, "length", rescue->place.length_bytes);
+        message_set_integer(&m, "armed_at", rescue->armed_us);
+        message_set_integer(&m, "units_lost", rescue->units_lost);
+        message_set_string(&m, "text", rescue->text);
+        return m;
+}
+
 struct message records_region(const struct region_record *region) {
         struct message m = message_begin();
         message_set_integer(&m, "offset", region->place.offset_bytes);

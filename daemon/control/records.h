@@ -7,6 +7,7 @@
 #include "model/finding.h"
 #include "model/reason.h"
 #include "model/region_table.h"
+#include "model/rescue_record.h"
 #include "model/sweep_record.h"
 
 /* Each gives a message that the caller passes on or deinits. */
@@ -15,6 +16,7 @@ struct message records_device(const struct device_record *device);
 struct message records_finding(const struct finding *finding);
 struct message records_sweep(const struct sweep_record *sweep);
 struct message records_region(const struct region_record *region);
+struct message records_rescue(const struct rescue_record *rescue);
 struct message records_reason(const struct reason *reason);
 
 enum { RECORDS_HEX_BYTES = 2 * FINDING_SAMPLE_BYTES + 1 };

@@ -93,7 +93,7 @@ int target_lock(struct target *t, struct reason *reason);
 
 const struct target_facts *target_facts(const struct target *t);
 
-/* O_DIRECT; for the engine alone. */
+/* O_DIRECT; for the engine, and for who compares what is there without writing. */
 int target_fd(const struct target *t);
 
 /*

@@ -28,6 +28,7 @@ static void on_request(void *userdata, struct call *call, const struct control_r
         assert(request->mode <= MODE_COUNT);
         assert(memchr(request->device, '\0', sizeof request->device));
         assert(memchr(request->overwrite, '\0', sizeof request->overwrite));
+        assert(memchr(request->serial, '\0', sizeof request->serial));
         struct device_record device = { .path = request->overwrite, .mode = MODE_READ };
         memcpy(device.name, request->device, sizeof device.name);
         if (request->method == METHOD_CANCEL_SWEEP)

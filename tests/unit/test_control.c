@@ -126,6 +126,25 @@ static void answer_sweep_or_error(struct call *call, uint64_t id) {
         }
 }
 
+static void answer_rescue(struct call *call) {
+        struct rescue_record rescue = { .id = 7,
+                .device = "disk-1",
+                .journal = "/var/lib/sweepd/undo/disk-1.undo",
+                .place = { 8192, 4096 },
+                .armed_us = 5,
+                .units_lost = 1,
+                .text = "originals" };
+        call_reply_rescue(call, &rescue, false);
+}
+
+static void answer_export(struct call *call) {
+        struct rescue_bytes bytes = { .offset_bytes = 8192, .base64 = (char[]){ "AAEC" } };
+        if (call_takes_more(call))
+                call_reply_rescue_bytes(call, &bytes, true);
+        bytes = (struct rescue_bytes){ .offset_bytes = 12288, .base64 = (char[]){ "" }, .text = "can't be read" };
+        call_reply_rescue_bytes(call, &bytes, false);
+}
+
 static void on_request(void *userdata, struct call *call, const struct control_request *request) {
         struct bench *b = userdata;
         static const struct worker_record worker = { .index = 1, .cpus = "3", .in_service = true };
@@ -144,6 +163,10 @@ static void on_request(void *userdata, struct call *call, const struct control_r
                 answer_sweep_or_error(call, request->id);
         else if (request->method == METHOD_GET_MAP)
                 answer_map(call, request->regions);
+        else if (request->method == METHOD_LIST_RESCUES)
+                answer_rescue(call);
+        else if (request->method == METHOD_EXPORT_RESCUE)
+                answer_export(call);
         else if (request->method == METHOD_START_SWEEP)
                 call_reply_sweep_id(call, 5);
         else if (request->method == METHOD_CANCEL_SWEEP)
@@ -386,9 +409,9 @@ START_TEST(what_does_not_exist_is_named) {
                 "{\"error\":\"org.varlink.service.InterfaceNotFound\",\"parameters\":{\"interface\":\"io.sweep\"}}");
         expect_text(&p, "{\"method\":\"GetDaemon\"}",
                 "{\"error\":\"org.varlink.service.MethodNotFound\",\"parameters\":{\"method\":\"GetDaemon\"}}");
-        expect_text(&p, "{\"method\":\"io.sweepd.ListRescues\",\"parameters\":{\"device\":\"a\"}}",
+        expect_text(&p, "{\"method\":\"io.sweepd.PauseSweep\",\"parameters\":{\"device\":\"a\"}}",
                 "{\"error\":\"org.varlink.service.MethodNotImplemented\",\"parameters\":{\"method\":"
-                "\"io.sweepd.ListRescues\"}}");
+                "\"io.sweepd.PauseSweep\"}}");
         peer_call(&p,
                 "{\"method\":\"org.varlink.service.GetInterfaceDescription\",\"parameters\":{\"interface\":\"x.y\"}}");
         expect_error(&p, SERVICE_ERROR "InterfaceNotFound");
@@ -529,6 +552,41 @@ START_TEST(what_is_known_has_a_value_and_what_is_not_is_null) {
         ck_assert_int_eq(json_integer_value(json_object_get(device, "next_due_at")), 77);
         ck_assert_double_eq(json_real_value(json_object_get(device, "coverage")), 0.5);
         json_decref(reply);
+        peer_close(&p);
+}
+END_TEST
+
+START_TEST(rescues_are_told_exactly) {
+        struct peer p = peer_open(bench_now);
+        peer_call(&p, "{\"method\":\"io.sweepd.ListRescues\",\"parameters\":{\"device\":\"a\"}}");
+        json_t *reply = peer_next(&p);
+        check_type(json_object_get(json_object_get(reply, "parameters"), "rescue"), "Rescue");
+        json_decref(reply);
+        ck_assert_str_eq(bench_now->last.device, "a");
+        expect_text(&p, "{\"method\":\"io.sweepd.ExportRescue\",\"parameters\":{\"id\":7},\"more\":true}",
+                "{\"parameters\":{\"offset\":8192,\"data_base64\":\"AAEC\",\"text\":null},\"continues\":true}");
+        CLEANUP_FREE char *last = peer_next_text(&p);
+        ck_assert_str_eq(last, "{\"parameters\":{\"offset\":12288,\"data_base64\":\"\",\"text\":\"can't be read\"}}");
+        ck_assert_uint_eq(bench_now->last.id, 7);
+        expect_text(&p, "{\"method\":\"io.sweepd.RetryRescue\",\"parameters\":{\"id\":7}}", "{\"parameters\":{}}");
+        expect_text(&p, "{\"method\":\"io.sweepd.ForgetRescue\",\"parameters\":{\"id\":7,\"serial\":\"ZA 1\"}}",
+                "{\"parameters\":{}}");
+        ck_assert_str_eq(bench_now->last.serial, "ZA 1");
+        peer_call(&p, "{\"method\":\"io.sweepd.ForgetRescue\",\"parameters\":{\"id\":7}}");
+        expect_invalid(&p, "serial");
+        peer_call(&p, "{\"method\":\"io.sweepd.ExportRescue\",\"parameters\":{\"id\":-1}}");
+        expect_invalid(&p, "id");
+        peer_close(&p);
+}
+END_TEST
+
+START_TEST(a_serial_that_would_be_cut_off_is_refused) {
+        struct peer p = peer_open(bench_now);
+        char call[8192];
+        snprintf(call, sizeof call,
+                "{\"method\":\"io.sweepd.ForgetRescue\",\"parameters\":{\"id\":1,\"serial\":\"%05000d\"}}", 0);
+        peer_call(&p, call);
+        expect_invalid(&p, "serial");
         peer_close(&p);
 }
 END_TEST
@@ -1193,6 +1251,8 @@ static void add_protocol_tests(TCase *tests) {
         tcase_add_test(tests, what_does_not_exist_is_named);
         tcase_add_test(tests, records_have_the_fields_of_the_interface);
         tcase_add_test(tests, what_is_known_has_a_value_and_what_is_not_is_null);
+        tcase_add_test(tests, rescues_are_told_exactly);
+        tcase_add_test(tests, a_serial_that_would_be_cut_off_is_refused);
         tcase_add_test(tests, a_finding_is_told_exactly);
         tcase_add_test(tests, a_map_has_1_to_65536_regions);
         tcase_add_test(tests, errors_carry_what_the_interface_says);
