@@ -966,9 +966,9 @@ static enum guess is_too_foreign(const struct oracle *o) {
 }
 
 static enum guess suspect_is_not_ours(const struct oracle *o) {
-        enum guess answer = NO;
         if (o->suspect.length_bytes == 0)
                 return NO;
+        enum guess answer = ids_differ(o) ? MAYBE : NO; /* whole stamps, but perhaps of the one that is not adopted */
         for (uint64_t i = o->suspect.offset_bytes / UNIT_BYTES; i * UNIT_BYTES < extent_end(o->suspect); i++) {
                 struct unit u = unit_at(o, i);
                 struct opinion p = opinion_of(o, LAYER_SAMPLE, i);
