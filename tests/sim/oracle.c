@@ -698,6 +698,19 @@ static bool is_strange(const struct opinion *p) {
         return p->good == 0 && (p->faults & (BIT(FAULT_GARBAGE) | BIT(FAULT_FOREIGN)));
 }
 
+/* Whether the retention pass may have met so much of it that it is taken for somebody's data. */
+static bool much_is_strange(const struct oracle *o) {
+        size_t row = 0, longest = 0, count = 0;
+        for (uint64_t unit = 0; unit < unit_count(o); unit++) {
+                struct opinion p = opinion_of(o, LAYER_CHECK, unit);
+                bool strange = p.bad && is_strange(&p);
+                count += strange;
+                row = strange ? row + 1 : 0;
+                longest = MAX(longest, row);
+        }
+        return longest >= ROW_UNITS || count >= PLACES;
+}
+
 static bool must_be_told(const struct oracle *o, enum layer layer, uint64_t unit, const struct ending *end) {
         struct opinion p = opinion_of(o, layer, unit);
         if (!p.bad)
@@ -709,7 +722,8 @@ static bool must_be_told(const struct oracle *o, enum layer layer, uint64_t unit
                         !varied(o, unit_at(o, unit));
         if (layer == LAYER_CHECK && end->failed && is_strange(&p))
                 return false;
-        return true;
+        /* What was in flight when the sweep was stopped may tell, too: it is no fault then either. */
+        return layer != LAYER_CHECK || end->finished || !is_strange(&p) || !much_is_strange(o);
 }
 
 /* A unit that was right at first, and wrong when a neighbour was read again. */
