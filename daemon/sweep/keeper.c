@@ -27,7 +27,7 @@ static const uint64_t next_steps[KEEP_STEP_COUNT] = {
         [KEEP_READ_BACK] = BIT(KEEP_READ_TABLE) | BIT(KEEP_FREE),
         [KEEP_READ_TABLE] = BIT(KEEP_ARM) | BIT(KEEP_FREE),
         [KEEP_ARM] = BIT(KEEP_ARM_FLUSH) | BIT(KEEP_DISARM) | BIT(KEEP_LEFT),
-        [KEEP_ARM_FLUSH] = BIT(KEEP_ARM_CHECK) | BIT(KEEP_DISARM) | BIT(KEEP_LEFT),
+        [KEEP_ARM_FLUSH] = BIT(KEEP_ARM) | BIT(KEEP_ARM_CHECK) | BIT(KEEP_DISARM) | BIT(KEEP_LEFT),
         [KEEP_ARM_CHECK] = BIT(KEEP_ARMED) | BIT(KEEP_DISARM) | BIT(KEEP_LEFT),
         [KEEP_ARMED] = BIT(KEEP_COMPARE) | BIT(KEEP_DISARM) | BIT(KEEP_LEFT),
         [KEEP_COMPARE] = BIT(KEEP_WRITE) | BIT(KEEP_RESTORE) | BIT(KEEP_DISARM) | BIT(KEEP_FREE) | BIT(KEEP_LEFT),
@@ -38,7 +38,7 @@ static const uint64_t next_steps[KEEP_STEP_COUNT] = {
         [KEEP_RESTORE_FLUSH] = BIT(KEEP_CHECK) | BIT(KEEP_RESTORE) | BIT(KEEP_DISARM) | BIT(KEEP_LEFT),
         [KEEP_CHECK] = BIT(KEEP_DISARM) | BIT(KEEP_LEFT),
         [KEEP_DISARM] = BIT(KEEP_DISARM_FLUSH) | BIT(KEEP_LEFT),
-        [KEEP_DISARM_FLUSH] = BIT(KEEP_FREE) | BIT(KEEP_LEFT),
+        [KEEP_DISARM_FLUSH] = BIT(KEEP_DISARM) | BIT(KEEP_FREE) | BIT(KEEP_LEFT),
 };
 
 static bool is_armed(const struct keep_slot *slot) {
@@ -53,9 +53,12 @@ static void clear_bits(const struct keep_slot *slot, uint64_t *bits) {
         memset(bits, 0, (slot->table.room + 63) / 64 * sizeof *bits);
 }
 
+/* One copy is written and flushed after the other, so that one is whole at any time. `copy` stays: where another marker
+ * was being written, the copy that is in doubt comes first. */
 static void set_marker(struct keeper *k, struct keep_slot *slot, enum undo_state state) {
         slot->marker.sequence = ++k->sequence;
         slot->marker.state = state;
+        slot->copies_left = UNDO_MARKER_COPIES;
 }
 
 static uint64_t table_crc(struct keeper *k, struct keep_slot *slot) {
@@ -79,7 +82,7 @@ static void begin_writing(struct keeper *k, struct keep_slot *slot) {
 /* From here to the end of the segment, what the kernel counts as written must be what we wrote. */
 static void begin_counting(struct keeper *k, struct keep_slot *slot) {
         slot->own_bytes = 0;
-        slot->uncertain = false;
+        slot->uncertain = slot->mismatched = false;
         if (engine_look(k->s->o.engine, &slot->before) < 0)
                 slot->before.counts_known = false;
 }
@@ -92,12 +95,6 @@ static void on_enter(struct keeper *k, struct keep_slot *slot) {
                 break;
         case KEEP_SEAL:
                 k->owner = NULL;
-                break;
-        case KEEP_ARM:
-                slot->marker.place = slot->place;
-                slot->marker.armed_us = k->s->wall_us;
-                slot->marker.table_crc = table_crc(k, slot);
-                set_marker(k, slot, UNDO_ARMED);
                 break;
         case KEEP_COMPARE:
                 k->owner = slot;
@@ -181,8 +178,7 @@ static bool counts_are_known(const struct keep_slot *slot) {
 
 /* The pattern was read back: what is no damaged form of it is somebody's, or damage where nobody else wrote. */
 static void after_verify(struct keeper *k, struct keep_slot *slot) {
-        bool strange = sweep_has_withheld(k->s);
-        if (keep_others_wrote(k, slot) > 0 || (strange && !counts_are_known(slot))) {
+        if (keep_others_wrote(k, slot) > 0 || (slot->mismatched && !counts_are_known(slot))) {
                 keep_foreign(k, slot->place);
                 sweep_settle_withheld(k->s, true);
                 return; /* stopping: recovery tells theirs from ours */
@@ -205,6 +201,7 @@ static void after_check(struct keeper *k, struct keep_slot *slot) {
 
 static void after_restore_flush(struct keeper *k, struct keep_slot *slot) {
         if (!slot->flush_error) {
+                slot->unflushed = false;
                 enter(k, slot, KEEP_CHECK);
                 return;
         }
@@ -252,6 +249,24 @@ static void after_compare(struct keeper *k, struct keep_slot *slot) {
                 enter(k, slot, k->s->o.mode == MODE_PRESERVE ? KEEP_WRITE : KEEP_RESTORE);
 }
 
+static void arm(struct keeper *k, struct keep_slot *slot) {
+        slot->marker.place = slot->place;
+        slot->marker.armed_us = k->s->wall_us;
+        slot->marker.table_crc = table_crc(k, slot);
+        set_marker(k, slot, UNDO_ARMED);
+        enter(k, slot, KEEP_ARM);
+}
+
+/* A copy of the marker is durable. True: there is one more to be written. */
+static bool next_copy(struct keeper *k, struct keep_slot *slot, enum keep_step write) {
+        assert(slot->copies_left > 0);
+        slot->copy = (slot->copy + 1) % UNDO_MARKER_COPIES;
+        if (--slot->copies_left == 0)
+                return false;
+        enter(k, slot, write);
+        return true;
+}
+
 /* A pass of the slot is over: what comes then. */
 static void advance(struct keeper *k, struct keep_slot *slot) {
         switch (slot->step) {
@@ -273,8 +288,16 @@ static void advance(struct keeper *k, struct keep_slot *slot) {
         case KEEP_CHECK:
                 after_check(k, slot);
                 break;
+        case KEEP_READ_TABLE:
+                arm(k, slot);
+                break;
+        case KEEP_ARM_FLUSH:
+                if (!next_copy(k, slot, KEEP_ARM))
+                        enter(k, slot, KEEP_ARM_CHECK);
+                break;
         case KEEP_DISARM_FLUSH:
-                segment_done(k, slot);
+                if (!next_copy(k, slot, KEEP_DISARM))
+                        segment_done(k, slot);
                 break;
         default: /* the diagram has no other way */
                 enter(k, slot, slot->step + 1);
@@ -336,6 +359,7 @@ static bool begin_save(struct keeper *k, struct keep_slot *slot) {
         clear_bits(slot, slot->bad);
         slot->marker.record = ++k->record;
         slot->written = false;
+        slot->unflushed = false;
         slot->restore_tries = 0;
         slot->marker.units_lost = 0;
         enter(k, slot, KEEP_SAVE);
@@ -359,8 +383,9 @@ static uint64_t stretch_bytes(const struct keep_slot *slot) {
         case KEEP_READ_TABLE:
                 return undo_table_pages(slot->place.length_bytes) * UNDO_PAGE_BYTES;
         case KEEP_ARM:
-        case KEEP_ARM_CHECK:
         case KEEP_DISARM:
+                return UNDO_PAGE_BYTES;
+        case KEEP_ARM_CHECK:
                 return (uint64_t)UNDO_MARKER_COPIES * UNDO_PAGE_BYTES;
         default:
                 return slot->place.length_bytes;
@@ -443,11 +468,33 @@ unsigned keeper_left_armed(const struct keeper *k) {
         return armed;
 }
 
+bool keeper_has_written(const struct keeper *k) {
+        bool written = false;
+        for (size_t i = 0; i < UNDO_SLOTS; i++)
+                written |= is_armed(&k->slots[i]) && k->slots[i].written;
+        return written;
+}
+
+bool keeper_lost_a_flush(const struct keeper *k) {
+        bool lost = false;
+        for (size_t i = 0; i < UNDO_SLOTS; i++)
+                lost |= k->slots[i].written && k->slots[i].unflushed;
+        return lost;
+}
+
 bool keeper_was_alone(struct keeper *k) {
         bool alone = !k->foreign;
         for (size_t i = 0; i < UNDO_SLOTS; i++) {
                 struct keep_slot *slot = &k->slots[i];
-                alone &= !slot->written || (counts_are_known(slot) && keep_others_wrote(k, slot) == 0);
+                if (!slot->written) { /* what differs there was misread, or is somebody's: nothing of it is ours */
+                        alone &= !is_armed(slot);
+                        continue;
+                }
+                bool others = keep_others_wrote(k, slot) > 0;
+                if (others && !k->foreign)
+                        k->foreign_place = slot->place;
+                k->foreign |= others; /* told also where nothing of it is left */
+                alone &= counts_are_known(slot) && !others;
         }
         return alone;
 }

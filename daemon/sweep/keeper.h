@@ -34,6 +34,12 @@ bool keeper_is_over(const struct keeper *k);
 /* Slots whose segment may not be what it was: recovery's. */
 unsigned keeper_left_armed(const struct keeper *k);
 
+/* A segment of those may not be what it was. Of the others the marker may not be durable: no reason to write. */
+bool keeper_has_written(const struct keeper *k);
+
+/* A flush of the target failed, and what it should have covered was not all written and flushed again. */
+bool keeper_lost_a_flush(const struct keeper *k);
+
 /* Nobody else wrote to the target while segments were being written, as far as the kernel counts. */
 bool keeper_was_alone(struct keeper *k);
 

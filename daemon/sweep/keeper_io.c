@@ -75,8 +75,9 @@ static uint64_t offset_of(const struct keeper *k, const struct keep_block *b, ui
         case KEEP_READ_TABLE:
                 return undo_table_offset(segment, slot->index) + b->at + at;
         case KEEP_ARM:
-        case KEEP_ARM_CHECK:
         case KEEP_DISARM:
+                return undo_marker_offset(segment, slot->index, slot->copy) + at;
+        case KEEP_ARM_CHECK:
                 return undo_marker_offset(segment, slot->index, (unsigned)(b->at / UNDO_PAGE_BYTES)) + at;
         default:
                 return undo_data_offset(segment, slot->index) + b->at + at;
@@ -292,6 +293,7 @@ static void flush_completed(struct keeper *k, struct keep_slot *slot) {
                 return;
         }
         slot->flush_tries = 0;
+        slot->unflushed |= of_target && error;
 }
 
 /* Narrowing: one failed block at a time, one piece of it at a time. */

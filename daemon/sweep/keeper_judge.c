@@ -318,6 +318,7 @@ static void unit_is_wrong(struct keeper *k, struct keep_block *b, size_t i, bool
         if (b->slot->step == KEEP_VERIFY) {
                 struct expectation e = { .count = 1, .candidates = { k->s->content } };
                 (void)sweep_unit_is_bad(k->s, &e, bytes, unit, persistence);
+                b->slot->mismatched |= again;
         } else if (!again) {
                 add_misread(k, unit, bytes, k->doubt.bytes, PERSISTENCE_TRANSIENT);
         } else if (b->slot->step == KEEP_COMPARE) {

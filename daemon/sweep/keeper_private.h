@@ -45,17 +45,21 @@ struct keep_slot {
         uint64_t *bad;  /* could not be read or written in the pass: not judged in it */
         size_t present; /* units that are not absent */
         struct undo_marker marker; /* as it was last written, or is being written */
+        unsigned copy;             /* of the marker, that is written next or now */
+        unsigned copies_left;      /* to be written of this marker */
         uint64_t cursor;           /* of the step's stretch, bytes from its beginning */
         unsigned blocks_out;
         struct engine_io flush;
         bool flushing;
         int flush_error;
         unsigned flush_tries;   /* after errors that are ours */
+        bool unflushed;         /* a flush of the target failed, and none after it was for all of the segment */
         unsigned restore_tries; /* how often the originals were written, and could not be flushed */
         bool written;           /* its segment may not be what it was */
         uint64_t own_bytes;     /* that were written to the target since `before` was taken */
         struct engine_look before;
-        bool uncertain; /* a write failed: the kernel's count can't be compared with ours */
+        bool mismatched; /* the pattern did not read back, for good */
+        bool uncertain;  /* a write failed: the kernel's count can't be compared with ours */
 };
 
 /* A block is one stretch of a step, and has at most one request out. */

@@ -50,6 +50,11 @@ int recovery_new(struct recovery **ret, const struct recovery_options *options) 
         if (!r)
                 return -ENOMEM;
         r->o = *options;
+        struct engine_look look;
+        if (engine_look(options->target, &look) == 0 && look.counts_known)
+                r->written_before = look.written_bytes;
+        else
+                r->o.alone = false;
         size_t room = undo_units(MIN(options->head.segment_bytes, options->target_bytes));
         int e = undo_table_init(&r->table, room);
         if (e < 0)
@@ -135,15 +140,17 @@ static void choose(struct recovery *r) {
 }
 
 /* A marker of another slot has no business here. */
-static void take_marker(struct recovery *r, unsigned index) {
+static void take_marker(struct recovery *r, unsigned index, unsigned copy) {
         struct recovery_slot *slot = &r->slots[index];
         struct undo_marker marker;
         if (r->single_error)
                 slot->error = r->single_error;
         if (!undo_marker_read(&marker, r->lanes[0].saved, r->o.head.journal_id) || marker.slot != index)
                 return;
-        if (!slot->valid || marker.sequence > slot->marker.sequence)
+        if (!slot->valid || marker.sequence > slot->marker.sequence) {
                 slot->marker = marker;
+                slot->copy = copy;
+        }
         slot->valid = true;
         r->result.sequence = MAX(r->result.sequence, marker.sequence);
         r->result.record = MAX(r->result.record, marker.record);
@@ -190,7 +197,8 @@ static void next_slot(struct recovery *r) {
 
 static void step_markers(struct recovery *r) {
         if (r->index > 0)
-                take_marker(r, (unsigned)(r->index - 1) / UNDO_MARKER_COPIES);
+                take_marker(r, (unsigned)(r->index - 1) / UNDO_MARKER_COPIES,
+                        (unsigned)(r->index - 1) % UNDO_MARKER_COPIES);
         if (r->index == (size_t)UNDO_SLOTS * UNDO_MARKER_COPIES) {
                 choose(r);
                 next_slot(r);
@@ -270,13 +278,25 @@ static void step_classify(struct recovery *r) {
         if (recovery_io_spread(r))
                 return;
         recovery_decide(r);
+        if (r->o.unflushed || r->slot->marker.units_lost > 0)
+                recovery_doubt_all(r);
         recovery_enter(r, r->foreign_met ? RECOVERY_SHELF : RECOVERY_RESTORE);
 }
 
-/* The last look at the device before the segment is written to. */
+/* Somebody may have begun to write since the caller counted. */
+static bool is_still_alone(const struct recovery *r) {
+        struct engine_look look;
+        return r->o.alone && engine_look(r->o.target, &look) == 0 && look.counts_known &&
+                look.written_bytes - r->written_before <= r->result.bytes_written;
+}
+
+/* The last look at the device before the segment is written to. Where somebody else wrote, what is strange is theirs:
+ * from here on every unit is looked at again before it is written to. */
 static void step_restore(struct recovery *r) {
         if (!r->asked && !recovery_target_is_there(r))
                 return;
+        if (!r->asked)
+                r->o.alone = is_still_alone(r);
         r->asked = true;
         if (recovery_io_spread(r))
                 return;
@@ -340,22 +360,26 @@ static void count_closed(struct recovery *r, int error) {
                 r->result.slots_pinned++;
 }
 
-/* Both copies, then the flush; after an error the slot is taken to be armed. */
+/*
+ * One copy and a flush, then the other and a flush, so that one of them is whole at any time: the one that counts comes
+ * last. After an error the slot is taken to be armed.
+ */
 static void step_close(struct recovery *r) {
         if (r->index == 0) {
                 if (!recovery_target_is_there(r))
                         return;
                 compose_marker(r);
-        } else if (r->single_error || r->index > UNDO_MARKER_COPIES) {
+        } else if (r->single_error || r->index == 2 * UNDO_MARKER_COPIES) {
                 count_closed(r, r->single_error);
                 next_slot(r);
                 return;
         }
-        unsigned copy = (unsigned)r->index++;
-        if (copy == UNDO_MARKER_COPIES) {
+        unsigned request = (unsigned)r->index++;
+        if (request % 2 == 1) {
                 recovery_single(r, true, ENGINE_FLUSH, (struct extent){ 0 }, NULL);
                 return;
         }
+        unsigned copy = (r->slot->copy + 1 + request / 2) % UNDO_MARKER_COPIES;
         uint64_t offset = undo_marker_offset(r->o.head.segment_bytes, r->slot->marker.slot, copy);
         recovery_single(r, true, ENGINE_WRITE, (struct extent){ offset, UNDO_PAGE_BYTES }, r->lanes[0].saved);
 }

@@ -177,6 +177,12 @@ static void check(struct recovery *r, const struct recovery_lane *l) {
         }
 }
 
+/* What was written can be read again, as far as is known: whatever is found there in the next round is looked at. */
+static void wrote(struct recovery *r, const struct recovery_lane *l) {
+        for (size_t unit = first_unit(l); unit < end_unit(l); unit++)
+                r->units[unit].unreadable &= (uint8_t)~r->units[unit].restore;
+}
+
 void recovery_step_done(struct recovery *r, struct recovery_lane *l) {
         assert(l->step != LANE_DONE);
         if (l->step == LANE_READ && r->phase == RECOVERY_CLASSIFY)
@@ -184,6 +190,7 @@ void recovery_step_done(struct recovery *r, struct recovery_lane *l) {
         if (l->step == LANE_READ) {
                 l->step = LANE_SAVED;
         } else if (l->step == LANE_WRITE) {
+                wrote(r, l);
                 l->step = LANE_DONE;
         } else if (r->phase == RECOVERY_CLASSIFY) {
                 l->step = classify(r, l);
@@ -203,7 +210,7 @@ void recovery_piece_failed(struct recovery *r, const struct recovery_lane *l, st
                 struct recovery_unit *u = &r->units[at / UNIT_BYTES];
                 uint8_t bit = (uint8_t)BIT(at % UNIT_BYTES / SECTOR_BYTES);
                 recovery_unit_error(u, error, l->on_journal);
-                if (l->step == LANE_READ && r->phase != RECOVERY_CHECK)
+                if (l->step == LANE_READ)
                         u->unreadable |= bit;
                 if (l->step == LANE_WRITE) {
                         u->restore &= (uint8_t)~bit;

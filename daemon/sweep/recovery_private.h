@@ -69,7 +69,8 @@ struct recovery_lane {
 };
 
 struct recovery_slot {
-        struct undo_marker marker; /* the copy that counts */
+        struct undo_marker marker; /* the copy that counts, */
+        unsigned copy;             /* and which one that is */
         bool valid;
         int error; /* of a copy that can't be read */
 };
@@ -92,7 +93,8 @@ struct recovery {
         enum recovery_phase phase;
         bool stopped; /* nothing is submitted any more */
         uint64_t diskseq;
-        unsigned out[2]; /* requests, to the target and to the journal */
+        uint64_t written_before; /* to the target by anybody, as the kernel counted when recovery began */
+        unsigned out[2];         /* requests, to the target and to the journal */
 
         struct recovery_slot slots[UNDO_SLOTS];
         struct recovery_slot *todo[UNDO_SLOTS]; /* the older one first */

@@ -205,13 +205,6 @@ void sweep_settle_withheld(struct sweep *s, bool foreign) {
         s->faults_dirty = true;
 }
 
-bool sweep_has_withheld(const struct sweep *s) {
-        bool any = false;
-        for (size_t i = 0; i < fault_table_count(s->faults); i++)
-                any |= fault_table_at(s->faults, i)->withheld;
-        return any;
-}
-
 static bool step_sample(struct sweep *s) {
         bool any = false;
         struct extent place;

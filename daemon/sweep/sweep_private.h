@@ -199,7 +199,6 @@ void sweep_fail(struct sweep *s, enum sweep_end end, const char *rule, const cha
         __attribute__((format(printf, 5, 6)));
 void sweep_wind_down(struct sweep *s, enum sweep_end end, const char *rule, const char *remedy, const char *format, ...)
         __attribute__((format(printf, 5, 6)));
-bool sweep_has_withheld(const struct sweep *s);
 void sweep_settle_withheld(struct sweep *s, bool foreign);
 static inline bool sweep_is_ending(const struct sweep *s) {
         return s->step >= STEP_DRAIN;

@@ -68,7 +68,7 @@ bool sweep_step_rewrite(struct sweep *s) {
         if (sweep_is_ending(s) || !keeper_is_over(s->keeper))
                 return any;
         s->left_armed = keeper_left_armed(s->keeper);
-        if (s->left_armed > 0)
+        if (keeper_has_written(s->keeper))
                 sweep_enter(s, STEP_UNDO);
         else
                 sweep_finish(s, s->record.end == END_NONE ? END_FINISHED : s->record.end);
@@ -85,6 +85,7 @@ void sweep_begin_undo(struct sweep *s) {
                 .target_bytes = s->o.size_bytes,
                 .head = s->o.undo,
                 .alone = keeper_was_alone(s->keeper),
+                .unflushed = keeper_lost_a_flush(s->keeper),
                 .wall_us = s->wall_us,
                 .note = note,
                 .userdata = s,

@@ -214,12 +214,27 @@ static void fill_head(struct undo_head *head, const struct undo_store_options *o
                         head->journal_id = 0;
 }
 
+/* Both copies of each, so that one of them is whole whatever becomes of the first one that is written. */
+static int write_free_markers(struct undo_store *s) {
+        int r = 0;
+        for (unsigned slot = 0; slot < UNDO_SLOTS; slot++)
+                for (unsigned copy = 0; r == 0 && copy < UNDO_MARKER_COPIES; copy++) {
+                        struct undo_marker marker = { .slot = slot };
+                        undo_marker_write(s->chunk, s->head.journal_id, &marker);
+                        r = write_at(
+                                s, s->chunk, UNDO_PAGE_BYTES, undo_marker_offset(s->head.segment_bytes, slot, copy));
+                }
+        return r == 0 && fdatasync(s->fd) < 0 ? -errno : r;
+}
+
 /* Every block is written once: what a disk, or a file system, does not have it says now. The head comes last. */
 static int write_through(struct undo_store *s, const struct undo_store_options *o) {
         int r = write_zeros(s, 0, undo_journal_bytes(o->segment_bytes));
         if (r == 0 && fdatasync(s->fd) < 0)
                 r = -errno;
         fill_head(&s->head, o);
+        if (r == 0)
+                r = write_free_markers(s);
         for (unsigned copy = 0; r == 0 && copy < 2; copy++) {
                 undo_head_write(s->chunk, &s->head);
                 r = write_at(s, s->chunk, UNDO_PAGE_BYTES, undo_head_offset(copy));
@@ -362,6 +377,45 @@ static int open_device(struct undo_store *s, struct reason *reason, const struct
         return other && !is_in_use(s) ? make_on_device(s, reason, o) : UNDO_STORE_OK;
 }
 
+/* The copy that counts: its index; -1: neither is whole. */
+static int read_marker(const struct undo_store *s, unsigned slot, struct undo_marker *ret) {
+        int counts = -1;
+        for (unsigned copy = 0; copy < UNDO_MARKER_COPIES; copy++) {
+                struct undo_marker marker;
+                uint64_t at = undo_marker_offset(s->head.segment_bytes, slot, copy);
+                if (read_at(s, s->chunk, UNDO_PAGE_BYTES, at) < 0 ||
+                        !undo_marker_read(&marker, s->chunk, s->head.journal_id) || marker.slot != slot ||
+                        (counts >= 0 && marker.sequence <= ret->sequence))
+                        continue;
+                *ret = marker;
+                counts = (int)copy;
+        }
+        return counts;
+}
+
+/*
+ * A crash while a marker was written leaves its copies unequal. The one that does not count may be of a record that is
+ * long over, and would count again if the other one got lost while it is written next: so it is made equal before that.
+ */
+static int even_out(struct undo_store *s, struct reason *reason) {
+        for (unsigned slot = 0; slot < UNDO_SLOTS; slot++) {
+                struct undo_marker marker;
+                int copy = read_marker(s, slot, &marker);
+                if (copy < 0)
+                        return REFUSE(reason, "journal_damaged",
+                                "If no sweep was cut short, remove it; else keep it: it may hold the only copy of data.",
+                                "No marker of slot %u in the undo journal %s is whole.", slot, s->path);
+                if (marker.state != UNDO_FREE)
+                        continue; /* recovery's */
+                undo_marker_write(s->chunk, s->head.journal_id, &marker);
+                int r = write_at(s, s->chunk, UNDO_PAGE_BYTES,
+                        undo_marker_offset(s->head.segment_bytes, slot, copy == 0 ? 1 : 0));
+                if (r < 0)
+                        return failed(reason, "writing", s->path, -r);
+        }
+        return fdatasync(s->fd) < 0 ? failed(reason, "flushing", s->path, errno) : UNDO_STORE_OK;
+}
+
 int undo_store_open(struct undo_store **ret, struct reason *reason, const struct undo_store_options *o) {
         assert(!o->make || o->target);
         assert(!o->make || !o->look_only);
@@ -386,6 +440,9 @@ int undo_store_open(struct undo_store **ret, struct reason *reason, const struct
                         "Plug in the device that it belongs to, so that its data is put back; or set another `journal`.",
                         "The undo journal %s belongs to another device: %s %s%s.", s->path, s->head.device,
                         s->head.identity.serial, s->head.identity.backing_file);
+        r = o->make ? even_out(s, reason) : UNDO_STORE_OK;
+        if (r != UNDO_STORE_OK)
+                return r;
         *ret = STEAL(s);
         return UNDO_STORE_OK;
 }

@@ -105,6 +105,7 @@ static inline void memory_do(struct memory_engine *m, struct engine_io *io) {
         ck_assert_msg(fault != MEMORY_FORBIDDEN, "a forbidden request at %" PRIu64, io->offset_bytes);
         m->reads += io->op == ENGINE_READ;
         m->writes += io->op == ENGINE_WRITE;
+        m->look.written_bytes += io->op == ENGINE_WRITE ? io->length_bytes : 0;
         m->flushes += io->op == ENGINE_FLUSH;
         int error = fault == MEMORY_FAILS || fault == MEMORY_HEALS ? rule->error : 0;
         if (fault == MEMORY_CALLS)
@@ -170,7 +171,7 @@ static inline void memory_init(struct memory_engine *m, size_t size, struct memo
                 .bytes = calloc(1, size),
                 .durable = calloc(1, size),
                 .crash = crash,
-                .look = { .size_bytes = size, .diskseq = 7 },
+                .look = { .size_bytes = size, .diskseq = 7, .counts_known = true },
                 .depth = MEMORY_OUT,
                 .seed = seed,
         };

@@ -21,7 +21,7 @@ struct world {
         uint64_t random;
         uint64_t sequence;
         uint32_t logical_block_bytes;
-        bool alone, by_hand;
+        bool alone, unflushed, by_hand;
         struct undo_marker markers[UNDO_SLOTS]; /* as they were planted */
         struct recovery *recovery;
         struct recovery_result result;
@@ -139,6 +139,7 @@ static void begin(struct world *w) {
                 .target_bytes = w->size,
                 .head = { .journal_id = JOURNAL_ID, .segment_bytes = w->segment_bytes, .target_bytes = w->size },
                 .alone = w->alone,
+                .unflushed = w->unflushed,
                 .by_hand = w->by_hand,
                 .wall_us = 1700000009000000,
                 .note = take_note,
@@ -451,6 +452,36 @@ START_TEST(alone_what_is_neither_is_damage_and_restored) {
         run(w);
         ends_freed();
         ck_assert_uint_eq(shelved_count(w), 0);
+}
+END_TEST
+
+/* Somebody else, whom the caller could not know of when it counted. */
+static int write_and_be_counted(struct memory_engine *m, const struct engine_io *io) {
+        scribble(w, io->offset_bytes, io->offset_bytes + 512);
+        m->look.written_bytes += 512;
+        return 0;
+}
+
+START_TEST(who_begins_to_write_after_the_caller_counted_is_not_damage) {
+        arm(w, 0, place, MODE_PRESERVE, 0);
+        paint(w, 0, AT, AT + SEGMENT);
+        w->alone = true;
+        w->target.hook = write_and_be_counted;
+        w->target.rules[0] = (struct memory_rule){ MEMORY_CALLS, ENGINE_READ, AT + BLOCK, AT + BLOCK + 512, 0, 1, 0 };
+        run(w);
+        ck_assert_uint_eq(w->result.units_foreign, 1);
+        ck_assert_int_eq(marker_of(w, 0).state, UNDO_PINNED);
+        ck_assert(!is_original(w, AT + BLOCK, AT + BLOCK + 512));
+        ck_assert(is_original(w, AT + BLOCK + 512, AT + SEGMENT));
+}
+END_TEST
+
+START_TEST(where_a_flush_was_lost_before_originals_are_written_again) {
+        arm(w, 0, place, MODE_PRESERVE, 0);
+        w->unflushed = true;
+        run(w);
+        ends_freed();
+        ck_assert_uint_eq(w->result.bytes_written, SEGMENT);
 }
 END_TEST
 
@@ -1084,7 +1115,7 @@ START_TEST(a_journal_that_is_gone_loses_nothing) {
 }
 END_TEST
 
-/* First copy, second copy, flush. */
+/* First copy, second copy, a flush. */
 START_TEST(a_marker_that_can_not_be_made_durable_frees_nothing) {
         uint64_t at = undo_marker_offset(w->segment_bytes, 0, _i == 1);
         arm(w, 0, place, MODE_PRESERVE, 0);
@@ -1388,6 +1419,8 @@ int main(void) {
         tcase_add_test(tests, foreign_bytes_that_can_not_be_read_again_are_told);
         tcase_add_test(tests, foreign_bytes_that_change_find_no_room_on_a_full_shelf);
         tcase_add_test(tests, alone_what_is_neither_is_damage_and_restored);
+        tcase_add_test(tests, who_begins_to_write_after_the_caller_counted_is_not_damage);
+        tcase_add_test(tests, where_a_flush_was_lost_before_originals_are_written_again);
         tcase_add_test(tests, refresh_knows_no_pattern);
         tcase_add_test(tests, what_looks_foreign_once_only_is_not);
         tcase_add_test(tests, what_the_journal_fails_to_say_once_only_is_not_lost);
