@@ -369,7 +369,7 @@ static void step_close(struct recovery *r) {
                 if (!recovery_target_is_there(r))
                         return;
                 compose_marker(r);
-        } else if (r->single_error || r->index == 2 * UNDO_MARKER_COPIES) {
+        } else if (r->single_error || r->index == (size_t)2 * UNDO_MARKER_COPIES) {
                 count_closed(r, r->single_error);
                 next_slot(r);
                 return;

@@ -28,7 +28,7 @@
 #include <sys/eventfd.h>
 #include <sys/random.h>
 
-#define SETTLE_LIMIT_US (10 * 60 * USEC_PER_SEC)
+#define SETTLE_LIMIT_US (UINT64_C(600) * USEC_PER_SEC)
 
 enum { ANSWERS_MAX = 16, NR_REQUESTS_DEFAULT = 128, POST_AGAIN_MS = 50 };
 

@@ -59,7 +59,7 @@ static uint64_t slot_bytes(uint64_t segment_bytes) {
 }
 
 static uint64_t slot_offset(uint64_t segment_bytes, unsigned slot) {
-        return 2 * UNDO_PAGE_BYTES + slot * slot_bytes(segment_bytes);
+        return UINT64_C(2) * UNDO_PAGE_BYTES + slot * slot_bytes(segment_bytes);
 }
 
 uint64_t undo_journal_bytes(uint64_t segment_bytes) {
