@@ -7,11 +7,14 @@
 
 #include "failure.h"
 
+#include <assert.h>
 #include <isa-l/crc64.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { CHUNK_PAGES = 256, CHUNKS_MAX = 4096, BUCKETS = 1 << 20, MERGES = 1 << 16 };
+
+static_assert(BUCKETS / 2 <= CHUNKS_MAX * CHUNK_PAGES, "there is a chunk for each page");
 
 struct merge {
         uint32_t under, over, result;
@@ -29,7 +32,7 @@ const struct page *page_at(uint32_t id) {
 }
 
 static struct page *new_page(void) {
-        MUST(page_count < CHUNKS_MAX * CHUNK_PAGES && page_count < BUCKETS / 2, "too many different pages");
+        MUST(page_count < BUCKETS / 2, "too many different pages");
         struct page **chunk = &chunks[page_count / CHUNK_PAGES];
         if (!*chunk)
                 *chunk = malloc(CHUNK_PAGES * sizeof **chunk);

@@ -251,7 +251,8 @@ static void read_arguments(struct arguments *a, int argc, char **argv) {
                         break;
                 case 's':
                         a->seeds = a->jobs = 1;
-                        /* fall through */
+                        a->first = strtoull(optarg, NULL, 10);
+                        break;
                 case 'f':
                         a->first = strtoull(optarg, NULL, 10);
                         break;

@@ -215,7 +215,7 @@ static void try_all(unsigned level, size_t n) {
 static void try_pairs(unsigned level, size_t n) {
         uint8_t fates[DISKS * WRITES_MAX];
         uint32_t outcome = 0;
-        for (uint8_t base = FATE_OLD; base <= FATE_NEW; base++)
+        for (int base = FATE_OLD; base <= FATE_NEW; base++)
                 for (size_t i = 0; i < n; i++)
                         for (size_t k = i + 1; k < n; k++)
                                 for (unsigned both = 0; both < FATE_COUNT * FATE_COUNT; both++) {

@@ -38,7 +38,7 @@ struct fault_counts {
 
 void undo_faults_run(uint64_t seed, struct fault_counts *counts);
 void undo_faults_add(struct fault_counts *sum, const struct fault_counts *counts);
-void undo_faults_print(const struct fault_counts *counts);
+void undo_faults_print(const struct fault_counts *t);
 
 /* Ends the process where a fault that can be was never met at a moment. */
-void undo_faults_check(const struct fault_counts *counts);
+void undo_faults_check(const struct fault_counts *t);

@@ -33,7 +33,7 @@ static void request(struct world *w, unsigned disk, enum engine_op op, uint64_t 
         }, *one = &io, *done;
         MUST(engine_submit(engine, &one, 1) == 1, "the disk takes nothing");
         MUST(engine_reap(engine, &done, 1) == 1, "the disk does nothing");
-        if (io.result < 0)
+        if (bytes && io.result < 0)
                 memset(bytes, 0, UNIT_BYTES); /* they go on as if nothing had been there */
 }
 
