@@ -305,7 +305,8 @@ static struct mishap mishap_of(
                 break;
         case MISCHIEF_NO_MEMORY:
                 memory_fail(1);
-                /* fall through */
+                f.order = SWEEP_STOP;
+                break;
         case MISCHIEF_STOP:
                 f.order = SWEEP_STOP;
                 break;
