@@ -130,14 +130,12 @@ class Kept:
                              f'{changed[0] * UNIT}: {self.target.read(changed[0] * UNIT, 64)}, slots {self.slots()}')
         assert set(self.states()) <= {FREE}, f'{what}: {self.name}: slots {self.slots()}'
 
-    def forget(self):
-        """Takes back what is armed or pinned, as a person does who has settled it."""
-        pages = -(-self.segment() // UNIT)
-        table = -(-pages // 480)
-        for slot in range(2):
-            first = 2 + slot * (2 + table + pages)
-            for page in (first, first + 1 + table + pages):
-                self.journal.write(page * UNIT, bytes(UNIT))
+    def forget(self, daemon):
+        """Gives up what the journal holds, as a person does who has settled it."""
+        for reply in daemon.call_more('ListRescues', device=self.name):
+            daemon.call('ForgetRescue', id=reply['rescue']['id'], serial=self.target.backing)
+        assert set(self.states()) <= {FREE}, self.slots()
+        eventually(f'{self.name} is looked at again', lambda: daemon.device(self.name)['state'] == 'idle')
 
     def expect_blank_journal(self):
         """Nothing of what was saved is left in the journal."""

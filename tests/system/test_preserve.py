@@ -425,7 +425,7 @@ def after_foreign(daemon, kept):
         assert device['state'] == 'idle', device
         return
     assert start_refused(daemon, kept.name)['rule'] == 'rescue'
-    kept.forget()
+    kept.forget(daemon)
 
 
 def at_rest(daemon, name):
