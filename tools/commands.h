@@ -25,6 +25,7 @@ int command_start(struct ctl *ctl, const struct arguments *arguments);
 int command_cancel(struct ctl *ctl, const struct arguments *arguments);
 int command_wait(struct ctl *ctl, const struct arguments *arguments);
 int command_history(struct ctl *ctl, const struct arguments *arguments);
+int command_map(struct ctl *ctl, const struct arguments *arguments);
 int command_retire(struct ctl *ctl, const struct arguments *arguments);
 int command_reload(struct ctl *ctl, const struct arguments *arguments);
 int command_rescue_list(struct ctl *ctl, const struct arguments *arguments);

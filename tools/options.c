@@ -233,7 +233,7 @@ static bool take_operand(const struct command *command, const struct parse *p) {
 }
 
 static bool check_mode(const struct options *o) {
-        static const char *const modes[] = { "read", "pattern", NULL };
+        static const char *const modes[] = { "read", "refresh", "preserve", "pattern", NULL };
         if (!o->arguments.mode)
                 return true;
         for (size_t i = 0; modes[i]; i++)

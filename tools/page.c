@@ -92,3 +92,12 @@ void page_place(char to[static PLACE_TEXT_BYTES], uint64_t bytes) {
         if (bytes >= 1024)
                 text_append(to, PLACE_TEXT_BYTES, " (%" PRIu64 ")", bytes);
 }
+
+void page_span_short(char to[static SPAN_SHORT_BYTES], uint64_t us) {
+        if (us < 1000)
+                text_format(to, SPAN_SHORT_BYTES, "%" PRIu64 " us", us);
+        else if (us < USEC_PER_SEC)
+                text_format(to, SPAN_SHORT_BYTES, "%.1f ms", (double)us / 1e3);
+        else
+                text_format(to, SPAN_SHORT_BYTES, "%.1f s", (double)us / 1e6);
+}

@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-enum { TIME_TEXT_BYTES = 64, PLACE_TEXT_BYTES = 64 };
+enum { TIME_TEXT_BYTES = 64, PLACE_TEXT_BYTES = 64, SPAN_SHORT_BYTES = 64 };
 
 /* The columns of the terminal that stdout is, else 80. */
 size_t page_width(void);
@@ -26,3 +26,6 @@ void page_time(char to[static TIME_TEXT_BYTES], uint64_t at_us);
 
 /* "1.5 GiB (1610612736)"; just the bytes where that is all. */
 void page_place(char to[static PLACE_TEXT_BYTES], uint64_t bytes);
+
+/* A time that a request took: "700 us", "8.3 ms", "1.2 s". */
+void page_span_short(char to[static SPAN_SHORT_BYTES], uint64_t us);

@@ -15,7 +15,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-enum { NUMBER_BYTES = 24, SPAN_BYTES = 64, LATENCY_TEXT_BYTES = 2 * SPAN_BYTES + 4 };
+enum { NUMBER_BYTES = 24, LATENCY_TEXT_BYTES = 2 * SPAN_SHORT_BYTES + 4 };
 
 DEFINE_FREEP(struct table, table_free, table_freep)
 
@@ -41,32 +41,23 @@ int sweep_status(const json_t *sweep) {
         return whole ? STATUS_FINE : STATUS_INCOMPLETE;
 }
 
-static void span_short(char to[static SPAN_BYTES], uint64_t us) {
-        if (us < 1000)
-                text_format(to, SPAN_BYTES, "%" PRIu64 " us", us);
-        else if (us < 1000000)
-                text_format(to, SPAN_BYTES, "%.1f ms", (double)us / 1e3);
-        else
-                text_format(to, SPAN_BYTES, "%.1f s", (double)us / 1e6);
-}
-
 /* What 99 of 100 reads did not exceed, and the longest. */
 static void read_latency(char to[static LATENCY_TEXT_BYTES], const json_t *sweep) {
         const json_t *all = json_object_get(sweep, "latency");
         text_copy(to, LATENCY_TEXT_BYTES, "-");
         for (size_t i = 0; i < json_array_size(all); i++) {
                 const json_t *latency = json_array_get(all, i);
-                char most[SPAN_BYTES], longest[SPAN_BYTES];
+                char most[SPAN_SHORT_BYTES], longest[SPAN_SHORT_BYTES];
                 if (!field_is(latency, "operation", "read"))
                         continue;
-                span_short(most, field_count(latency, "p99_us"));
-                span_short(longest, field_count(latency, "max_us"));
+                page_span_short(most, field_count(latency, "p99_us"));
+                page_span_short(longest, field_count(latency, "max_us"));
                 text_format(to, LATENCY_TEXT_BYTES, "%s, %s", most, longest);
         }
 }
 
 static void add_sweep_row(struct table *table, const json_t *sweep) {
-        char id[NUMBER_BYTES], findings[NUMBER_BYTES], started[TIME_TEXT_BYTES], took[SPAN_BYTES];
+        char id[NUMBER_BYTES], findings[NUMBER_BYTES], started[TIME_TEXT_BYTES], took[SPAN_SHORT_BYTES];
         char result[RESULT_TEXT_BYTES], bytes[PLACE_TEXT_BYTES];
         char latency[LATENCY_TEXT_BYTES];
         text_format(id, sizeof id, "%" PRIu64, field_count(sweep, "id"));

@@ -39,8 +39,8 @@ static const struct command commands[] = {
         { .name = "start",
                 .usage = "DEVICE [--mode MODE] [--overwrite IDENTITY]",
                 .summary = "begin a sweep now",
-                .help = "Starts a sweep of DEVICE, or queues it. --mode: another mode than the configured one: read or\n"
-                        "pattern. --overwrite: where the rule foreign_data refused, the identity of the device (what\n"
+                .help = "Starts a sweep of DEVICE, or queues it. --mode: another mode than the configured one: read,\n"
+                        "refresh, preserve or pattern. --overwrite: where the rule foreign_data refused, the identity of the device (what\n"
                         "destroys_data says), typed once more: what others wrote there is then lost. Only for root.",
                 .operand = OPERAND_DEVICE,
                 .options = BIT(OPTION_MODE) | BIT(OPTION_OVERWRITE),
@@ -66,6 +66,14 @@ static const struct command commands[] = {
                 .help = "Shows sweeps, of all devices or of one, the newest last.",
                 .operand = OPERAND_DEVICE_OPTIONAL,
                 .run = command_history },
+        { .name = "map",
+                .usage = "DEVICE",
+                .summary = "the surface of a device as a picture",
+                .help = "Shows the surface of DEVICE, each cell a region: where faults lie, what was slow, and when it "
+                        "was\nlast verified (mode read: read). The legend stands below. Colour on a terminal, unless "
+                        "NO_COLOR is set.",
+                .operand = OPERAND_DEVICE,
+                .run = command_map },
         { .name = "retire",
                 .usage = "DEVICE",
                 .summary = "end all findings of a disk that was replaced",

@@ -16,7 +16,7 @@ import termios
 import time
 import traceback
 
-from fake_daemon import DAEMON, DAY, HOUR, PROGRESS, REASON, Error, FakeDaemon, Raw, device, each, finding, sweep
+from fake_daemon import DAEMON, DAY, HOUR, NOW, PROGRESS, REASON, Error, FakeDaemon, Raw, device, each, finding, sweep
 
 SWEEPCTL = os.path.abspath(sys.argv[1]) if len(sys.argv) > 1 else None
 CASES = []
@@ -64,6 +64,24 @@ def expect_width(text, width=80):
         assert line == line.rstrip(), f'ends in spaces: {line!r}'
 
 
+def on_terminal(fake, columns, *arguments, **environment):
+    """What goes to a terminal that is that wide."""
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack('HHHH', 24, columns, 0, 0))
+    child = subprocess.Popen([SWEEPCTL, '--socket', fake.path, *arguments], stdout=slave,
+                             env={**os.environ, 'TZ': 'UTC', 'TERM': 'xterm', **environment})
+    os.close(slave)
+    shown = b''
+    try:
+        while data := os.read(master, 65536):
+            shown += data
+    except OSError:
+        pass
+    os.close(master)
+    assert child.wait(60) == 0, shown
+    return shown.decode().replace('\r\n', '\n')
+
+
 def expect_document(done, status, document):
     assert done.returncode == status, done
     told = json.loads(done.stdout)
@@ -77,7 +95,7 @@ def expect_document(done, status, document):
 @test
 def help_names_every_command():
     done = expect(run('--help'), 0, 'Usage: sweepctl COMMAND')
-    for command in 'status errors finding start cancel wait history retire reload'.split() + [
+    for command in 'status errors finding start cancel wait history map retire reload'.split() + [
             'rescue list', 'rescue export', 'rescue retry', 'rescue forget']:
         assert re.search(rf'^  {command} ', done.stdout, re.M), command
         expect(run(*command.split(), '--help'), 0, f'Usage: sweepctl {command}')
@@ -117,7 +135,7 @@ def options_belong_to_their_commands():
 
 @test
 def operands_are_checked():
-    for command in 'start', 'cancel', 'wait', 'retire', 'finding':
+    for command in 'start', 'cancel', 'wait', 'map', 'retire', 'finding':
         expect(run(command), 1, error=[f'{command} needs to know which: sweepctl {command} '])
     for word in '0', '-1', 'x', '1x', '', '99999999999999999999', '+1', ' 1':
         expect(run('finding', '--', word), 1, error=['is no number of a finding'])
@@ -577,6 +595,9 @@ def start_names_the_sweep():
         expect(ask(fake, 'start', 'a'), 0, 'Sweep 12 of a', 'sweepctl wait a')
         expect_document(ask(fake, 'start', 'a', '--mode', 'read', '--overwrite', 'ZA 1', '--json'), 0, {'sweep_id': 12})
         assert fake.called('StartSweep') == [{'device': 'a'}, {'device': 'a', 'mode': 'read', 'overwrite': 'ZA 1'}]
+        for mode in 'refresh', 'preserve', 'pattern':
+            expect(ask(fake, 'start', 'a', '--mode', mode), 0)
+            assert fake.called('StartSweep')[-1] == {'device': 'a', 'mode': mode}
     with FakeDaemon(StartSweep={}) as fake:
         expect(ask(fake, 'start', 'a'), 1, error=['named no sweep'])
 
@@ -619,16 +640,73 @@ def history_tells_how_long_reads_took_where_there_is_room():
     sweeps = [sweep(1, latency=[{**read, 'operation': 'write', 'p99_us': 77}, read]), sweep(2)]
     with FakeDaemon(ListSweeps=each('sweep', sweeps)) as fake:
         for columns in 160, 80:
-            master, slave = pty.openpty()
-            fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack('HHHH', 24, columns, 0, 0))
-            done = subprocess.run([SWEEPCTL, '--socket', fake.path, 'history'], stdout=slave, timeout=60,
-                                  check=False)
-            shown = os.read(master, 65536).decode()
-            os.close(slave)
-            os.close(master)
-            assert done.returncode == 0, shown
+            shown = on_terminal(fake, columns, 'history')
             assert ('1.2 ms, 2.6 s' in shown) == ('READ P99, MAX' in shown) == (columns == 160), shown
             assert '77' not in shown, shown
+
+
+# map
+
+LETTERS = {'X': {'findings': 2, 'latency_max_us': 5 << 20}, '?': {'checked_at': None, 'verified_at': None},
+           'S': {'latency_max_us': 1_000_000}, 's': {'latency_max_us': 200_000}, '#': {},
+           '+': {'verified_at': NOW - 8 * DAY}, '-': {'verified_at': NOW - 32 * DAY},
+           '.': {'verified_at': NOW - 93 * DAY}}
+
+
+def surface(picture, size=16 << 40):
+    """What GetMap answers for 1,024 regions that begin with this picture."""
+    length = size // 1024
+    regions = [{'offset': i * length, 'length': length, 'checked_at': NOW, 'verified_at': NOW - DAY,
+                'latency_max_us': 700, 'findings': 0, **LETTERS[letter]}
+               for i, letter in enumerate(picture.ljust(1024, '#'))]
+    return [{'regions': regions[:512]}, {'regions': regions[512:]}]
+
+
+@test
+def map_shows_the_worst_of_each_region():
+    picture = 'X?Ss#+-.'
+    with FakeDaemon(GetMap=surface(picture), ListDevices={'device': device('a')}) as fake:
+        done = expect(ask(fake, 'map', 'a'), 0, 'X a fault that is not over, in 1', '? not reached yet, in 1',
+                      '+ verified at most 31 days ago, in 1', '# verified at most 7 days ago, in 1017',
+                      'slowest: 5.2 s, in the region at 0', 'faults: in 1 region: sweepctl errors a',
+                      'device: a, 1024 regions of 16.0 GiB')
+        expect_width(done.stdout)
+        rows = re.findall(r'^ +(\S+ \S+)  ([X?Ss#+.-]+)$', done.stdout, re.M)
+        assert ''.join(cells for _, cells in rows) == picture.ljust(1024, '#'), done.stdout
+        assert [place for place, _ in rows][:3] == ['0 B', '1.0 TiB', '2.0 TiB'], rows
+        assert fake.called('GetMap') == [{'device': 'a', 'regions': 1024}]
+        everything = surface(picture)[0]['regions'] + surface(picture)[1]['regions']
+        expect_document(ask(fake, 'map', 'a', '--json'), 0, {'regions': everything})
+
+
+@test
+def map_of_a_device_that_is_only_read_shows_when_it_was_read():
+    with FakeDaemon(GetMap=surface('..'), ListDevices={'device': device('a', mode='read')}) as fake:
+        done = expect(ask(fake, 'map', 'a'), 0, '# read at most 7 days ago, in 1024')
+        assert 'verified' not in done.stdout, done.stdout
+
+
+@test
+def map_uses_the_width_and_the_colours_of_a_terminal():
+    with FakeDaemon(GetMap=surface('X'), ListDevices={'device': device('a')}) as fake:
+        for columns, cells in (80, 64), (200, 128), (20, 32):
+            shown = on_terminal(fake, columns, 'map', 'a', NO_COLOR='1')
+            assert '\x1b' not in shown, shown
+            assert f'  X{"#" * (cells - 1)}\n' in shown, shown
+        assert '\x1b[1;31mX\x1b[0m' in on_terminal(fake, 80, 'map', 'a', NO_COLOR='')
+        assert '\x1b' not in on_terminal(fake, 80, 'map', 'a', NO_COLOR='', TERM='dumb')
+
+
+@test
+def map_of_what_has_no_surface_says_so():
+    with FakeDaemon(GetMap=[{'regions': []}], ListDevices={'device': device('a')}) as fake:
+        expect(ask(fake, 'map', 'a'), 1, error=['sweepd has not seen a yet'])
+    with FakeDaemon(GetMap=[{'regions': [{'offset': i, 'length': 1} for i in range(2000)]}]) as fake:
+        expect(ask(fake, 'map', 'a'), 1, error=['more regions than were asked for'])
+    tiny = [{'offset': min(i, 3), 'length': int(i < 3), 'checked_at': None, 'verified_at': None, 'latency_max_us': None,
+             'findings': 0} for i in range(1024)]
+    with FakeDaemon(GetMap=[{'regions': tiny}], ListDevices={'device': device('a')}) as fake:
+        expect(ask(fake, 'map', 'a'), 0, '0 B ??? ', '? not reached yet, in 3')
 
 
 # wait

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Escape sequences in a file or a pipe are garbage, and some people can't tell colours apart or don't want them. So
+ * colour goes to terminals alone, and nothing is said by colour only.
+ */
+#include "paint.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static bool is_wanted(FILE *to) {
+        const char *no_color = getenv("NO_COLOR"), *terminal = getenv("TERM");
+        bool refused = no_color && *no_color;
+        bool dumb = !terminal || strcmp(terminal, "dumb") == 0;
+        return !refused && !dumb && isatty(fileno(to));
+}
+
+void paint_text(FILE *to, enum paint paint, const char *text) {
+        /* The eight colours that every terminal has, as its owner has set them (ECMA-48, SGR). */
+        static const char *const begin[] = {
+                [PAINT_DIM] = "\033[2m",
+                [PAINT_GOOD] = "\033[32m",
+                [PAINT_WARNING] = "\033[33m",
+                [PAINT_ALARM] = "\033[1;31m",
+        };
+        if (paint == PAINT_PLAIN || !is_wanted(to))
+                fputs(text, to);
+        else
+                fprintf(to, "%s%s\033[0m", begin[paint], text);
+}
