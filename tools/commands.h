@@ -24,6 +24,7 @@ int command_finding(struct ctl *ctl, const struct arguments *arguments);
 int command_start(struct ctl *ctl, const struct arguments *arguments);
 int command_cancel(struct ctl *ctl, const struct arguments *arguments);
 int command_wait(struct ctl *ctl, const struct arguments *arguments);
+int command_watch(struct ctl *ctl, const struct arguments *arguments);
 int command_history(struct ctl *ctl, const struct arguments *arguments);
 int command_map(struct ctl *ctl, const struct arguments *arguments);
 int command_retire(struct ctl *ctl, const struct arguments *arguments);

@@ -5,19 +5,18 @@
  */
 #include "paint.h"
 
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-static bool is_wanted(FILE *to) {
+bool paint_wanted(int fd) {
         const char *no_color = getenv("NO_COLOR"), *terminal = getenv("TERM");
         bool refused = no_color && *no_color;
         bool dumb = !terminal || strcmp(terminal, "dumb") == 0;
-        return !refused && !dumb && isatty(fileno(to));
+        return !refused && !dumb && isatty(fd);
 }
 
-void paint_text(FILE *to, enum paint paint, const char *text) {
+void paint_text(FILE *to, bool wanted, enum paint paint, const char *text) {
         /* The eight colours that every terminal has, as its owner has set them (ECMA-48, SGR). */
         static const char *const begin[] = {
                 [PAINT_DIM] = "\033[2m",
@@ -25,7 +24,7 @@ void paint_text(FILE *to, enum paint paint, const char *text) {
                 [PAINT_WARNING] = "\033[33m",
                 [PAINT_ALARM] = "\033[1;31m",
         };
-        if (paint == PAINT_PLAIN || !is_wanted(to))
+        if (paint == PAINT_PLAIN || !wanted)
                 fputs(text, to);
         else
                 fprintf(to, "%s%s\033[0m", begin[paint], text);

@@ -2,9 +2,13 @@
 /* paint: colour, on a terminal that has it and for people who want it (NO_COLOR is kept, see no-color.org). */
 #pragma once
 
+#include <stdbool.h>
 #include <stdio.h>
 
 enum paint { PAINT_PLAIN, PAINT_DIM, PAINT_GOOD, PAINT_WARNING, PAINT_ALARM };
 
-/* Text in that colour where `to` is a terminal, else the text alone. */
-void paint_text(FILE *to, enum paint paint, const char *text);
+/* Whether what goes to that descriptor is to be in colour. */
+bool paint_wanted(int fd);
+
+/* Text in that colour, or where it isn't wanted, the text alone. */
+void paint_text(FILE *to, bool wanted, enum paint paint, const char *text);

@@ -18,6 +18,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 /* As many as the daemon keeps apart, in rows of a power of two that leave room for an offset. */
 enum { REGIONS = 1024, CELLS_MIN = 32, CELLS_MAX = 256, OFFSET_COLUMNS = 12 };
@@ -54,6 +55,7 @@ struct map {
         json_t *regions;
         const char *age_of; /* the field of a region that its age is taken from */
         uint64_t now_us;
+        bool colour;
         size_t counts[CELL_KINDS];
 };
 
@@ -83,7 +85,7 @@ static size_t cells_in_row(size_t width) {
 static void print_cell(struct map *map, enum cell cell) {
         map->counts[cell]++;
         char text[] = { cells[cell].letter, '\0' };
-        paint_text(stdout, cells[cell].paint, text);
+        paint_text(stdout, map->colour, cells[cell].paint, text);
 }
 
 static void print_picture(struct map *map, size_t row) {
@@ -106,7 +108,7 @@ static void print_legend(const struct map *map) {
                         continue;
                 char text[] = { cells[c].letter, '\0' };
                 printf("%*s", OFFSET_COLUMNS, "");
-                paint_text(stdout, cells[c].paint, text);
+                paint_text(stdout, map->colour, cells[c].paint, text);
                 printf("  %s%s, in %zu\n",
                         !age                            ? ""
                                 : map->age_of[0] == 'v' ? "verified "
@@ -183,6 +185,7 @@ int command_map(struct ctl *ctl, const struct arguments *arguments) {
                 .regions = regions,
                 .age_of = age_field(json_object_get(answer, "device")),
                 .now_us = clock_wall_us(),
+                .colour = paint_wanted(STDOUT_FILENO),
         };
         print_picture(&map, cells_in_row(width));
         print_legend(&map);

@@ -60,6 +60,14 @@ static const struct command commands[] = {
                         "cancelled.",
                 .operand = OPERAND_DEVICE,
                 .run = command_wait },
+        { .name = "watch",
+                .usage = "[DEVICE]",
+                .summary = "see how it goes, until Ctrl-C",
+                .help = "Shows all devices, or one, once a second: how far each sweep is, how fast, what it waits for, "
+                        "and\nnew findings as they come. Devices that need attention come first. Where the output is no "
+                        "terminal:\na line for each change; with --json a document a line.",
+                .operand = OPERAND_DEVICE_OPTIONAL,
+                .run = command_watch },
         { .name = "history",
                 .usage = "[DEVICE]",
                 .summary = "the sweeps that have been run",

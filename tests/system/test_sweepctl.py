@@ -1,93 +1,19 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What sweepctl says and how it exits, for each command and each answer. Usage: test_sweepctl.py SWEEPCTL"""
+"""What sweepctl says and how it exits, for each command and each answer."""
 
-import fcntl
 import base64
 import json
 import os
 import pty
 import re
-import struct
 import subprocess
 import sys
 import tempfile
-import termios
 import time
-import traceback
 
-from fake_daemon import DAEMON, DAY, HOUR, NOW, PROGRESS, REASON, Error, FakeDaemon, Raw, device, each, finding, sweep
-
-SWEEPCTL = os.path.abspath(sys.argv[1]) if len(sys.argv) > 1 else None
-CASES = []
-
-
-class Skip(Exception):
-    """What this machine cannot do."""
-
-
-def test(function):
-    CASES.append(function)
-    return function
-
-
-def run(*arguments, timeout=60, **options):
-    environment = {**os.environ, 'TZ': 'UTC', **options.pop('env', {})}
-    return subprocess.run([SWEEPCTL, *arguments], capture_output=True, text=True, timeout=timeout, env=environment,
-                          check=False, **options)
-
-
-def ask(fake, *arguments, **options):
-    return run('--socket', fake.path, *arguments, **options)
-
-
-def expect(done, status, *stdout, error=()):
-    """The exit status, and texts in either stream; stderr is empty unless texts are given."""
-    shown = f'exit {done.returncode}\nstdout:\n{done.stdout}\nstderr:\n{done.stderr}'
-    assert done.returncode == status, f'expected exit {status}: {shown}'
-    for text in stdout:
-        assert text in flat(done.stdout), f'expected {text!r} in stdout: {shown}'
-    for text in error:
-        assert text in flat(done.stderr), f'expected {text!r} in stderr: {shown}'
-    assert error or not done.stderr, f'nothing was expected in stderr: {shown}'
-    return done
-
-
-def flat(text):
-    """Texts break over lines; their words stay in order."""
-    return ' '.join(text.split())
-
-
-def expect_width(text, width=80):
-    for line in text.splitlines():
-        assert len(line) <= width, f'{len(line)} columns: {line!r}'
-        assert line == line.rstrip(), f'ends in spaces: {line!r}'
-
-
-def on_terminal(fake, columns, *arguments, **environment):
-    """What goes to a terminal that is that wide."""
-    master, slave = pty.openpty()
-    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack('HHHH', 24, columns, 0, 0))
-    child = subprocess.Popen([SWEEPCTL, '--socket', fake.path, *arguments], stdout=slave,
-                             env={**os.environ, 'TZ': 'UTC', 'TERM': 'xterm', **environment})
-    os.close(slave)
-    shown = b''
-    try:
-        while data := os.read(master, 65536):
-            shown += data
-    except OSError:
-        pass
-    os.close(master)
-    assert child.wait(60) == 0, shown
-    return shown.decode().replace('\r\n', '\n')
-
-
-def expect_document(done, status, document):
-    assert done.returncode == status, done
-    told = json.loads(done.stdout)
-    assert told == document, f'{told}\n is not\n{document}'
-    assert not done.stderr, done.stderr
-
+from ctl_harness import ask, expect, expect_document, expect_width, flat, main, on_terminal, run, Skip, SWEEPCTL, test
+from fake_daemon import DAEMON, DAY, HOUR, PROGRESS, REASON, Error, FakeDaemon, Raw, device, each, finding, sweep
 
 # Command line
 
@@ -95,7 +21,7 @@ def expect_document(done, status, document):
 @test
 def help_names_every_command():
     done = expect(run('--help'), 0, 'Usage: sweepctl COMMAND')
-    for command in 'status errors finding start cancel wait history map retire reload'.split() + [
+    for command in 'status errors finding start cancel wait watch history map retire reload'.split() + [
             'rescue list', 'rescue export', 'rescue retry', 'rescue forget']:
         assert re.search(rf'^  {command} ', done.stdout, re.M), command
         expect(run(*command.split(), '--help'), 0, f'Usage: sweepctl {command}')
@@ -645,70 +571,6 @@ def history_tells_how_long_reads_took_where_there_is_room():
             assert '77' not in shown, shown
 
 
-# map
-
-LETTERS = {'X': {'findings': 2, 'latency_max_us': 5 << 20}, '?': {'checked_at': None, 'verified_at': None},
-           'S': {'latency_max_us': 1_000_000}, 's': {'latency_max_us': 200_000}, '#': {},
-           '+': {'verified_at': NOW - 8 * DAY}, '-': {'verified_at': NOW - 32 * DAY},
-           '.': {'verified_at': NOW - 93 * DAY}}
-
-
-def surface(picture, size=16 << 40):
-    """What GetMap answers for 1,024 regions that begin with this picture."""
-    length = size // 1024
-    regions = [{'offset': i * length, 'length': length, 'checked_at': NOW, 'verified_at': NOW - DAY,
-                'latency_max_us': 700, 'findings': 0, **LETTERS[letter]}
-               for i, letter in enumerate(picture.ljust(1024, '#'))]
-    return [{'regions': regions[:512]}, {'regions': regions[512:]}]
-
-
-@test
-def map_shows_the_worst_of_each_region():
-    picture = 'X?Ss#+-.'
-    with FakeDaemon(GetMap=surface(picture), ListDevices={'device': device('a')}) as fake:
-        done = expect(ask(fake, 'map', 'a'), 0, 'X a fault that is not over, in 1', '? not reached yet, in 1',
-                      '+ verified at most 31 days ago, in 1', '# verified at most 7 days ago, in 1017',
-                      'slowest: 5.2 s, in the region at 0', 'faults: in 1 region: sweepctl errors a',
-                      'device: a, 1024 regions of 16.0 GiB')
-        expect_width(done.stdout)
-        rows = re.findall(r'^ +(\S+ \S+)  ([X?Ss#+.-]+)$', done.stdout, re.M)
-        assert ''.join(cells for _, cells in rows) == picture.ljust(1024, '#'), done.stdout
-        assert [place for place, _ in rows][:3] == ['0 B', '1.0 TiB', '2.0 TiB'], rows
-        assert fake.called('GetMap') == [{'device': 'a', 'regions': 1024}]
-        everything = surface(picture)[0]['regions'] + surface(picture)[1]['regions']
-        expect_document(ask(fake, 'map', 'a', '--json'), 0, {'regions': everything})
-
-
-@test
-def map_of_a_device_that_is_only_read_shows_when_it_was_read():
-    with FakeDaemon(GetMap=surface('..'), ListDevices={'device': device('a', mode='read')}) as fake:
-        done = expect(ask(fake, 'map', 'a'), 0, '# read at most 7 days ago, in 1024')
-        assert 'verified' not in done.stdout, done.stdout
-
-
-@test
-def map_uses_the_width_and_the_colours_of_a_terminal():
-    with FakeDaemon(GetMap=surface('X'), ListDevices={'device': device('a')}) as fake:
-        for columns, cells in (80, 64), (200, 128), (20, 32):
-            shown = on_terminal(fake, columns, 'map', 'a', NO_COLOR='1')
-            assert '\x1b' not in shown, shown
-            assert f'  X{"#" * (cells - 1)}\n' in shown, shown
-        assert '\x1b[1;31mX\x1b[0m' in on_terminal(fake, 80, 'map', 'a', NO_COLOR='')
-        assert '\x1b' not in on_terminal(fake, 80, 'map', 'a', NO_COLOR='', TERM='dumb')
-
-
-@test
-def map_of_what_has_no_surface_says_so():
-    with FakeDaemon(GetMap=[{'regions': []}], ListDevices={'device': device('a')}) as fake:
-        expect(ask(fake, 'map', 'a'), 1, error=['sweepd has not seen a yet'])
-    with FakeDaemon(GetMap=[{'regions': [{'offset': i, 'length': 1} for i in range(2000)]}]) as fake:
-        expect(ask(fake, 'map', 'a'), 1, error=['more regions than were asked for'])
-    tiny = [{'offset': min(i, 3), 'length': int(i < 3), 'checked_at': None, 'verified_at': None, 'latency_max_us': None,
-             'findings': 0} for i in range(1024)]
-    with FakeDaemon(GetMap=[{'regions': tiny}], ListDevices={'device': device('a')}) as fake:
-        expect(ask(fake, 'map', 'a'), 0, '0 B ??? ', '? not reached yet, in 3')
-
-
 # wait
 
 ENDS = [(sweep(12), 0), (sweep(12, verdict='faulty', findings=1), 2),
@@ -826,26 +688,5 @@ def wait_shows_progress_on_a_terminal_only():
         assert shown.endswith(b'\r'), shown
 
 
-def main():
-    """Speaks TAP. Further arguments: the names of the cases to run."""
-    if not SWEEPCTL:
-        print(__doc__, file=sys.stderr)
-        return 1
-    cases = [case for case in CASES if not sys.argv[2:] or case.__name__ in sys.argv[2:]]
-    failed = 0
-    print(f'1..{len(cases)}', flush=True)
-    for number, case in enumerate(cases, 1):
-        try:
-            case()
-            print(f'ok {number} - {case.__name__}', flush=True)
-        except Skip as why:
-            print(f'ok {number} - {case.__name__} # SKIP {why}', flush=True)
-        except Exception:  # pylint: disable=broad-except
-            failed += 1
-            print(f'not ok {number} - {case.__name__}: FAIL', flush=True)
-            print(''.join(f'# {line}\n' for line in traceback.format_exc().splitlines()), end='', flush=True)
-    return 1 if failed else 0
-
-
 if __name__ == '__main__':
-    sys.exit(main())
+    main()

@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A screen that somebody leaves open for days. The daemon is restarted under it, the terminal is resized, there are
+ * more devices than lines: none of that may end it, hide a device that needs somebody, or leave stale figures that look
+ * fresh. So each look is drawn anew from what was answered just now, what does not fit is counted, and while nobody
+ * answers the screen says so. Where there is no screen, a line is written when something has changed.
+ */
+#include "commands.h"
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/text.h"
+#include "field.h"
+#include "must.h"
+#include "page.h"
+#include "paint.h"
+#include "printable.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { LINE_BYTES = 1024, NEW_MAX = 6, STEP_PERCENT = 10, BAR_MIN = 10, BAR_MAX = 40, NAME_COLUMNS_MAX = 30 };
+
+struct watch {
+        const char *socket_path, *device;
+        struct client *client; /* NULL: none is open */
+        const char *trouble;   /* why the last look saw nothing, or NULL */
+        json_t *devices;       /* as of the last look */
+        json_t *before;        /* name: what was last said of it, where there is no screen */
+        json_t *fresh;         /* findings that came since the beginning, the newest last, at most NEW_MAX */
+        uint64_t newest_id;
+        bool began, json, screen, colour;
+};
+
+/* Saved screen and cursor, as every terminal since the VT220 and xterm has them. */
+static const char screen_begin[] = "\033[?1049h\033[?25l", screen_end[] = "\033[?25h\033[?1049l";
+
+static void end_screen(int signal_number) {
+        (void)signal_number;
+        ssize_t written = write(STDOUT_FILENO, screen_end, strlen(screen_end));
+        (void)written; /* there is nobody left to tell */
+        _exit(STATUS_FINE);
+}
+
+static void wake(int signal_number) {
+        (void)signal_number; /* the sleep is over; the screen is drawn for its new size */
+}
+
+static void begin_screen(void) {
+        struct sigaction ending = { .sa_handler = end_screen }, resized = { .sa_handler = wake };
+        sigaction(SIGINT, &ending, NULL);
+        sigaction(SIGTERM, &ending, NULL);
+        sigaction(SIGHUP, &ending, NULL);
+        sigaction(SIGWINCH, &resized, NULL);
+        fputs(screen_begin, stdout);
+}
+
+/* All items of a call's replies, or NULL and trouble. */
+static json_t *ask_all(struct watch *w, const char *method, json_t *parameters, const char *field) {
+        CLEANUP_JSON json_t *owned = must(parameters), *all = must(json_array());
+        w->trouble = "sweepd does not answer";
+        if (client_send(w->client, method, owned, true) != CLIENT_OK)
+                return NULL;
+        for (bool continues = true; continues;) {
+                CLEANUP(reply_deinit)
+                struct reply reply = { 0 };
+                if (client_receive(w->client, &reply) != CLIENT_OK)
+                        return NULL;
+                if (reply.error) {
+                        bool gone = strcmp(reply.error, "io.sweepd.NoSuchDevice") == 0;
+                        w->trouble = gone ? "the device left the configuration" : "sweepd answers with an error";
+                        return NULL;
+                }
+                json_t *item = json_object_get(reply.parameters, field);
+                if (json_is_object(item))
+                        must_succeed(json_array_append_new(all, w->json ? json_incref(item) : printable_json(item)));
+                continues = reply.continues;
+        }
+        w->trouble = NULL;
+        return STEAL(all);
+}
+
+static void add_fresh(struct watch *w, json_t *findings) {
+        for (size_t i = 0; i < json_array_size(findings); i++) {
+                json_t *finding = json_array_get(findings, i);
+                w->newest_id = MAX(w->newest_id, field_count(finding, "id"));
+                if (w->began)
+                        must_succeed(json_array_append(w->fresh, finding));
+        }
+}
+
+/* With trouble, all else is as of the look before. */
+static void look(struct watch *w) {
+        if (!w->client && client_open(&w->client, w->socket_path) < 0) {
+                w->trouble = "sweepd is not running";
+                return;
+        }
+        json_t *parameters = ctl_for_device(w->device);
+        must_succeed(json_object_set_new(parameters, "after", json_integer((json_int_t)w->newest_id)));
+        json_t *devices = ask_all(w, "io.sweepd.ListDevices", ctl_for_device(w->device), "device");
+        CLEANUP_JSON json_t *findings = devices ? ask_all(w, "io.sweepd.ListFindings", parameters, "finding") : NULL;
+        if (!findings) {
+                json_decref(devices);
+                w->client = client_free(w->client);
+                return;
+        }
+        json_decref(w->devices);
+        w->devices = devices;
+        add_fresh(w, findings);
+        w->began = true;
+}
+
+static void describe_finding(char to[static LINE_BYTES], const json_t *finding) {
+        char seen[TIME_TEXT_BYTES], place[PLACE_TEXT_BYTES];
+        field_time_short(seen, finding, "first_seen_at", "?");
+        page_place(place, field_count(finding, "offset"));
+        text_format(to, LINE_BYTES, "%s  finding %" PRIu64 "  %s  %s at %s, %s", seen, field_count(finding, "id"),
+                field_text_or(finding, "device", "?"), field_text_or(finding, "fault", "?"), place,
+                field_text_or(finding, "text", ""));
+}
+
+/* Behind the bar: how fast, how long still; or else the verdict and why it does not go on. */
+static void describe_rest(char to[static LINE_BYTES], const json_t *device) {
+        const json_t *progress = field_object(device, "progress"), *reason = field_object(device, "reason");
+        char rate[PLACE_TEXT_BYTES], left[64], verdict[VERDICT_TEXT_BYTES];
+        uint64_t eta_us, now_us = clock_wall_us();
+        to[0] = '\0';
+        if (progress) {
+                field_size(rate, progress, "rate", "?");
+                text_append(to, LINE_BYTES, "%s/s", rate);
+                if (field_number(progress, "eta_at", &eta_us)) {
+                        text_format_span(left, sizeof left, eta_us > now_us ? eta_us - now_us : 0);
+                        text_append(to, LINE_BYTES, ", %s left", left);
+                }
+        } else {
+                field_verdict(verdict, device);
+                text_append(to, LINE_BYTES, "%s", verdict);
+        }
+        uint64_t open = field_count(device, "findings_open");
+        if (open > 0)
+                text_append(to, LINE_BYTES, ", %" PRIu64 " finding%s", open, open == 1 ? "" : "s");
+        if (reason)
+                text_append(to, LINE_BYTES, "; %s", field_text_or(reason, "found", field_text_or(reason, "rule", "?")));
+}
+
+static void bar(char *to, size_t to_bytes, size_t columns, int percent) {
+        size_t full = columns * (size_t)percent / 100;
+        text_copy(to, to_bytes, "[");
+        for (size_t i = 0; i < columns; i++)
+                text_append(to, to_bytes, "%s", i < full ? "#" : "-");
+        text_append(to, to_bytes, "]");
+}
+
+static enum paint paint_of(const json_t *device) {
+        if (field_true(device, "needs_attention"))
+                return PAINT_ALARM;
+        if (field_is(device, "state", "sweeping"))
+                return PAINT_GOOD;
+        return field_is(device, "state", "idle") ? PAINT_PLAIN : PAINT_WARNING;
+}
+
+/* One line of the screen, cut off at its width. */
+static void put_line(FILE *to, const struct watch *w, enum paint paint, size_t width, char *text) {
+        text[printable_bytes(text, width)] = '\0';
+        paint_text(to, w->colour, paint, text);
+        fputs("\033[K\n", to);
+}
+
+static void put_device(FILE *to, const struct watch *w, const json_t *device, size_t width, size_t name_columns) {
+        const json_t *progress = field_object(device, "progress");
+        const char *name = field_text_or(device, "name", "?");
+        size_t bar_columns = MIN(MAX(width / 5, (size_t)BAR_MIN), (size_t)BAR_MAX);
+        int percent = field_percent(progress);
+        char line[LINE_BYTES], rest[LINE_BYTES], done[BAR_MAX + 16];
+        bar(done, sizeof done, bar_columns, MAX(percent, 0));
+        describe_rest(rest, device);
+        text_format(line, sizeof line, "%s%*s  %-10s  ", name,
+                (int)(name_columns - MIN(printable_columns(name), name_columns)), "",
+                field_text_or(device, "state", "?"));
+        if (percent >= 0)
+                text_append(line, sizeof line, "%s %3d %% %s, %s", done, percent, field_text_or(progress, "phase", "?"),
+                        rest);
+        else
+                text_append(line, sizeof line, "%s", rest);
+        put_line(to, w, paint_of(device), width, line);
+}
+
+/* What is to be seen first: who needs somebody, then who is at work, then the others. */
+static unsigned rank(const json_t *device) {
+        if (field_true(device, "needs_attention"))
+                return 0;
+        return field_is(device, "state", "idle") ? 2 : 1;
+}
+
+static void put_devices(FILE *to, const struct watch *w, size_t width, size_t lines) {
+        size_t count = json_array_size(w->devices), put = 0, names = 0;
+        for (size_t i = 0; i < count; i++)
+                names = MAX(names, printable_columns(field_text_or(json_array_get(w->devices, i), "name", "?")));
+        size_t room = count <= lines ? count : lines - 1; /* the last line tells how many there are besides */
+        for (unsigned wanted = 0; wanted < 3; wanted++)
+                for (size_t i = 0; i < count && put < room; i++) {
+                        const json_t *device = json_array_get(w->devices, i);
+                        if (rank(device) != wanted)
+                                continue;
+                        put_device(to, w, device, width, MIN(names, (size_t)NAME_COLUMNS_MAX));
+                        put++;
+                }
+        char line[LINE_BYTES];
+        text_format(line, sizeof line, "... and %zu more: sweepctl status", count - put);
+        if (put < count)
+                put_line(to, w, PAINT_DIM, width, line);
+}
+
+static size_t screen_lines(void) {
+        struct winsize size;
+        return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_row > 0 ? size.ws_row : 24;
+}
+
+static void put_fresh(FILE *to, const struct watch *w, size_t width) {
+        char line[LINE_BYTES];
+        if (json_array_size(w->fresh) == 0)
+                return;
+        fputs("\033[K\n", to);
+        for (size_t i = 0; i < json_array_size(w->fresh); i++) {
+                describe_finding(line, json_array_get(w->fresh, i));
+                put_line(to, w, PAINT_WARNING, width, line);
+        }
+}
+
+/* As one write, so that it does not flicker. */
+static void draw(const struct watch *w) {
+        CLEANUP_FREE char *frame = NULL;
+        size_t frame_bytes, width = page_width(), fresh = json_array_size(w->fresh), attention = 0;
+        FILE *to = must(open_memstream(&frame, &frame_bytes));
+        char line[LINE_BYTES], time[TIME_TEXT_BYTES];
+        for (size_t i = 0; i < json_array_size(w->devices); i++)
+                attention += field_true(json_array_get(w->devices, i), "needs_attention");
+        page_time(time, clock_wall_us());
+        text_format(line, sizeof line, "%s  %zu device%s, %zu need%s attention%s%s%s", time,
+                json_array_size(w->devices), json_array_size(w->devices) == 1 ? "" : "s", attention,
+                attention == 1 ? "s" : "", w->trouble ? "  [" : "", w->trouble ? w->trouble : "",
+                w->trouble ? "; this is as it was]" : "");
+        fputs("\033[H", to);
+        put_line(to, w, w->trouble ? PAINT_ALARM : PAINT_DIM, width, line);
+        fputs("\033[K\n", to);
+        size_t used = 3 + (fresh ? fresh + 1 : 0), lines = screen_lines();
+        put_devices(to, w, width, lines > used + 2 ? lines - used : 2);
+        put_fresh(to, w, width);
+        fputs("\033[J", to);
+        must_succeed(fclose(to));
+        fwrite(frame, 1, frame_bytes, stdout);
+}
+
+static void print_document(const char *field, json_t *record) {
+        CLEANUP_JSON json_t *document = must(json_pack("{s:O}", field, record));
+        CLEANUP_FREE char *text = must(json_dumps(document, JSON_COMPACT | JSON_ENSURE_ASCII));
+        puts(text);
+}
+
+/* Whether there is something new to say of a device: its state, phase, findings, or another tenth of the way. */
+static bool has_changed(struct watch *w, const json_t *device) {
+        const json_t *progress = field_object(device, "progress");
+        char now[LINE_BYTES];
+        text_format(now, sizeof now, "%s %s %d %" PRIu64, field_text_or(device, "state", "?"),
+                field_text_or(progress, "phase", ""), field_percent(progress) / STEP_PERCENT,
+                field_count(device, "findings_open"));
+        const char *name = field_text_or(device, "name", "?");
+        if (field_is(w->before, name, now))
+                return false;
+        must_succeed(json_object_set_new(w->before, name, json_string(now)));
+        return true;
+}
+
+static void print_device(const struct watch *w, json_t *device) {
+        const json_t *progress = field_object(device, "progress");
+        char rest[LINE_BYTES], time[TIME_TEXT_BYTES], done[64] = "";
+        if (w->json) {
+                print_document("device", device);
+                return;
+        }
+        describe_rest(rest, device);
+        page_time(time, clock_wall_us());
+        if (field_percent(progress) >= 0)
+                text_format(done, sizeof done, "%s, %d %%, ", field_text_or(progress, "phase", "?"),
+                        field_percent(progress));
+        printf("%s  %s  %s, %s%s\n", time, field_text_or(device, "name", "?"), field_text_or(device, "state", "?"),
+                done, rest);
+}
+
+static void print_news(struct watch *w) {
+        char line[LINE_BYTES];
+        for (size_t i = 0; i < json_array_size(w->devices); i++)
+                if (has_changed(w, json_array_get(w->devices, i)))
+                        print_device(w, json_array_get(w->devices, i));
+        for (size_t i = 0; i < json_array_size(w->fresh); i++) {
+                json_t *finding = json_array_get(w->fresh, i);
+                describe_finding(line, finding);
+                if (w->json)
+                        print_document("finding", finding);
+                else
+                        puts(line);
+        }
+        must_succeed(json_array_clear(w->fresh));
+}
+
+static void show(struct watch *w) {
+        while (w->screen && json_array_size(w->fresh) > NEW_MAX)
+                must_succeed(json_array_remove(w->fresh, 0));
+        if (w->screen)
+                draw(w);
+        else if (!w->trouble)
+                print_news(w);
+}
+
+/* A device that is not configured, or a socket that may not be used, is said at once. */
+static bool first_look(struct ctl *ctl, const char *device) {
+        CLEANUP_JSON json_t *devices = NULL;
+        return ctl_list(ctl, "ListDevices", ctl_for_device(device), "device", &devices);
+}
+
+int command_watch(struct ctl *ctl, const struct arguments *arguments) {
+        if (!first_look(ctl, arguments->device))
+                return STATUS_FAILED;
+        struct watch w = {
+                .socket_path = ctl->socket_path,
+                .device = arguments->device,
+                .devices = must(json_array()),
+                .before = must(json_object()),
+                .fresh = must(json_array()),
+                .json = ctl->json,
+                .screen = !ctl->json && isatty(STDOUT_FILENO),
+                .colour = paint_wanted(STDOUT_FILENO),
+        };
+        if (w.screen)
+                begin_screen();
+        for (const char *told = NULL;;) {
+                look(&w);
+                if (!w.screen && w.trouble != told)
+                        fprintf(stderr, "sweepctl: %s\n", w.trouble ? w.trouble : "sweepd answers again");
+                told = w.trouble;
+                show(&w);
+                if (fflush(stdout) != 0)
+                        return ctl_complain("cannot write the answer: %s", strerror(errno));
+                nanosleep(&(struct timespec){ .tv_sec = 1 }, NULL);
+        }
+}
