@@ -3,7 +3,8 @@
  * The last question before a disk is overwritten: is there anything on it that somebody might miss? Only "nothing, for
  * certain" is a yes. libblkid takes what it can't read for not there in places, so the ends of the device, where the
  * signatures are, are read once beforehand; and it can't read through O_DIRECT, so it gets a buffered descriptor of its
- * own, whose cached pages are dropped first: what counts is what the device holds.
+ * own, whose cached pages are dropped first: what counts is what the device holds. And the kernel must not read ahead
+ * for it: an error that comes once would be met where nobody hears of it, and a bad sector cost seconds for nothing.
  */
 #include "media/signatures.h"
 
@@ -102,6 +103,7 @@ int target_signatures(const struct target *t, struct signature *signatures, size
                 return -errno;
         uint64_t size_bytes = target_facts(t)->size_bytes;
         posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+        posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM);
         int r = read_ends(fd, size_bytes);
         if (r < 0)
                 return r;

@@ -52,6 +52,20 @@ def the_first_and_the_last_sector_can_be_bad(case):
 
 
 @test
+def looking_for_signatures_does_not_use_up_an_error_that_comes_once(case):
+    disk = case.faultdisk(16 * MIB)
+    # The kernel would read all of the disk for a look at its start.
+    with open(f'/sys/block/{os.path.basename(disk.path)}/queue/read_ahead_kb', 'w', encoding='utf-8') as file:
+        file.write('16384')
+    daemon = case.daemon([device_entry('d0', disk, 'pattern', queue_depth=1)])
+    expect_clean(daemon.sweep('d0'))
+    disk.command(f'error read errno=EIO at={6 * MIB} length={6 * MIB} times=1')
+    daemon.sweep('d0')
+    expect_places(daemon.findings('d0'), [(6 * MIB, 512 * KIB, 'read_error')])
+    expect_persistence(daemon, 'transient')
+
+
+@test
 def errors_are_narrowed_to_logical_blocks_of_4096(case):
     disk = case.faultdisk(8 * MIB, sector_size=4096)
     disk.command(f'error read errno=EIO at={MIB + 1024} length=512')
