@@ -101,8 +101,12 @@ static void on_enter(struct keeper *k, struct keep_slot *slot) {
                 clear_bits(slot, slot->bad);
                 begin_counting(k, slot);
                 break;
-        case KEEP_WRITE:
         case KEEP_RESTORE:
+                clear_bits(slot, slot->unwritten);
+                slot->left_unwritten = false;
+                begin_writing(k, slot);
+                break;
+        case KEEP_WRITE:
                 begin_writing(k, slot);
                 break;
         case KEEP_CHECK:
@@ -200,6 +204,10 @@ static void after_check(struct keeper *k, struct keep_slot *slot) {
 }
 
 static void after_restore_flush(struct keeper *k, struct keep_slot *slot) {
+        if (!slot->flush_error && slot->unflushed && slot->left_unwritten) {
+                keep_leave_armed(k, slot); /* what is read there now may be in the cache only: recovery is told so */
+                return;
+        }
         if (!slot->flush_error) {
                 slot->unflushed = false;
                 enter(k, slot, KEEP_CHECK);
@@ -546,7 +554,8 @@ static int init_slot(struct keeper *k, unsigned index) {
         int r = undo_table_init(&slot->table, room);
         slot->zero = calloc(words, sizeof *slot->zero);
         slot->bad = calloc(words, sizeof *slot->bad);
-        return r < 0 || !slot->zero || !slot->bad ? -ENOMEM : 0;
+        slot->unwritten = calloc(words, sizeof *slot->unwritten);
+        return r < 0 || !slot->zero || !slot->bad || !slot->unwritten ? -ENOMEM : 0;
 }
 
 int keeper_new(struct keeper **ret, struct sweep *s) {
@@ -575,6 +584,7 @@ struct keeper *keeper_free(struct keeper *k) {
                 undo_table_deinit(&k->slots[i].table);
                 free(k->slots[i].zero);
                 free(k->slots[i].bad);
+                free(k->slots[i].unwritten);
         }
         keep_io_deinit(k);
         free(k);

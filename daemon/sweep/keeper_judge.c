@@ -35,6 +35,18 @@ static void leave_out(struct keep_slot *slot, size_t unit) {
         keep_set_bit(slot->table.absent, unit);
 }
 
+/* What could not be written when originals go back may be there all the same, as a place that takes no writes did not
+ * take the pattern either: CHECK looks. Other errors of the last two passes leave nothing to hope for. */
+static void note_bad_unit(struct keeper *k, struct keep_slot *slot, size_t unit) {
+        keep_set_bit(slot->bad, unit);
+        if (slot->step == KEEP_SAVE)
+                leave_out(slot, unit);
+        if (slot->step != KEEP_RESTORE)
+                return;
+        keep_set_bit(slot->unwritten, unit);
+        slot->left_unwritten = true;
+}
+
 /* A logical block of the target that could be neither read nor written, again and again. */
 void keep_bad_piece(struct keeper *k, struct keep_block *b, struct extent piece) {
         struct keep_slot *slot = b->slot;
@@ -48,12 +60,9 @@ void keep_bad_piece(struct keeper *k, struct keep_block *b, struct extent piece)
         };
         sweep_add_io_fault(k->s, &fault);
         k->s->lost_bytes += piece.length_bytes;
-        for (uint64_t at = piece.offset_bytes / UNIT_BYTES; at * UNIT_BYTES < extent_end(piece); at++) {
-                keep_set_bit(slot->bad, first_unit(b) + at);
-                if (slot->step == KEEP_SAVE)
-                        leave_out(slot, first_unit(b) + at);
-        }
-        if (slot->step == KEEP_RESTORE || slot->step == KEEP_CHECK)
+        for (uint64_t at = piece.offset_bytes / UNIT_BYTES; at * UNIT_BYTES < extent_end(piece); at++)
+                note_bad_unit(k, slot, first_unit(b) + at);
+        if (slot->step == KEEP_CHECK)
                 keep_leave_armed(k, slot);
 }
 
@@ -327,7 +336,8 @@ static void unit_is_wrong(struct keeper *k, struct keep_block *b, size_t i, bool
         } else if (b->slot->step == KEEP_CHECK && keep_others_wrote(k, b->slot) > 0) {
                 keep_foreign(k, unit); /* behind the original, which did go back: recovery tells what it is */
         } else if (b->slot->step == KEEP_CHECK) {
-                add_misread(k, unit, bytes, NULL, PERSISTENCE_UNKNOWN);
+                if (!keep_bit(b->slot->unwritten, first_unit(b) + i)) /* else that was told */
+                        add_misread(k, unit, bytes, NULL, PERSISTENCE_UNKNOWN);
                 keep_leave_armed(k, b->slot);
         }
 }
@@ -353,13 +363,28 @@ void keep_judge_again(struct keeper *k, bool failed) {
                 memcpy(b->bytes + (size_t)d->unit * UNIT_BYTES, d->bytes, UNIT_BYTES);
 }
 
-/* What the pass that put the originals back says of the faults that were met before it in this segment. */
+static bool is_unwritten(const struct keep_slot *slot, struct extent place) {
+        bool any = false;
+        for (size_t i = 0; slot->left_unwritten && i < slot->table.units; i++) {
+                struct extent unit = { slot->place.offset_bytes + (uint64_t)i * UNIT_BYTES, UNIT_BYTES };
+                any |= keep_bit(slot->unwritten, i) && extent_overlaps(unit, place);
+        }
+        return any;
+}
+
+/* What the pass that put the originals back says of the faults that were met before it in this segment. Where it could
+ * not write, either, the fault is lasting; but that is not said of what was not looked at block by block. */
 void keep_settle(struct keeper *k, struct keep_slot *slot, enum persistence persistence) {
+        bool narrowed = k->narrow.spent_us <= k->s->o.narrow_budget_us;
         for (size_t i = 0; i < fault_table_count(k->s->faults); i++) {
                 struct fault_run *run = fault_table_at(k->s->faults, i);
-                if (run->persistence == PERSISTENCE_UNKNOWN && run->fault != FAULT_UNRESTORED &&
-                        extent_overlaps(run->place, slot->place))
+                if (run->persistence != PERSISTENCE_UNKNOWN || run->fault == FAULT_UNRESTORED ||
+                        !extent_overlaps(run->place, slot->place))
+                        continue;
+                if (!is_unwritten(slot, run->place))
                         run->persistence = persistence;
+                else if (narrowed)
+                        run->persistence = PERSISTENCE_PERSISTENT;
         }
         k->s->faults_dirty = true;
 }

@@ -41,9 +41,10 @@ struct keep_slot {
         enum keep_step step;
         struct extent place;     /* on the target */
         struct undo_table table; /* absent: never written, and not in the journal */
-        uint64_t *zero; /* absent, as they are zeros on a device that discards; a bit for each unit, as below */
-        uint64_t *bad;  /* could not be read or written in the pass: not judged in it */
-        size_t present; /* units that are not absent */
+        uint64_t *zero;      /* absent, as they are zeros on a device that discards; a bit for each unit, as below */
+        uint64_t *bad;       /* could not be read or written in the pass: not judged in it */
+        uint64_t *unwritten; /* the original could not be written: CHECK tells whether it is there all the same */
+        size_t present;      /* units that are not absent */
         struct undo_marker marker; /* as it was last written, or is being written */
         unsigned copy;             /* of the marker, that is written next or now */
         unsigned copies_left;      /* to be written of this marker */
@@ -58,8 +59,9 @@ struct keep_slot {
         bool written;           /* its segment may not be what it was */
         uint64_t own_bytes;     /* that were written to the target since `before` was taken */
         struct engine_look before;
-        bool mismatched; /* the pattern did not read back, for good */
-        bool uncertain;  /* a write failed: the kernel's count can't be compared with ours */
+        bool left_unwritten; /* some unit is `unwritten` */
+        bool mismatched;     /* the pattern did not read back, for good */
+        bool uncertain;      /* a write failed: the kernel's count can't be compared with ours */
 };
 
 /* A block is one stretch of a step, and has at most one request out. */

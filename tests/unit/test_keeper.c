@@ -30,6 +30,8 @@ struct memory_disk {
         enum disk_fault fault;
         uint64_t fault_at;
         unsigned after, times;
+        enum disk_fault then; /* when that has happened, for good */
+        uint64_t then_at;
         struct engine_io *queue[QUEUE];
         size_t count;
         unsigned reads, writes, flushes;
@@ -45,6 +47,7 @@ struct world {
         uint64_t serials[FAULTS_MAX];
         size_t fault_count;
         uint64_t answer;
+        uint64_t narrow_budget_us;
 };
 
 static struct memory_disk *disk_of(struct engine *e) {
@@ -72,6 +75,15 @@ static bool hit(struct memory_disk *d, const struct engine_io *io) {
         return true;
 }
 
+static void go_over_to_the_next(struct memory_disk *d) {
+        if (d->then == FAIL_NOTHING || d->times > 0)
+                return;
+        d->fault = d->then;
+        d->fault_at = d->then_at;
+        d->times = UINT32_MAX;
+        d->then = FAIL_NOTHING;
+}
+
 /* I1: what the target loses is durable in the journal, armed, and whole. */
 static void check_promise(struct world *w, const struct engine_io *io) {
         for (uint64_t at = io->offset_bytes; at < io->offset_bytes + io->length_bytes; at += UNIT_BYTES) {
@@ -96,6 +108,7 @@ static void transfer(struct memory_disk *d, struct engine_io *io) {
         io->result = io->length_bytes;
         if (is_hit && (d->fault == FAIL_READ || d->fault == FAIL_WRITE || d->fault == FAIL_FLUSH)) {
                 io->result = -EIO;
+                go_over_to_the_next(d);
                 return;
         }
         switch (io->op) {
@@ -186,6 +199,7 @@ static struct world *world_new(uint64_t seed) {
         disk_init(w, &w->target, SIZE);
         disk_init(w, &w->journal, undo_journal_bytes(SEGMENT));
         w->news.post = take_news;
+        w->narrow_budget_us = 1000000;
         for (size_t i = 0; i < SIZE; i++)
                 w->target.bytes[i] = (uint8_t)suite_random(&seed);
         w->original = malloc(SIZE);
@@ -219,7 +233,7 @@ static const struct sweep_record *run(struct world *w, enum sweep_mode mode, enu
                 .logical_block_bytes = 512,
                 .physical_block_bytes = 4096,
                 .max_io_bytes = BLOCK,
-                .narrow_budget_us = 1000000,
+                .narrow_budget_us = w->narrow_budget_us,
                 .random = { 11, 12, 13 },
                 .undo = { .journal_id = JOURNAL_ID, .segment_bytes = SEGMENT, .target_bytes = SIZE },
                 .journal_depth = DEPTH,
@@ -376,6 +390,147 @@ START_TEST(a_journal_that_fails_ends_the_sweep_and_loses_nothing) {
 }
 END_TEST
 
+static void refuse_writes(struct world *w, uint64_t at) {
+        w->target.fault = FAIL_WRITE;
+        w->target.fault_at = at;
+        w->target.times = UINT32_MAX;
+}
+
+START_TEST(a_place_that_takes_no_writes_is_told_and_passed_by) {
+        for (size_t m = 0; m < ELEMENTS(modes); m++)
+                for (uint64_t at = 0; at + 512 <= SIZE; at += 37 * 512) {
+                        struct world *w = world_new(at);
+                        refuse_writes(w, at);
+                        const struct sweep_record *record = run(w, modes[m], SWEEP_RUN, 0);
+                        ck_assert_msg(record->end == END_FINISHED, "%s", record->reason.found);
+                        ck_assert_int_eq(record->verdict, VERDICT_FAULTY);
+                        ck_assert_uint_eq(sweep_left_armed(w->sweep), 0);
+                        ck_assert_uint_eq(w->fault_count, 1);
+                        ck_assert_int_eq(w->faults[0].fault, FAULT_WRITE_ERROR);
+                        ck_assert_int_eq(w->faults[0].persistence, PERSISTENCE_PERSISTENT);
+                        ck_assert_uint_eq(w->faults[0].place.offset_bytes, at);
+                        ck_assert_uint_eq(w->faults[0].place.length_bytes, 512);
+                        assert_kept(w, at);
+                        world_free(w);
+                }
+}
+END_TEST
+
+/* Half of a block may bear the pattern then, and nobody knows which: recovery looks. */
+START_TEST(without_time_to_narrow_a_bad_place_nothing_is_lost_and_nothing_stays_armed) {
+        for (size_t m = 0; m < ELEMENTS(modes); m++)
+                for (uint64_t at = 0; at + 512 <= SIZE; at += 37 * 512) {
+                        struct world *w = world_new(at);
+                        refuse_writes(w, at);
+                        w->narrow_budget_us = 0;
+                        const struct sweep_record *record = run(w, modes[m], SWEEP_RUN, 0);
+                        ck_assert_int_eq(record->verdict, VERDICT_FAULTY);
+                        ck_assert_uint_eq(sweep_left_armed(w->sweep), 0);
+                        ck_assert_uint_ge(w->fault_count, 1);
+                        for (size_t i = 0; i < w->fault_count; i++) {
+                                ck_assert_int_eq(w->faults[i].fault, FAULT_WRITE_ERROR);
+                                ck_assert_int_eq(w->faults[i].persistence, PERSISTENCE_UNKNOWN);
+                        }
+                        assert_kept(w, at);
+                        world_free(w);
+                }
+}
+END_TEST
+
+/* Only the first writes of a sweep fail: those of the pattern, say, and not those of the originals. */
+START_TEST(a_write_error_after_which_the_originals_go_back_is_repaired) {
+        struct world *w = world_new(1);
+        w->target.fault = FAIL_WRITE;
+        w->target.fault_at = 3 * UNIT_BYTES;
+        w->target.times = 5; /* the block, its halves, down to the logical block */
+        const struct sweep_record *record = run(w, MODE_PRESERVE, SWEEP_RUN, 0);
+        ck_assert_int_eq(record->end, END_FINISHED);
+        ck_assert_uint_eq(w->target.times, 0);
+        for (size_t i = 0; i < w->fault_count; i++) {
+                ck_assert_int_eq(w->faults[i].fault, FAULT_WRITE_ERROR);
+                ck_assert_int_ne(w->faults[i].persistence, PERSISTENCE_UNKNOWN);
+                ck_assert_int_ne(w->faults[i].persistence, PERSISTENCE_PERSISTENT);
+        }
+        assert_kept(w, 1);
+        world_free(w);
+}
+END_TEST
+
+/* The pattern is written, and from then on the place takes no writes: its original is in the journal alone. */
+START_TEST(an_original_that_does_not_go_back_stays_armed_and_stops_the_sweep) {
+        struct world *w = world_new(1);
+        w->target.fault = FAIL_WRITE;
+        w->target.fault_at = 3 * UNIT_BYTES;
+        w->target.after = 1;
+        w->target.times = UINT32_MAX;
+        const struct sweep_record *record = run(w, MODE_PRESERVE, SWEEP_RUN, 0);
+        ck_assert_int_eq(record->end, END_FAILED);
+        ck_assert_str_eq(record->reason.rule, "restore_failed");
+        ck_assert_uint_eq(sweep_left_armed(w->sweep), 1);
+        bool told = false;
+        for (size_t i = 0; i < w->fault_count; i++) {
+                ck_assert_int_ne(w->faults[i].fault, FAULT_GARBAGE);
+                told |= w->faults[i].fault == FAULT_UNRESTORED && w->faults[i].place.offset_bytes == 3 * UNIT_BYTES &&
+                        w->faults[i].place.length_bytes == UNIT_BYTES;
+        }
+        ck_assert(told);
+        memcpy(w->target.bytes + (size_t)3 * UNIT_BYTES, w->original + (size_t)3 * UNIT_BYTES, UNIT_BYTES);
+        assert_kept(w, 1);
+        world_free(w);
+}
+END_TEST
+
+/* A flush of originals failed, and then one of them can't be written again: the cache answers for it, and may be wrong
+ * of what is durable. */
+START_TEST(what_a_failed_flush_may_have_lost_is_not_taken_from_a_cache) {
+        struct world *w = world_new(1);
+        w->target.fault = FAIL_FLUSH;
+        w->target.after = 1; /* that of the pattern */
+        w->target.times = 1;
+        w->target.then = FAIL_WRITE;
+        w->target.then_at = 3 * UNIT_BYTES;
+        const struct sweep_record *record = run(w, MODE_PRESERVE, SWEEP_RUN, 0);
+        ck_assert_str_eq(record->reason.rule, "restore_failed");
+        ck_assert_uint_eq(sweep_left_armed(w->sweep), 1);
+        world_free(w);
+}
+END_TEST
+
+/* Nothing is wrong with its markers and its table: what was not yet overwritten is let go, the rest is put back but for
+ * the very units that can't be read, and those are told. */
+START_TEST(a_journal_whose_data_can_not_be_read_costs_its_own_units_alone) {
+        for (size_t m = 0; m < ELEMENTS(modes); m++)
+                for (unsigned after = 0; after < 3; after++) {
+                        struct world *w = world_new(after);
+                        w->journal.fault = FAIL_READ;
+                        w->journal.fault_at = undo_data_offset(SEGMENT, 1) + 2 * UNIT_BYTES;
+                        w->journal.after = after;
+                        w->journal.times = UINT32_MAX;
+                        const struct sweep_record *record = run(w, modes[m], SWEEP_RUN, 0);
+                        if (record->end == END_FINISHED) { /* it was not read as often */
+                                assert_kept(w, after);
+                                world_free(w);
+                                continue;
+                        }
+                        ck_assert_str_eq(record->reason.rule, "journal_failed");
+                        bool lost = memcmp(w->target.bytes + SEGMENT + (size_t)2 * UNIT_BYTES,
+                                            w->original + SEGMENT + (size_t)2 * UNIT_BYTES, UNIT_BYTES) != 0;
+                        ck_assert_int_eq(lost, modes[m] == MODE_PRESERVE && after == 1);
+                        ck_assert_uint_ge(sweep_left_armed(w->sweep), lost);
+                        ck_assert_uint_eq(w->fault_count, lost);
+                        if (lost) {
+                                ck_assert_int_eq(w->faults[0].fault, FAULT_UNRESTORED);
+                                ck_assert_uint_eq(w->faults[0].place.offset_bytes, SEGMENT + 2 * UNIT_BYTES);
+                                ck_assert_uint_eq(w->faults[0].place.length_bytes, UNIT_BYTES);
+                                memcpy(w->original + SEGMENT + (size_t)2 * UNIT_BYTES,
+                                        w->target.bytes + SEGMENT + (size_t)2 * UNIT_BYTES, UNIT_BYTES);
+                        }
+                        assert_kept(w, after);
+                        world_free(w);
+                }
+}
+END_TEST
+
 int main(void) {
         TCase *tests = tcase_create("keeper");
         tcase_add_test(tests, a_good_disk_is_clean_and_keeps_every_byte);
@@ -385,5 +540,11 @@ int main(void) {
         tcase_add_test(tests, a_bit_that_flips_once_is_transient);
         tcase_add_test(tests, what_somebody_else_writes_before_a_look_stays_and_ends_the_sweep);
         tcase_add_test(tests, a_journal_that_fails_ends_the_sweep_and_loses_nothing);
+        tcase_add_test(tests, a_place_that_takes_no_writes_is_told_and_passed_by);
+        tcase_add_test(tests, without_time_to_narrow_a_bad_place_nothing_is_lost_and_nothing_stays_armed);
+        tcase_add_test(tests, a_write_error_after_which_the_originals_go_back_is_repaired);
+        tcase_add_test(tests, an_original_that_does_not_go_back_stays_armed_and_stops_the_sweep);
+        tcase_add_test(tests, what_a_failed_flush_may_have_lost_is_not_taken_from_a_cache);
+        tcase_add_test(tests, a_journal_whose_data_can_not_be_read_costs_its_own_units_alone);
         return suite_run("keeper", tests);
 }
