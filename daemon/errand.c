@@ -153,7 +153,6 @@ static int post_record(struct errand *e, const struct errand_place *place, const
         rescue_describe(rescue, entry, &item->record);
         text_copy(item->record.device, sizeof item->record.device, place->device);
         journal_path(item->record.journal, place, store);
-        item->is_copy = entry->is_shelf;
         item->place = *place;
         return post(e, item);
 }

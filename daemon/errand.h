@@ -42,7 +42,6 @@ struct errand_options {
 struct errand_item {
         bool is_bytes;
         struct rescue_record record;
-        bool is_copy;              /* the record: of somebody else's bytes */
         struct errand_place place; /* the record's */
         struct rescue_bytes bytes;
 };

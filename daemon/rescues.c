@@ -134,7 +134,7 @@ static void look_again(struct manager *m, const char *device, bool by_hand) {
 static void retry(struct manager *m, struct rescue_task *t, const struct errand_item *found) {
         const char *name = found->record.device;
         struct reason reason;
-        if (found->is_copy) {
+        if (found->record.is_copy) {
                 reason_set(&reason, "rescue_copy", "Take it out (sweepctl rescue export), or let it go (forget).",
                         "this is a copy of what somebody else wrote: there is nothing to put back");
                 refuse(t, name, &reason);

@@ -26,7 +26,8 @@ static void show_rescue(struct table *table, const json_t *rescue) {
         field_time_short(since, rescue, "armed_at", never);
         page_place(place, field_count(rescue, "offset"));
         page_place(length, field_count(rescue, "length"));
-        const char *cells[] = { id, field_text_or(rescue, "device", "?"), since, place, length };
+        const char *cells[] = { id, field_text_or(rescue, "device", "?"), field_text_or(rescue, "kind", "?"), since,
+                place, length };
         table_add(table, cells);
         char note[1024];
         text_format(note, sizeof note, "%s; in %s", field_text_or(rescue, "text", "-"),
@@ -38,6 +39,7 @@ static void show_rescues(const json_t *rescues) {
         static const struct column columns[] = {
                 { "ID", COLUMN_KEY },
                 { "DEVICE", COLUMN_KEY },
+                { "KIND", COLUMN_PLAIN },
                 { "SINCE", COLUMN_PLAIN },
                 { "OFFSET", COLUMN_PLAIN },
                 { "LENGTH", COLUMN_PLAIN },

@@ -235,6 +235,7 @@ struct message records_rescue(const struct rescue_record *rescue) {
         message_set_integer(&m, "id", rescue->id);
         message_set_string(&m, "device", rescue->device);
         message_set_string(&m, "journal", rescue->journal);
+        message_set_string(&m, "kind", rescue->is_copy ? "copy" : "originals");
         message_set_integer(&m, "offset", rescue->place.offset_bytes);
         message_set_integer(&m, "length", rescue->place.length_bytes);
         message_set_integer(&m, "armed_at", rescue->armed_us);

@@ -6,12 +6,14 @@
 #include "model/extent.h"
 
 #include <limits.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 enum { RESCUE_TEXT_BYTES = 256 };
 
 struct rescue_record {
-        uint64_t id; /* stable for as long as the journal holds it */
+        bool is_copy; /* of somebody else's bytes; else originals */
+        uint64_t id;  /* stable for as long as the journal holds it */
         char device[DEVICE_NAME_BYTES];
         char journal[PATH_MAX]; /* the file or the block device */
         struct extent place;    /* on the target */

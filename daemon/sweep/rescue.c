@@ -160,6 +160,7 @@ static void describe_slot(const struct undo_marker *m, struct rescue_record *ret
 
 void rescue_describe(const struct rescue *r, const struct rescue_entry *entry, struct rescue_record *ret) {
         ret->id = rescue_id(r, entry);
+        ret->is_copy = entry->is_shelf;
         if (!entry->is_shelf) {
                 describe_slot(&entry->marker, ret);
                 return;

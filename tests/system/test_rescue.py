@@ -59,7 +59,9 @@ def rescues(daemon, **parameters):
     listed = [reply['rescue'] for reply in daemon.call_more('ListRescues', **parameters)]
     assert len({r['id'] for r in listed}) == len(listed), listed
     assert all(0 < r['id'] < 1 << 52 for r in listed), listed
-    return ([r for r in listed if r['text'].startswith('originals')], [r for r in listed if 'a copy' in r['text']])
+    for r in listed:
+        assert ('a copy' in r['text']) == (r['kind'] == 'copy'), r
+    return ([r for r in listed if r['kind'] == 'originals'], [r for r in listed if r['kind'] == 'copy'])
 
 
 def exported(daemon, number):

@@ -385,8 +385,8 @@ def every_error_is_a_sentence_with_the_next_step():
 # rescue
 
 
-RESCUE = {'id': 1234567890123, 'device': 'spare-7', 'journal': '/var/lib/sweepd/undo/spare-7.undo', 'offset': 1 << 30,
-          'length': 512 << 20, 'armed_at': 1_700_000_000_000_000, 'units_lost': 2,
+RESCUE = {'id': 1234567890123, 'device': 'spare-7', 'journal': '/var/lib/sweepd/undo/spare-7.undo',
+          'kind': 'originals', 'offset': 1 << 30, 'length': 512 << 20, 'armed_at': 1_700_000_000_000_000, 'units_lost': 2,
           'text': 'originals; units of 4096 bytes that could not be put back: 2'}
 
 
@@ -396,12 +396,14 @@ def piece(offset, data, text=None):
 
 @test
 def rescues_are_listed_with_what_they_are():
-    with FakeDaemon(ListRescues=each('rescue', [RESCUE, {**RESCUE, 'id': 7}])) as fake:
+    copy = {**RESCUE, 'id': 7, 'kind': 'copy'}
+    with FakeDaemon(ListRescues=each('rescue', [RESCUE, copy])) as fake:
         done = expect(ask(fake, 'rescue', 'list'), 0, '1234567890123', 'spare-7', '1.0 GiB', RESCUE['text'],
                       RESCUE['journal'], 'sweepctl rescue export ID --output FILE')
         expect_width(done.stdout)
-        expect_document(ask(fake, 'rescue', 'list', 'spare-7', '--json'), 0,
-                        {'rescues': [RESCUE, {**RESCUE, 'id': 7}]})
+        kinds = [line.split()[2] for line in done.stdout.splitlines() if ' spare-7 ' in line]
+        assert kinds == ['originals', 'copy'], done.stdout
+        expect_document(ask(fake, 'rescue', 'list', 'spare-7', '--json'), 0, {'rescues': [RESCUE, copy]})
         assert fake.called('ListRescues') == [{}, {'device': 'spare-7'}]
     with FakeDaemon(ListRescues=each('rescue', [])) as fake:
         expect(ask(fake, 'rescue', 'list'), 0, 'No undo journal holds anything.')
