@@ -37,6 +37,10 @@ static bool go_on(void *userdata, const struct engine_io *oldest) {
         return true;
 }
 
+static bool wait_on(void *userdata) {
+        return true;
+}
+
 /* A disk may turn up a little later than we do. *patience_ms: what is left of it, for all devices together. */
 static int mend(
         struct mend_result *result, struct reason *reason, const struct mend_options *options, int *patience_ms) {
@@ -59,6 +63,7 @@ static bool recover(const struct device_config *config, const char *state_dir, i
                 .wake_fd = wake_fd,
                 .note = say,
                 .may_go_on = go_on,
+                .may_wait = wait_on,
                 .userdata = (void *)config,
         };
         int r = mend(&result, &reason, &options, patience_ms);

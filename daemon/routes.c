@@ -317,6 +317,12 @@ static void answer_refused(struct manager *m, struct device *d) {
         device_drop_wish(d);
 }
 
+/* Originals are to go back, and somebody uses the disk: they must not wait for an hour when he has gone. */
+static bool waits_for_others(const struct device *d) {
+        const char *rule = d->refusal.rule;
+        return d->recovering && (strcmp(rule, "recovery_busy") == 0 || strcmp(rule, "in_use") == 0);
+}
+
 static void on_refused(struct manager *m, struct device *d, const struct news *news) {
         if (strcmp(news->reason.rule, "disk_busy") == 0) { /* stays queued; only a caller must not wait for it */
                 if (d->wish.call)
@@ -327,7 +333,7 @@ static void on_refused(struct manager *m, struct device *d, const struct news *n
                 strcmp(d->refusal.found, news->reason.found) != 0;
         bool missing = strcmp(news->reason.rule, "missing") == 0 && device_is_watched(d);
         d->refusal = news->reason;
-        d->look_again_us = clock_wall_us() + LOOK_AGAIN_US;
+        d->look_again_us = clock_wall_us() + (waits_for_others(d) ? RETRY_US : LOOK_AGAIN_US);
         answer_refused(m, d);
         if (missing) {
                 d->absent = true;
@@ -389,10 +395,12 @@ static int priority_of(enum fault fault) {
 
 /* The undo journal is empty again, or was. */
 static void on_recovered(struct manager *m, struct device *d, const struct news *news) {
+        static const char *const over[] = { "recovery", "recovery_busy", "rescue", "in_use" };
         const struct news_recovered *r = &news->recovered;
         d->to_recover = false;
-        if (strcmp(d->refusal.rule, "recovery") == 0 || strcmp(d->refusal.rule, "rescue") == 0)
-                d->refusal = (struct reason){ 0 };
+        for (size_t i = 0; i < ELEMENTS(over); i++)
+                if (strcmp(d->refusal.rule, over[i]) == 0)
+                        d->refusal = (struct reason){ 0 };
         if (r->tried)
                 routes_tell(m, EVENT_RECOVERY, r->units_lost + r->units_foreign > 0 ? LOG_ALERT : LOG_WARNING, d, NULL,
                         "a sweep had been cut short; its undo journal was worked through: units of 4096 bytes restored %" PRIu64

@@ -124,6 +124,16 @@ static bool permits_physical_block(const struct inquiry *q) {
                 q->facts->path, physical);
 }
 
+/* Each unit is restored by itself, in whole logical blocks. */
+static bool permits_logical_block(const struct inquiry *q) {
+        uint32_t logical = q->facts->logical_block_bytes;
+        if (!sweep_mode_keeps(q->config->mode) || logical <= UNIT_BYTES)
+                return true;
+        return REFUSE(q, "logical_block", "Choose mode read.",
+                "The logical blocks of %s have %" PRIu32 " bytes; mode %s knows only blocks of up to %d.",
+                q->facts->path, logical, sweep_mode_name(q->config->mode), UNIT_BYTES);
+}
+
 /* Boot would use it before the originals are back, as after a power cut. */
 static bool permits_boot(const struct inquiry *q) {
         const struct target_facts *f = q->facts;
@@ -248,7 +258,8 @@ bool interlock_permits(struct reason *reason, const struct target_facts *facts, 
         static rule_function *const writing[] = { permits_read_only, permits_in_use, permits_holders, permits_slaves,
                 permits_swap, permits_zoned, permits_thin, permits_loop_direct, permits_loop_sparse, permits_size,
                 permits_extent, permits_iostats, permits_serial_missing, permits_twin, permits_state_disk,
-                permits_no_identity, permits_destroys_missing, permits_destroys, permits_physical_block, permits_boot };
+                permits_no_identity, permits_destroys_missing, permits_destroys, permits_physical_block,
+                permits_logical_block, permits_boot };
         struct inquiry q = { reason, facts, config, overwrite };
         assert(config->mode < MODE_COUNT);
         return all_permit(&q, always, ELEMENTS(always)) &&

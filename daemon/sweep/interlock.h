@@ -5,8 +5,8 @@
  *
  * Rules: serial_mismatch alignment (every mode); read_only in_use holders slaves swap member zoned thin loop_not_direct
  * loop_sparse iostats too_small serial_missing twin state_disk no_identity destroys_data_missing
- * destroys_data_mismatch signature (modes that write); fstab shared (refresh and preserve). They are an interface:
- * programs switch on them.
+ * destroys_data_mismatch signature (modes that write); logical_block fstab shared (refresh and preserve). They are an
+ * interface: programs switch on them.
  */
 #pragma once
 

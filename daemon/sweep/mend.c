@@ -19,6 +19,9 @@
 #include <string.h>
 #include <sys/eventfd.h>
 
+/* Another part of the same disk may be recovered at the same time; that takes seconds. */
+#define LOCK_PATIENCE_US (10 * USEC_PER_SEC)
+
 enum { MEND_DEPTH = 16, PATIENCE_MS = 250 };
 
 struct mending {
@@ -110,6 +113,34 @@ static int open_target(struct mending *m) {
         return MEND_E_REFUSED;
 }
 
+/* As a sweep does: udev, another host's program, or whoever mends another part of the disk must not come in between. */
+static int lock_target(struct mending *m) {
+        uint64_t until_us = clock_monotonic_us() + LOCK_PATIENCE_US;
+        int r;
+        do {
+                if (!go_on(m, NULL))
+                        return MEND_E_REFUSED;
+                r = target_lock(m->target, m->reason);
+        } while (r == TARGET_E_BUSY && clock_monotonic_us() < until_us && m->o->may_wait(m->o->userdata));
+        if (r <= TARGET_OK)
+                return r;
+        reason_set(m->reason, "recovery_busy", "See who it is (lslocks), and end that; it is tried again by itself.",
+                "Originals of %s wait in its undo journal: somebody else (a program, or the sweep or the recovery of another part of it) holds a lock on its disk.",
+                m->o->config->path);
+        return MEND_E_REFUSED;
+}
+
+/* Sweeps that keep the data are refused there; only one that was formatted anew can have come to this. */
+static int check_blocks(struct mending *m) {
+        uint32_t logical = target_facts(m->target)->logical_block_bytes;
+        if (logical <= UNIT_BYTES)
+                return MEND_OK;
+        reason_set(m->reason, "logical_block", "Take out what the journal holds: sweepctl rescue list.",
+                "The logical blocks of %s have %" PRIu32 " bytes; originals go back in blocks of at most %d.",
+                m->o->config->path, logical, UNIT_BYTES);
+        return MEND_E_REFUSED;
+}
+
 static int conclude(struct mending *m) {
         struct undo_store_state state;
         int r = undo_store_state(m->store, &state);
@@ -154,6 +185,10 @@ static int mend(struct mending *m) {
                 m->result->left_armed = state.armed;
                 r = go_on(m, NULL) ? open_target(m) : MEND_E_REFUSED;
                 target = m->target;
+                if (r == MEND_OK)
+                        r = check_blocks(m);
+                if (r == MEND_OK)
+                        r = lock_target(m);
                 if (r == MEND_OK)
                         r = recover(m);
                 if (r != MEND_OK)

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * mend: puts back what an undo journal holds, on the calling thread, before anything else is done to a target: opens
- * the journal, and if something in it is armed, claims the target, makes sure that it is the journal's, and runs the
- * recovery to its end. May block for as long as the disks do.
+ * the journal, and if something in it is armed, claims the target, makes sure that it is the journal's, takes the locks
+ * that a sweep takes, and runs the recovery to its end. May block for as long as the disks do, and up to 30 s for a
+ * lock.
+ *
+ * Rules of refusals: those of undo_store.h and target_open(); recovery rescue recovery_busy logical_block.
  */
 #pragma once
 
@@ -22,6 +25,7 @@ struct mend_options {
         /* Before anything that may block, and now and then. oldest: the request that is out longest, or NULL. False: it
          * is to end; what is armed stays so. */
         bool (*may_go_on)(void *userdata, const struct engine_io *oldest);
+        bool (*may_wait)(void *userdata); /* for somebody else's lock, while nothing has been done yet */
         void *userdata;
 };
 

@@ -157,6 +157,12 @@ static bool may_mend_on(void *userdata, const struct engine_io *oldest) {
         return (enum sweep_order)atomic_load(&t->order) != SWEEP_GIVE_UP;
 }
 
+/* Not for long, though, where nothing was begun. */
+static bool may_wait_to_mend(void *userdata) {
+        struct sweep_thread *t = userdata;
+        return (enum sweep_order)atomic_load(&t->order) == SWEEP_RUN;
+}
+
 /* Before anything else is done to the device: what an undo journal holds of it goes back. */
 static bool mend_first(struct sweep_thread *t) {
         struct reason reason;
@@ -168,6 +174,7 @@ static bool mend_first(struct sweep_thread *t) {
                 .wake_fd = t->wake_fd,
                 .note = on_note,
                 .may_go_on = may_mend_on,
+                .may_wait = may_wait_to_mend,
                 .userdata = t,
         };
         owe(t, REQUEST_PROBE);

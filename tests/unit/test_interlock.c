@@ -163,6 +163,10 @@ static void break_physical(struct scene *s) {
         s->facts.physical_block_bytes = 2 * s->config.block_size_bytes;
         s->facts.size_bytes = UINT64_C(1) << 40;
 }
+static void break_logical(struct scene *s) {
+        s->facts.logical_block_bytes = s->facts.physical_block_bytes = 8192;
+        s->facts.size_bytes = UINT64_C(1) << 40;
+}
 static void break_boot_known(struct scene *s) {
         s->facts.boot_known = false;
 }
@@ -213,6 +217,7 @@ static const struct {
         { scene_kept, break_twin, "twin" },
         { scene_kept, break_state, "state_disk" },
         { scene_kept, break_physical, "alignment" },
+        { scene_kept, break_logical, "logical_block" },
         { scene_kept, break_boot_known, "fstab" },
         { scene_kept, break_recovery, "fstab" },
         { scene_kept, break_journal, "fstab" },
@@ -280,6 +285,17 @@ START_TEST(a_block_smaller_than_a_logical_block_is_refused_in_every_mode) {
                 s.facts.logical_block_bytes = s.facts.physical_block_bytes = 16384;
                 ck_assert(!permits(&s));
                 ck_assert_str_eq(s.reason.rule, "alignment");
+        }
+}
+END_TEST
+
+START_TEST(logical_blocks_of_any_size_may_be_read_and_filled_with_the_pattern) {
+        static const enum sweep_mode modes[] = { MODE_READ, MODE_PATTERN };
+        for (size_t i = 0; i < ELEMENTS(modes); i++) {
+                struct scene s;
+                scene_disk(&s)->config.mode = modes[i];
+                break_logical(&s);
+                ck_assert_msg(permits(&s), "%s", s.reason.found);
         }
 }
 END_TEST
@@ -388,6 +404,7 @@ int main(void) {
         tcase_add_test(tests, an_empty_serial_matches_nothing);
         tcase_add_test(tests, the_wwn_is_as_good_as_the_serial);
         tcase_add_test(tests, a_block_smaller_than_a_logical_block_is_refused_in_every_mode);
+        tcase_add_test(tests, logical_blocks_of_any_size_may_be_read_and_filled_with_the_pattern);
         tcase_add_test(tests, a_disk_may_end_within_a_physical_block);
         tcase_add_test(tests, without_a_wwn_the_serial_is_the_most_specific_name);
         tcase_add_test(tests, a_refusal_tells_the_very_words_to_type);
