@@ -6,6 +6,8 @@
  */
 #include "manager_private.h"
 
+#include "sweep/mend.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -421,6 +423,15 @@ static void note_left_armed(struct manager *m, struct device *d, unsigned left_a
                 "the sweep ended before all originals were back in their place; they are in the undo journal");
 }
 
+/* It holds pieces of the device's data, which its owner may take to be gone. */
+static void tell_not_erased(struct manager *m, const struct device *d, int error) {
+        char journal[PATH_MAX];
+        mend_journal_path(journal, d->running_config, m->settings->state_dir);
+        routes_tell(m, EVENT_RECOVERY, LOG_WARNING, d, NULL,
+                "what the sweep had saved could not be erased from its undo journal in %s: %s. It still holds parts of the data of the device until a later sweep has erased it. See dmesg for the disk of the journal",
+                journal, strerror(error));
+}
+
 /* What a recovery finds is of no sweep, but has a number of its own. */
 static void give_number(struct manager *m, struct device *d, struct finding *fault) {
         if (!d->recovering)
@@ -525,6 +536,8 @@ static void on_ended(struct manager *m, struct device *d, struct news *news) {
                         d->absent = true;
                 note_left_armed(m, d, news->left_armed);
         }
+        if (news->erase_error)
+                tell_not_erased(m, d, news->erase_error);
         manager_sweep_ended(m, d);
 }
 

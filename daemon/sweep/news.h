@@ -61,6 +61,7 @@ struct news {
         struct news_mark mark;
         struct news_recovered recovered;
         unsigned left_armed; /* ended: slots of the undo journal that must be recovered before anything else */
+        int erase_error;     /* ended: positive errno; what was saved could not be erased from the undo journal */
         bool by_order;       /* adopted: because the user said so, not because of what the disk bears */
         uint64_t fault_serial;
         struct finding fault;  /* device, sweep, place, fault, persistence, text, detail, sample, last_seen_us */

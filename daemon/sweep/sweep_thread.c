@@ -480,12 +480,12 @@ static void sweep(struct sweep_thread *t) {
 }
 
 /* What was saved is nobody's business any more. A daemon that is being stopped has no time for that: the next sweep
- * erases it, at its end. */
-static void close_journal(struct sweep_thread *t, unsigned left_armed) {
+ * erases it, at its end. Positive errno: it could not be erased. */
+static int close_journal(struct sweep_thread *t, unsigned left_armed) {
         bool stopping = (enum sweep_order)atomic_load(&t->order) == SWEEP_STOP;
-        if (t->store && left_armed == 0 && !stopping)
-                (void)undo_store_erase(t->store);
+        int r = t->store && left_armed == 0 && !stopping ? undo_store_erase(t->store) : 0;
         t->store = undo_store_close(t->store);
+        return r < 0 && r != -EBUSY ? -r : 0; /* busy: it holds what is told of otherwise */
 }
 
 /* Closing may block as well, so main hears of the end when it is over. */
@@ -507,7 +507,7 @@ static void *thread_run(void *userdata) {
         t->engine = engine_free(t->engine);
         t->journal = engine_free(t->journal);
         t->target = target_close(t->target);
-        close_journal(t, news.left_armed);
+        news.erase_error = close_journal(t, news.left_armed);
         paid(t);
         if (!t->ended.ended_us)
                 t->ended.ended_us = clock_wall_us();
