@@ -64,7 +64,7 @@ static struct {
         bool read_armed[MOMENT_UNITS_MAX]; /* when it was last read, its slot was armed */
         bool rotten[MOMENT_UNITS_MAX];     /* its original in the journal went bad */
         bool told[MOMENT_UNITS_MAX];       /* that its original is not there, or in doubt */
-        bool table_rotten, any_foreign, window, journal_lies, journal_flush_failed, misread, pattern_lost;
+        bool table_rotten, any_foreign, window, journal_lies, journal_flush_failed, misread, pattern_lost, uncertain;
         bool foreign_after; /* right after this request has had its effect, somebody else writes there */
         enum sweep_order order;
         bool crashed;
@@ -218,6 +218,8 @@ static void submitted(struct world *w, struct crash_disk *d, struct flight *flig
         if (d->number == DISK_JOURNAL && undo_marker_read(&marker, flight->io->buffer, f.c.head.journal_id))
                 story("    marker of slot %u: state %d, sequence %" PRIu64, marker.slot, marker.state, marker.sequence);
         const char *broken = oracle_rule_broken(&f.c, w, d, flight);
+        if (!broken && flight->moment == MOMENT_WRITE) /* nobody but the keeper writes the pattern */
+                broken = oracle_has_lone_copy(&f.c, w, d, flight);
         MUST(!broken || f.any_foreign || f.journal_lies || f.journal_flush_failed || f.misread,
                 "disk %u, offset %" PRIu64 ", %s: %s", d->number, flight->io->offset_bytes, moment_name(flight->moment),
                 broken);
@@ -268,6 +270,7 @@ static struct mishap mishap_of(
         struct world *w, struct crash_disk *d, const struct flight *flight, enum mischief what, int error) {
         uint32_t sectors = flight->io->length_bytes / SECTOR_BYTES, logical = d->logical_sectors;
         struct mishap m = { 0 };
+        f.uncertain |= what != MISCHIEF_FOREIGN && what != MISCHIEF_CANCEL && what != MISCHIEF_STOP;
         switch (what) {
         case MISCHIEF_LASTING:
                 make_bad(d, flight->io, error);
@@ -285,11 +288,11 @@ static struct mishap mishap_of(
                 m.phantom = true;
                 f.journal_lies |= flight->moment == MOMENT_DISARM || flight->moment == MOMENT_UNDO_CLOSE;
                 f.pattern_lost |= flight->moment == MOMENT_WRITE;
-                f.misread |= flight->moment == MOMENT_SAVE_READ;
+                f.misread |= flight->moment == MOMENT_SAVE_READ || flight->moment == MOMENT_UNDO_MARKERS;
                 break;
         case MISCHIEF_FLIPPED:
                 m.flipped = true;
-                f.misread |= flight->moment == MOMENT_SAVE_READ;
+                f.misread |= flight->moment == MOMENT_SAVE_READ || flight->moment == MOMENT_UNDO_MARKERS;
                 break;
         case MISCHIEF_ROT:
                 rot(d, flight->io);
@@ -299,6 +302,7 @@ static struct mishap mishap_of(
                 m.error = ENODEV;
                 break;
         case MISCHIEF_FOREIGN:
+                f.uncertain |= f.order != SWEEP_RUN; /* recovery counts up to its first write only */
                 f.foreign_after = chance_one_in(&f.chance, 2);
                 if (!f.foreign_after)
                         write_foreign(w, first_of(flight->io), end_of(flight->io));
@@ -370,6 +374,7 @@ static int refusing(struct world *w, struct crash_disk *d, const struct engine_i
         if (f.crashed || d->gone)
                 return ENODEV;
         const struct plan *p = due(d, moment_of(&watch, &f.c, w, d, &flight), true);
+        f.uncertain |= p != NULL;
         return p ? p->error : 0;
 }
 
@@ -451,8 +456,7 @@ static void hear_sweep(void) {
                         f.swept.faults[i].fault.fault != FAULT_UNRESTORED;
         MUST(!f.pattern_lost || f.plan_count > 1 || faulty, "a write of the pattern was lost, and nobody is told");
         MUST(!told || f.any_foreign || f.plan_count > 0, "a foreign write is told that there was not");
-        MUST(told || !f.window || f.plan_count > 1, /* what failed can't be counted */
-                "somebody else's bytes were overwritten, and nobody is told");
+        MUST(told || !f.window || f.uncertain, "somebody else's bytes were overwritten, and nobody is told");
 }
 
 /* What is on the target at the end, sector by sector. strict: what is in the journal does not count. */
@@ -560,7 +564,7 @@ static bool go_on(void) {
         memset(f.foreign, 0, sizeof f.foreign);
         memset(f.rotten, 0, sizeof f.rotten);
         memset(f.told, 0, sizeof f.told);
-        f.table_rotten = f.any_foreign = f.window = f.journal_lies = f.journal_flush_failed = f.misread =
+        f.table_rotten = f.any_foreign = f.window = f.journal_lies = f.journal_flush_failed = f.misread = f.uncertain =
                 f.pattern_lost = false;
         f.bad.bad = false;
         return true;

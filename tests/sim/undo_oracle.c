@@ -38,6 +38,27 @@ static bool holds(const struct undo_marker *m, size_t unit) {
         return at >= m->place.offset_bytes && at < extent_end(m->place);
 }
 
+/* Whether the table, too, knows the unit as it was saved. */
+static bool is_in_table(const struct undo_case *c, const struct image *journal, size_t unit) {
+        struct armed_slot slots[UNDO_SLOTS];
+        oracle_slots(c, journal, slots);
+        for (unsigned i = 0; i < UNDO_SLOTS; i++) {
+                const struct undo_marker *m = &slots[i].marker;
+                if (!slots[i].armed || !holds(m, unit))
+                        continue;
+                size_t index = unit - m->place.offset_bytes / UNIT_BYTES, page = index / UNDO_TABLE_UNITS;
+                uint64_t crcs[IMAGE_PAGES_MAX], absent[IMAGE_PAGES_MAX / 64 + 1] = { 0 };
+                struct undo_table table = { IMAGE_PAGES_MAX, undo_units(m->place.length_bytes), crcs, absent };
+                const struct page *p = page_at(
+                        journal->pages[undo_table_offset(c->segment_bytes, i) / PAGE_BYTES + page]);
+                size_t bytes = MIN(UNIT_BYTES, c->size_bytes - (uint64_t)unit * UNIT_BYTES);
+                return !p->bad && undo_table_read(&table, p->bytes, c->head.journal_id, m->record, page) &&
+                        !undo_table_is_absent(&table, index) &&
+                        crcs[index] == undo_crc(page_at(journal->pages[data_page(c, i, m, unit)])->bytes, bytes);
+        }
+        return false;
+}
+
 bool oracle_is_saved(const struct undo_case *c, const struct image *journal, size_t unit, uint32_t original) {
         struct armed_slot slots[UNDO_SLOTS];
         oracle_slots(c, journal, slots);
@@ -71,7 +92,7 @@ static const char *target_rule(const struct undo_case *c, const struct world *w,
         const struct image *journal = &w->disks[DISK_JOURNAL].durable;
         uint64_t first = write->first / PAGE_SECTORS, end = write->first + write->sectors;
         for (uint64_t unit = first; unit * PAGE_SECTORS < end; unit++) {
-                if (!oracle_is_saved(c, journal, unit, c->target.pages[unit]))
+                if (!oracle_is_saved(c, journal, unit, c->target.pages[unit]) || !is_in_table(c, journal, unit))
                         return "the target is written to where nothing is durable, armed and whole in the journal";
                 if (is_left_out(c, unit))
                         return "a physical block is written to that must be left out";
@@ -89,7 +110,14 @@ static const char *journal_rule(const struct undo_case *c, const struct world *w
                 if (slots[i].armed && at < to && end > from)
                         return "a slot is written to whose marker is not durably free";
         }
-        return NULL;
+        struct undo_marker marker;
+        if (!oracle_marker(c, write->pages[0], &marker))
+                return NULL;
+        oracle_slots(c, &w->disks[DISK_JOURNAL].now, slots);
+        const struct undo_marker *before = &slots[marker.slot].marker;
+        return marker.state != before->state && marker.sequence <= before->sequence
+                ? "the sequence of a marker does not grow"
+                : NULL;
 }
 
 /* A copy is enough to be armed; that both are is what keeps the originals when one of them goes bad. */
@@ -116,13 +144,18 @@ static bool is_unflushed(const struct crash_disk *d, const struct engine_io *io)
         return false;
 }
 
+const char *oracle_has_lone_copy(
+        const struct undo_case *c, const struct world *w, const struct crash_disk *d, const struct flight *f) {
+        if (d->number == DISK_TARGET && f->io->op == ENGINE_WRITE && has_lone_copy(c, &w->disks[DISK_JOURNAL].durable))
+                return "the target is written to where one copy of the marker is armed only";
+        return NULL;
+}
+
 const char *oracle_keeper_rule_broken(
         const struct undo_case *c, const struct world *w, const struct crash_disk *d, const struct flight *f) {
         if (f->io->op == ENGINE_READ && is_unflushed(d, f->io))
                 return "something is read back that was not flushed";
-        if (d->number == DISK_TARGET && f->io->op == ENGINE_WRITE && has_lone_copy(c, &w->disks[DISK_JOURNAL].durable))
-                return "the target is written to where one copy of the marker is armed only";
-        return NULL;
+        return oracle_has_lone_copy(c, w, d, f);
 }
 
 const char *oracle_rule_broken(

@@ -26,5 +26,9 @@ const char *oracle_rule_broken(
 const char *oracle_keeper_rule_broken(
         const struct undo_case *c, const struct world *w, const struct crash_disk *d, const struct flight *f);
 
+/* For a write by the keeper: of a marker, only one copy is armed. */
+const char *oracle_has_lone_copy(
+        const struct undo_case *c, const struct world *w, const struct crash_disk *d, const struct flight *f);
+
 /* Where the original of a unit still is, in a slot that is armed. */
 bool oracle_is_saved(const struct undo_case *c, const struct image *journal, size_t unit, uint32_t original);
