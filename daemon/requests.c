@@ -457,6 +457,26 @@ static void retire(struct manager *m, struct call *call, const struct control_re
         call_reply_empty(call);
 }
 
+/* All of them, or none. */
+static void acknowledge(struct manager *m, struct call *call, const struct control_request *r) {
+        for (size_t i = 0; i < r->id_count; i++)
+                if (!finding_book_get(m->book, (uint64_t)r->ids[i])) {
+                        call_fail_no_such_id(call, (uint64_t)r->ids[i]);
+                        return;
+                }
+        uint64_t now_us = clock_wall_us();
+        for (size_t i = 0; i < r->id_count; i++)
+                routes_store_finding(m, finding_book_acknowledge(m->book, (uint64_t)r->ids[i], r->comment, now_us));
+        manager_notify_status(m);
+        call_reply_empty(call);
+}
+
+static void test_alert(struct manager *m, struct call *call) {
+        routes_tell(m, EVENT_TEST, LOG_ALERT, NULL, NULL,
+                "this is a test of the alerts (sweepctl alert-test): nothing is wrong");
+        call_reply_empty(call);
+}
+
 static void reload(struct manager *m, struct call *call) {
         if (m->reload_call) {
                 call_fail_busy(call, "", "reloading");
@@ -508,6 +528,12 @@ void requests_handle(void *userdata, struct call *call, const struct control_req
                 break;
         case METHOD_RETIRE:
                 retire(m, call, r);
+                break;
+        case METHOD_ACKNOWLEDGE:
+                acknowledge(m, call, r);
+                break;
+        case METHOD_TEST_ALERT:
+                test_alert(m, call);
                 break;
         case METHOD_RELOAD:
                 reload(m, call);

@@ -57,6 +57,31 @@ int command_retire(struct ctl *ctl, const struct arguments *arguments) {
         return STATUS_FINE;
 }
 
+int command_ack(struct ctl *ctl, const struct arguments *arguments) {
+        CLEANUP_JSON json_t *answer = NULL;
+        json_t *parameters = must(json_object()), *ids = must(json_array());
+        must_succeed(json_object_set_new(parameters, "ids", ids));
+        for (size_t i = 0; i < arguments->id_count; i++)
+                must_succeed(json_array_append_new(ids, json_integer((json_int_t)arguments->ids[i])));
+        ctl_set(parameters, "comment", arguments->comment);
+        if (!ctl_ask(ctl, "Acknowledge", parameters, &answer))
+                return STATUS_FAILED;
+        if (ctl->json)
+                ctl_print_document(json_object());
+        else
+                printf("%zu finding%s acknowledged.\n", arguments->id_count, arguments->id_count == 1 ? "" : "s");
+        return STATUS_FINE;
+}
+
+int command_alert_test(struct ctl *ctl, const struct arguments *arguments) {
+        (void)arguments;
+        if (!order(ctl, "TestAlert", NULL))
+                return STATUS_FAILED;
+        if (!ctl->json)
+                puts("sweepd was told to send an alert. Where there is a journal: journalctl -t sweepd -p alert");
+        return STATUS_FINE;
+}
+
 int command_reload(struct ctl *ctl, const struct arguments *arguments) {
         (void)arguments;
         if (!order(ctl, "Reload", NULL))

@@ -7,10 +7,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+enum { IDS_MAX = 512 };
+
 /* What was typed; NULL, 0 or false where it was not. */
 struct arguments {
         const char *device;
         uint64_t id;
+        uint64_t ids[IDS_MAX];
+        size_t id_count;
+        const char *comment;
         bool all;
         const char *mode;
         const char *overwrite;
@@ -28,6 +33,8 @@ int command_watch(struct ctl *ctl, const struct arguments *arguments);
 int command_history(struct ctl *ctl, const struct arguments *arguments);
 int command_map(struct ctl *ctl, const struct arguments *arguments);
 int command_retire(struct ctl *ctl, const struct arguments *arguments);
+int command_ack(struct ctl *ctl, const struct arguments *arguments);
+int command_alert_test(struct ctl *ctl, const struct arguments *arguments);
 int command_reload(struct ctl *ctl, const struct arguments *arguments);
 int command_rescue_list(struct ctl *ctl, const struct arguments *arguments);
 int command_rescue_export(struct ctl *ctl, const struct arguments *arguments);

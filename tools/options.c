@@ -23,13 +23,14 @@ static const struct option {
         [OPTION_OVERWRITE] = { "--overwrite", "an identity" },
         [OPTION_OUTPUT] = { "--output", "a file" },
         [OPTION_SERIAL] = { "--serial", "the serial of the disk" },
+        [OPTION_COMMENT] = { "--comment", "a text" },
         [OPTION_JSON] = { "--json", NULL },
         [OPTION_SOCKET] = { "--socket", "a path" },
         [OPTION_VERSION] = { "--version", NULL },
         [OPTION_HELP] = { "--help", NULL },
 };
 
-enum { OPTION_COUNT = ELEMENTS(options), COMMANDS_MAX = 32, WORDS_MAX = 3, OPTION_TEXT_BYTES = 64 };
+enum { OPTION_COUNT = ELEMENTS(options), COMMANDS_MAX = 32, WORDS_MAX = IDS_MAX + 2, OPTION_TEXT_BYTES = 64 };
 
 /* Options of every command, and of none. */
 static const unsigned common_options = BIT(OPTION_JSON) | BIT(OPTION_SOCKET) | BIT(OPTION_VERSION) | BIT(OPTION_HELP);
@@ -74,6 +75,9 @@ static void set_option(struct options *to, enum option_id id, const char *value)
                 break;
         case OPTION_SERIAL:
                 to->arguments.serial = value;
+                break;
+        case OPTION_COMMENT:
+                to->arguments.comment = value;
                 break;
         case OPTION_JSON:
                 to->json = true;
@@ -157,20 +161,16 @@ static bool join_words(struct parse *p, const struct command *commands, char *ro
                 two |= commands[i].name[length] && strncmp(commands[i].name, p->words[0], length) == 0 &&
                         !p->words[0][length];
         }
-        if (!two && p->word_count < WORDS_MAX)
+        if (!two)
                 return true;
-        if (!two) {
-                ctl_complain("\"%s\" is one word too many: sweepctl --help", p->words[WORDS_MAX - 1]);
-                return false;
-        }
         if (p->word_count == 1) {
                 ctl_complain("%s wants to know what to do: sweepctl --help", p->words[0]);
                 return false;
         }
         text_format(room, room_bytes, "%s %s", p->words[0], p->words[1]);
         p->words[0] = room;
-        p->words[1] = p->words[2];
         p->word_count--;
+        memmove(&p->words[1], &p->words[2], (p->word_count - 1) * sizeof p->words[0]);
         return true;
 }
 
@@ -210,8 +210,25 @@ static bool take_id(const struct command *command, const char *word, uint64_t *r
         return true;
 }
 
+static bool take_ids(const struct command *command, const struct parse *p) {
+        struct arguments *to = &p->to->arguments;
+        for (size_t i = 1; i < p->word_count; i++) {
+                if (to->id_count == IDS_MAX) {
+                        ctl_complain("%s takes at most %d at a time", command->name, IDS_MAX);
+                        return false;
+                }
+                if (!take_id(command, p->words[i], &to->ids[to->id_count++]))
+                        return false;
+        }
+        return true;
+}
+
 static bool take_operand(const struct command *command, const struct parse *p) {
         const char *word = p->word_count > 1 ? p->words[1] : NULL;
+        if (p->word_count > 2 && command->operand != OPERAND_IDS) {
+                ctl_complain("\"%s\" is one word too many: sweepctl %s --help", p->words[2], command->name);
+                return false;
+        }
         if (!word) {
                 if (command->operand == OPERAND_NONE || command->operand == OPERAND_DEVICE_OPTIONAL)
                         return true;
@@ -222,6 +239,8 @@ static bool take_operand(const struct command *command, const struct parse *p) {
                 ctl_complain("%s takes nothing behind it, but there is \"%s\"", command->name, word);
                 return false;
         }
+        if (command->operand == OPERAND_IDS)
+                return take_ids(command, p);
         if (command->operand == OPERAND_ID || command->operand == OPERAND_RESCUE)
                 return take_id(command, word, &p->to->arguments.id);
         if (!*word) {

@@ -6,7 +6,7 @@
 
 #include <stdbool.h>
 
-enum operand { OPERAND_NONE, OPERAND_DEVICE_OPTIONAL, OPERAND_DEVICE, OPERAND_ID, OPERAND_RESCUE };
+enum operand { OPERAND_NONE, OPERAND_DEVICE_OPTIONAL, OPERAND_DEVICE, OPERAND_ID, OPERAND_IDS, OPERAND_RESCUE };
 
 struct command {
         const char *name;    /* one word, or two */
@@ -24,6 +24,7 @@ enum option_id {
         OPTION_OVERWRITE,
         OPTION_OUTPUT,
         OPTION_SERIAL,
+        OPTION_COMMENT,
         OPTION_JSON,
         OPTION_SOCKET,
         OPTION_VERSION,

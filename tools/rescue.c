@@ -40,7 +40,7 @@ static void show_rescues(const json_t *rescues) {
                 { "ID", COLUMN_KEY },
                 { "DEVICE", COLUMN_KEY },
                 { "KIND", COLUMN_PLAIN },
-                { "SINCE", COLUMN_PLAIN },
+                { "SINCE", COLUMN_OPTIONAL },
                 { "OFFSET", COLUMN_PLAIN },
                 { "LENGTH", COLUMN_PLAIN },
         };

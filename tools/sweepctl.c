@@ -90,6 +90,22 @@ static const struct command commands[] = {
                         "any more.\nOnly for root.",
                 .operand = OPERAND_DEVICE,
                 .run = command_retire },
+        { .name = "ack",
+                .usage = "ID... [--comment TEXT]",
+                .summary = "somebody knows of these findings",
+                .help = "Acknowledges findings: they need no attention any more and are not told again, unless they "
+                        "grow.\nThey are over only when a sweep has found them gone. ID is the number that sweepctl "
+                        "errors shows.\n--comment: what is being done about it, for whoever looks next. Only for root.",
+                .operand = OPERAND_IDS,
+                .options = BIT(OPTION_COMMENT),
+                .run = command_ack },
+        { .name = "alert-test",
+                .usage = "",
+                .summary = "see whether alerts arrive",
+                .help = "Has sweepd tell an alert that is none, the way it tells all: look whether it arrives where "
+                        "you read\nalerts, say in: journalctl -t sweepd -p alert. Only for root.",
+                .operand = OPERAND_NONE,
+                .run = command_alert_test },
         { .name = "rescue list",
                 .usage = "[DEVICE]",
                 .summary = "what undo journals still hold",
@@ -150,6 +166,7 @@ static void show_help(const struct command *command, FILE *to) {
                 [OPERAND_DEVICE_OPTIONAL] = "[DEVICE]",
                 [OPERAND_DEVICE] = "DEVICE",
                 [OPERAND_ID] = "ID",
+                [OPERAND_IDS] = "ID...",
                 [OPERAND_RESCUE] = "ID" };
         for (const struct command *c = commands; c->name; c++)
                 fprintf(to, "  %-13s %-9s %s\n", c->name, operands[c->operand], c->summary);

@@ -30,6 +30,8 @@ enum control_method {
         METHOD_START_SWEEP,
         METHOD_CANCEL_SWEEP,
         METHOD_RETIRE,
+        METHOD_ACKNOWLEDGE,
+        METHOD_TEST_ALERT,
         METHOD_RELOAD,
         METHOD_LIST_RESCUES,
         METHOD_EXPORT_RESCUE,
@@ -38,7 +40,7 @@ enum control_method {
         METHOD_COUNT
 };
 
-enum { CONTROL_PATTERNS_MAX = 16, CONTROL_REGIONS_MAX = 65536, CONTROL_REGIONS_A_REPLY = 1024 };
+enum { CONTROL_IDS_MAX = 512, CONTROL_PATTERNS_MAX = 16, CONTROL_REGIONS_MAX = 65536, CONTROL_REGIONS_A_REPLY = 1024 };
 
 /* The parameters of a request; what the method does not have, or was null, is zero, "" or the COUNT of its enum. */
 struct control_request {
@@ -53,6 +55,9 @@ struct control_request {
         enum sweep_mode mode;
         unsigned pattern_count; /* StartSweep's patterns: as many as were given; refused by the manager where it has no
                                    use for them */
+        int64_t ids[CONTROL_IDS_MAX]; /* at least one, above zero */
+        size_t id_count;
+        char comment[FINDING_COMMENT_BYTES];
         char overwrite[4096];
         char serial[4096];
 };

@@ -115,6 +115,23 @@ enum message_field message_get_string_count(const struct message *m, const char 
         return FIELD_PRESENT;
 }
 
+enum message_field message_get_integers(
+        const struct message *m, const char *key, int64_t *ret, size_t most, size_t *ret_count) {
+        json_t *value;
+        enum message_field field = get(m, key, &value);
+        if (field != FIELD_PRESENT)
+                return field;
+        if (!json_is_array(value) || json_array_size(value) > most)
+                return FIELD_MISTYPED;
+        for (size_t i = 0; i < json_array_size(value); i++)
+                if (!json_is_integer(json_array_get(value, i)))
+                        return FIELD_MISTYPED;
+        *ret_count = json_array_size(value);
+        for (size_t i = 0; i < *ret_count; i++)
+                ret[i] = json_integer_value(json_array_get(value, i));
+        return FIELD_PRESENT;
+}
+
 enum message_field message_get_object(const struct message *m, const char *key, struct message *ret) {
         json_t *value;
         enum message_field field = get(m, key, &value);

@@ -22,6 +22,8 @@ enum parameter {
         PARAMETER_OVERWRITE,
         PARAMETER_REGIONS,
         PARAMETER_SERIAL,
+        PARAMETER_IDS,
+        PARAMETER_COMMENT,
         PARAMETER_COUNT
 };
 
@@ -36,6 +38,8 @@ static const char *const parameter_names[PARAMETER_COUNT] = {
         [PARAMETER_OVERWRITE] = "overwrite",
         [PARAMETER_REGIONS] = "regions",
         [PARAMETER_SERIAL] = "serial",
+        [PARAMETER_IDS] = "ids",
+        [PARAMETER_COMMENT] = "comment",
 };
 
 enum {
@@ -49,6 +53,8 @@ enum {
         OVERWRITE = 1 << PARAMETER_OVERWRITE,
         REGIONS = 1 << PARAMETER_REGIONS,
         SERIAL = 1 << PARAMETER_SERIAL,
+        IDS = 1 << PARAMETER_IDS,
+        COMMENT = 1 << PARAMETER_COMMENT,
 };
 
 static const struct method methods[] = {
@@ -66,8 +72,8 @@ static const struct method methods[] = {
         { "Monitor", METHOD_COUNT },
         { "PauseSweep", METHOD_COUNT, true },
         { "ResumeSweep", METHOD_COUNT, true },
-        { "Acknowledge", METHOD_COUNT, true },
-        { "TestAlert", METHOD_COUNT, true },
+        { "Acknowledge", METHOD_ACKNOWLEDGE, true, .required = IDS, .optional = COMMENT },
+        { "TestAlert", METHOD_TEST_ALERT, true },
         { "ListRescues", METHOD_LIST_RESCUES, .optional = DEVICE },
         { "ExportRescue", METHOD_EXPORT_RESCUE, true, .required = ID },
         { "RetryRescue", METHOD_RETRY_RESCUE, true, .required = ID },
@@ -120,13 +126,23 @@ static enum message_field read_patterns(struct control_request *request, const s
         return FIELD_PRESENT;
 }
 
-/* What is too long to be one would be cut off, and then be another one. */
-static enum message_field read_identity(char *ret, size_t ret_bytes, const struct message *m, const char *key) {
-        const char *identity;
-        enum message_field field = message_get_string(m, key, &identity);
-        if (field == FIELD_PRESENT && !text_copy(ret, ret_bytes, identity))
+/* What is too long would be cut off, and then be another one. */
+static enum message_field read_text(char *ret, size_t ret_bytes, const struct message *m, const char *key) {
+        const char *text;
+        enum message_field field = message_get_string(m, key, &text);
+        if (field == FIELD_PRESENT && !text_copy(ret, ret_bytes, text))
                 return FIELD_MISTYPED;
         return field;
+}
+
+static enum message_field read_ids(struct control_request *request, const struct message *m) {
+        enum message_field field = message_get_integers(m, "ids", request->ids, CONTROL_IDS_MAX, &request->id_count);
+        if (field != FIELD_PRESENT)
+                return field;
+        for (size_t i = 0; i < request->id_count; i++)
+                if (request->ids[i] <= 0)
+                        return FIELD_MISTYPED;
+        return request->id_count > 0 ? FIELD_PRESENT : FIELD_MISTYPED;
 }
 
 static enum message_field read_regions(struct control_request *request, const struct message *m) {
@@ -158,9 +174,13 @@ static enum message_field read_parameter(
         case PARAMETER_PATTERNS:
                 return read_patterns(request, m);
         case PARAMETER_OVERWRITE:
-                return read_identity(request->overwrite, sizeof request->overwrite, m, "overwrite");
+                return read_text(request->overwrite, sizeof request->overwrite, m, "overwrite");
         case PARAMETER_SERIAL:
-                return read_identity(request->serial, sizeof request->serial, m, "serial");
+                return read_text(request->serial, sizeof request->serial, m, "serial");
+        case PARAMETER_IDS:
+                return read_ids(request, m);
+        case PARAMETER_COMMENT:
+                return read_text(request->comment, sizeof request->comment, m, "comment");
         case PARAMETER_REGIONS:
                 return read_regions(request, m);
         case PARAMETER_COUNT:

@@ -16,6 +16,7 @@ static const char *const kind_names[EVENT_COUNT] = {
         [EVENT_LEDGER] = "ledger",
         [EVENT_TARGET_ADOPTED] = "target_adopted",
         [EVENT_RECOVERY] = "recovery",
+        [EVENT_TEST] = "test",
         [EVENT_DAEMON] = "daemon",
 };
 

@@ -20,6 +20,7 @@ enum event_kind {
         EVENT_LEDGER,         /* lost, replaced, unavailable, good again */
         EVENT_TARGET_ADOPTED, /* stamps newer than the ledger */
         EVENT_RECOVERY,       /* what an undo journal held was put back, or could not be */
+        EVENT_TEST,           /* somebody wants to see whether alerts arrive */
         EVENT_DAEMON,         /* started, stopped, configuration read or refused */
         EVENT_COUNT
 };

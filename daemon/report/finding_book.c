@@ -382,8 +382,10 @@ static bool see_again(struct shelf *shelf, struct entry *entry, const struct fin
         f->detail = seen->detail;
         f->sample = seen->sample;
         f->last_seen_us = seen->last_seen_us;
-        if (grew)
+        if (grew) {
+                f->state = FINDING_OPEN; /* what was acknowledged was less */
                 shelf_move(shelf, entry, hull);
+        }
         return grew;
 }
 
@@ -535,6 +537,18 @@ size_t finding_book_retire(struct finding_book *book, const char *device_name, u
         if (count > 0)
                 drop_over(book, device);
         return count;
+}
+
+const struct finding *finding_book_acknowledge(
+        struct finding_book *book, uint64_t id, const char *comment, uint64_t now_us) {
+        size_t after = index_after_id(&book->by_id, id);
+        struct finding *f = after > 0 ? &book->by_id.items[after - 1]->finding : NULL;
+        if (!f || f->id != id)
+                return NULL;
+        f->state = FINDING_ACKNOWLEDGED;
+        f->acknowledged_us = now_us;
+        text_copy(f->comment, sizeof f->comment, comment);
+        return f;
 }
 
 /* Questions. */

@@ -50,6 +50,11 @@ void finding_book_spare(struct finding_book *book, const char *device, enum faul
 size_t finding_book_retire(struct finding_book *book, const char *device, uint64_t except_target_row, uint64_t now_us,
         finding_over_fn over, void *userdata);
 
+/* Somebody knows of it: silent, unless it grows, which opens it again. NULL: no open or acknowledged one has that id.
+ */
+const struct finding *finding_book_acknowledge(
+        struct finding_book *book, uint64_t id, const char *comment, uint64_t now_us);
+
 /* The first with a higher id, of the device ("" or NULL: of any); NULL: none. By id upwards. */
 const struct finding *finding_book_after(const struct finding_book *book, const char *device, uint64_t id);
 

@@ -17,6 +17,7 @@ static const sd_id128_t ids[EVENT_COUNT] = {
         [EVENT_LEDGER] = SD_ID128_MAKE(a8, 33, 9e, 3d, 8a, eb, 41, 16, bd, 58, 1b, 5f, 41, 81, c4, ca),
         [EVENT_TARGET_ADOPTED] = SD_ID128_MAKE(19, bf, d1, 0a, d5, 18, 45, 16, ad, a3, 5c, c9, 72, 91, af, a6),
         [EVENT_RECOVERY] = SD_ID128_MAKE(f9, 91, 81, 3c, a0, 62, 4b, 9d, 89, 0f, a0, 63, cd, 04, 2b, 6f),
+        [EVENT_TEST] = SD_ID128_MAKE(c8, 86, 1b, e8, ff, 65, 44, 46, 91, 32, 61, b6, d2, cd, be, 50),
         [EVENT_DAEMON] = SD_ID128_MAKE(28, 14, 25, f7, df, 15, 40, a3, 86, c3, 52, 01, f9, 18, c8, 54),
 };
 

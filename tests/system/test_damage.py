@@ -289,6 +289,38 @@ def findings_of_a_device_that_leaves_the_configuration_are_retired(case):
 
 
 @test
+def what_was_acknowledged_needs_nobody_until_it_grows(case):
+    daemon, disks, _ = two_faulty_devices(case)
+    ids = [f['id'] for f in daemon.findings()]
+    for wrong in ([], [0], ['x'], [-1], [ids[0], None], ids * 257):
+        try:
+            daemon.call('Acknowledge', ids=wrong)
+            raise AssertionError(f'{wrong} was accepted')
+        except VarlinkError as error:
+            assert error.name == 'org.varlink.service.InvalidParameter', error
+    try:
+        daemon.call('Acknowledge', ids=[*ids, 999])
+        raise AssertionError('an unknown finding was acknowledged')
+    except VarlinkError as error:
+        assert error.name == 'io.sweepd.NoSuchId' and error.parameters['id'] == 999, error
+    assert {f['state'] for f in daemon.findings()} == {'open'}, 'all or none'
+    daemon.call('Acknowledge', ids=ids, comment='a new one is ordered')
+    for _ in range(2):
+        found = daemon.findings()
+        assert [(f['state'], f['comment'], f['acknowledged_at'] > 0) for f in found] == \
+            [('acknowledged', 'a new one is ordered', True)] * 2, found
+        assert not any(d['needs_attention'] for d in daemon.devices()), daemon.devices()
+        daemon.stop()
+        daemon.start()
+    disks[0].zero(2 * UNIT, 6 * UNIT)
+    disks[1].zero(3 * UNIT, 5 * UNIT)
+    daemon.sweep_all(['d0', 'd1'])
+    assert [(f['state'], f['count']) for f in daemon.findings('d0')] == [('open', 2)], daemon.findings('d0')
+    assert [(f['state'], f['count']) for f in daemon.findings('d1')] == [('acknowledged', 2)], daemon.findings('d1')
+    assert [d['needs_attention'] for d in daemon.devices()] == [True, False], daemon.devices()
+
+
+@test
 def findings_of_a_device_that_left_while_the_daemon_was_down_are_retired_at_its_start(case):
     daemon, _, entries = two_faulty_devices(case)
     daemon.stop()

@@ -21,7 +21,7 @@ from fake_daemon import DAEMON, DAY, HOUR, PROGRESS, REASON, Error, FakeDaemon, 
 @test
 def help_names_every_command():
     done = expect(run('--help'), 0, 'Usage: sweepctl COMMAND')
-    for command in 'status errors finding start cancel wait watch history map retire reload'.split() + [
+    for command in 'status errors finding start cancel wait watch history map retire ack alert-test reload'.split() + [
             'rescue list', 'rescue export', 'rescue retry', 'rescue forget']:
         assert re.search(rf'^  {command} ', done.stdout, re.M), command
         expect(run(*command.split(), '--help'), 0, f'Usage: sweepctl {command}')
@@ -61,7 +61,7 @@ def options_belong_to_their_commands():
 
 @test
 def operands_are_checked():
-    for command in 'start', 'cancel', 'wait', 'map', 'retire', 'finding':
+    for command in 'start', 'cancel', 'wait', 'map', 'retire', 'ack', 'finding':
         expect(run(command), 1, error=[f'{command} needs to know which: sweepctl {command} '])
     for word in '0', '-1', 'x', '1x', '', '99999999999999999999', '+1', ' 1':
         expect(run('finding', '--', word), 1, error=['is no number of a finding'])
@@ -528,6 +528,23 @@ def start_names_the_sweep():
             assert fake.called('StartSweep')[-1] == {'device': 'a', 'mode': mode}
     with FakeDaemon(StartSweep={}) as fake:
         expect(ask(fake, 'start', 'a'), 1, error=['named no sweep'])
+
+
+@test
+def ack_takes_many_ids_and_a_comment():
+    with FakeDaemon(Acknowledge={}, TestAlert={}) as fake:
+        expect(ask(fake, 'ack', '7'), 0, '1 finding acknowledged.')
+        expect(ask(fake, 'ack', '7', '8', '9', '--comment', 'new disk is ordered'), 0, '3 findings acknowledged.')
+        expect_document(ask(fake, 'ack', '1', '--json'), 0, {})
+        assert fake.called('Acknowledge') == [{'ids': [7]}, {'ids': [7, 8, 9], 'comment': 'new disk is ordered'},
+                                              {'ids': [1]}]
+        expect(ask(fake, 'ack', *map(str, range(1, 513))), 0, '512 findings acknowledged.')
+        expect(ask(fake, 'ack', *map(str, range(1, 514))), 1, error=['ack takes at most 512 at a time'])
+        expect(ask(fake, 'ack', '7', 'x'), 1, error=['"x" is no number of a finding'])
+        expect(ask(fake, 'alert-test'), 0, 'sweepd was told to send an alert.')
+        assert fake.called('TestAlert') == [{}]
+    with FakeDaemon(Acknowledge=Error('NoSuchId', id=9)) as fake:
+        expect(ask(fake, 'ack', '9'), 1, error=['there is no finding, sweep or rescue 9'])
 
 
 @test

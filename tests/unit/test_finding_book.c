@@ -237,6 +237,32 @@ START_TEST(another_run_of_the_same_sweep_is_another_finding) {
 }
 END_TEST
 
+START_TEST(what_was_acknowledged_is_open_again_when_it_grows) {
+        CLEANUP(finding_book_freep)
+        struct finding_book *book = NULL;
+        bool is_new;
+        ck_assert_int_eq(finding_book_new(&book, 1), 0);
+        struct finding seen = fault_at("sda", 1, 0, 4096);
+        ck_assert_uint_eq(finding_book_report(book, &seen, 1, &is_new)->id, 1);
+        ck_assert_ptr_null(finding_book_acknowledge(book, 2, "", 7));
+        ck_assert_ptr_null(finding_book_acknowledge(book, 0, "", 7));
+        const struct finding *f = finding_book_acknowledge(book, 1, "ordered a new one", 7);
+        ck_assert_int_eq(f->state, FINDING_ACKNOWLEDGED);
+        ck_assert_uint_eq(f->acknowledged_us, 7);
+        ck_assert_str_eq(f->comment, "ordered a new one");
+        ck_assert_uint_eq(finding_book_counts(book, "sda").open, 0);
+        ck_assert_uint_eq(finding_book_counts(book, "sda").acknowledged, 1);
+
+        seen = fault_at("sda", 2, 0, 4096);
+        ck_assert_int_eq(finding_book_report(book, &seen, 1, &is_new)->state, FINDING_ACKNOWLEDGED);
+        ck_assert(!is_new);
+        seen = fault_at("sda", 3, 0, 8192);
+        ck_assert_int_eq(finding_book_report(book, &seen, 1, &is_new)->state, FINDING_OPEN);
+        ck_assert(is_new);
+        ck_assert_uint_eq(finding_book_counts(book, "sda").open_faults, 1);
+}
+END_TEST
+
 START_TEST(what_was_acknowledged_stays_so_when_it_is_seen_again) {
         CLEANUP(finding_book_freep)
         struct finding_book *book = NULL;
@@ -372,6 +398,7 @@ int main(void) {
         tcase_add_test(tests, the_book_does_what_the_clear_one_does);
         tcase_add_test(tests, a_run_that_grows_stays_one_finding);
         tcase_add_test(tests, another_run_of_the_same_sweep_is_another_finding);
+        tcase_add_test(tests, what_was_acknowledged_is_open_again_when_it_grows);
         tcase_add_test(tests, what_was_acknowledged_stays_so_when_it_is_seen_again);
         tcase_add_test(tests, other_devices_targets_and_faults_are_other_findings);
         tcase_add_test(tests, a_replaced_disk_takes_its_findings_with_it);
