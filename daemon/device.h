@@ -82,6 +82,7 @@ struct device {
         enum sweep_mode running_mode;
         uint64_t sweep_id;
         uint64_t started_us;
+        bool refused;   /* what its thread was started for was refused; the thread is about to end */
         bool under_way; /* it passed the checks: it has a row in the ledger */
         enum sweep_order order;
         struct device_rate rate;

@@ -120,7 +120,7 @@ static int start(struct manager *m, struct device *d) {
         d->wish.begun_us = clock_monotonic_us();
         d->stall = (struct device_stall){ 0 };
         d->hung = false;
-        d->under_way = false;
+        d->under_way = d->refused = false;
         d->order = SWEEP_RUN;
         d->rate = (struct device_rate){ 0 };
         return 0;
@@ -199,11 +199,12 @@ static void answer_queued(struct manager *m) {
 }
 
 void manager_sweep_ended(struct manager *m, struct device *d) {
-        bool unheard = d->wish.wanted && !d->wish.call, recovered = d->recovering;
+        bool unheard = d->wish.wanted && !d->wish.call;
+        bool of_before = !d->recovering && !d->refused; /* the wish is what the thread was started for */
         d->thread = sweep_thread_join(d->thread);
         d->running_config = device_config_unref(d->running_config);
-        d->under_way = d->recovering = d->by_hand = false;
-        if (d->wish.call && (!recovered || d->order != SWEEP_RUN)) /* it never got as far as being refused */
+        d->under_way = d->recovering = d->refused = d->by_hand = false;
+        if (d->wish.call && (of_before || d->order != SWEEP_RUN)) /* it never got as far as being refused */
                 call_fail_not_running(STEAL(d->wish.call), d->config->name);
         if (d->order != SWEEP_RUN && unheard) /* whoever has its number can ask what became of it */
                 routes_store_unbegun(m, d, d->order == SWEEP_CANCEL ? END_CANCELLED : END_KILLED, NULL);

@@ -416,7 +416,8 @@ static void start_sweep(struct manager *m, struct call *call, const struct contr
                 return;
         }
         enum sweep_mode mode = r->mode == MODE_COUNT ? d->config->mode : r->mode;
-        if ((d->thread && !d->recovering) || d->wish.wanted || d->held_by_pid > 0 || m->stopping) {
+        bool at_work = d->thread && !d->recovering && !d->refused;
+        if (at_work || d->wish.wanted || d->held_by_pid > 0 || m->stopping) {
                 call_fail_busy(call, d->config->name, device_state_name(device_state(d, clock_wall_us())));
                 return;
         }

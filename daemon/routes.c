@@ -337,6 +337,7 @@ static void on_refused(struct manager *m, struct device *d, const struct news *n
         d->refusal = news->reason;
         d->look_again_us = clock_wall_us() + (waits_for_others(d) ? RETRY_US : LOOK_AGAIN_US);
         answer_refused(m, d);
+        d->refused = true;
         if (missing) {
                 d->absent = true;
                 d->refusal = (struct reason){ 0 };

@@ -325,5 +325,13 @@ def a_refusal_ends_with_its_cause(case):
     assert device['state'] == 'idle' and device['reason'] is None and not device['needs_attention'], device
 
 
+@test
+def who_asks_again_after_a_refusal_is_refused_again_and_never_told_that_it_is_busy(case):
+    """The thread that has found out ends a moment later."""
+    daemon = case.daemon([device_entry('d0', case.loop(MIB), destroys_data='something else')])
+    for _ in range(100):
+        assert start_refused(daemon, 'd0')['rule'] == 'destroys_data_mismatch'
+
+
 if __name__ == '__main__':
     main()
