@@ -28,14 +28,14 @@
 #define CLOCK_ACCURACY_US (100 * USEC_PER_MSEC)
 
 struct device *manager_device(struct manager *m, const char *name) {
-        for (size_t i = 0; i < m->settings->device_count; i++)
+        for (size_t i = 0; i < m->device_count; i++)
                 if (strcmp(m->devices[i]->config->name, name) == 0)
                         return m->devices[i];
         return NULL;
 }
 
 struct device *manager_device_of_sweep(struct manager *m, uint64_t sweep_id) {
-        for (size_t i = 0; i < m->settings->device_count; i++)
+        for (size_t i = 0; i < m->device_count; i++)
                 if (m->devices[i]->thread && m->devices[i]->sweep_id == sweep_id)
                         return m->devices[i];
         for (size_t i = 0; i < m->leaving_count; i++)
@@ -46,7 +46,7 @@ struct device *manager_device_of_sweep(struct manager *m, uint64_t sweep_id) {
 
 size_t manager_running(const struct manager *m) {
         size_t running = m->leaving_count;
-        for (size_t i = 0; i < m->settings->device_count; i++)
+        for (size_t i = 0; i < m->device_count; i++)
                 running += m->devices[i]->thread != NULL;
         return running;
 }
@@ -54,7 +54,7 @@ size_t manager_running(const struct manager *m) {
 /* One that hangs takes no part in what is allowed at a time: it would keep all others from their sweeps. */
 static unsigned count_alive(const struct manager *m) {
         size_t n = manager_running(m);
-        for (size_t i = 0; i < m->settings->device_count; i++)
+        for (size_t i = 0; i < m->device_count; i++)
                 n -= m->devices[i]->thread && m->devices[i]->stall.since_us > 0;
         for (size_t i = 0; i < m->leaving_count; i++)
                 n -= m->leaving[i]->stall.since_us > 0;
@@ -63,7 +63,7 @@ static unsigned count_alive(const struct manager *m) {
 
 static size_t count_attention(struct manager *m, uint64_t wall_us) {
         size_t n = 0;
-        for (size_t i = 0; i < m->settings->device_count; i++) {
+        for (size_t i = 0; i < m->device_count; i++) {
                 struct device_record record;
                 struct finding_counts counts = finding_book_counts(m->book, m->devices[i]->config->name);
                 device_fill_record(m->devices[i], &record, &counts, wall_us);
@@ -77,12 +77,12 @@ void manager_notify_status(struct manager *m) {
         char text[sizeof m->notified];
         if (!m->ready || m->stopping)
                 return;
-        if (m->settings->device_count == 0)
+        if (m->device_count == 0)
                 text_copy(text, sizeof text,
                         "STATUS=Idle: no devices are configured. See sweepd.conf(5), then: sweepctl reload");
         else
                 text_format(text, sizeof text, "STATUS=Devices: %zu, %zu sweeping, %zu need attention",
-                        m->settings->device_count, manager_running(m), count_attention(m, clock_wall_us()));
+                        m->device_count, manager_running(m), count_attention(m, clock_wall_us()));
         if (strcmp(text, m->notified) == 0)
                 return;
         text_copy(m->notified, sizeof m->notified, text);
@@ -139,7 +139,7 @@ bool manager_is_leaving(const struct manager *m, const char *name) {
 
 /* Starts as many as may start now. */
 void manager_admit(struct manager *m) {
-        size_t count = m->settings->device_count;
+        size_t count = m->device_count;
         if (!m->ready || m->stopping || count == 0)
                 return;
         CLEANUP_FREE struct schedule_candidate *candidates = calloc(count, sizeof *candidates);
@@ -191,7 +191,7 @@ static void forget_leaving(struct manager *m, struct device *d) {
 
 /* Who asked for a start while an undo journal was being looked into need not wait for admission as well. */
 static void answer_queued(struct manager *m) {
-        for (size_t i = 0; i < m->settings->device_count; i++) {
+        for (size_t i = 0; i < m->device_count; i++) {
                 struct device *d = m->devices[i];
                 if (d->wish.call && !d->thread)
                         call_reply_sweep_id(STEAL(d->wish.call), d->wish.sweep_id);
@@ -222,7 +222,7 @@ void manager_sweep_ended(struct manager *m, struct device *d) {
 }
 
 static void look_for_absent(struct manager *m) {
-        for (size_t i = 0; i < m->settings->device_count; i++) {
+        for (size_t i = 0; i < m->device_count; i++) {
                 struct device *d = m->devices[i];
                 struct stat st;
                 if (d->thread || !device_is_watched(d))
@@ -248,7 +248,7 @@ static bool puts_back(const struct device *d) {
 /* Sweeps that may have somebody's data in a journal, on devices that answer: worth waiting for. */
 static bool is_putting_back(const struct manager *m) {
         bool any = false;
-        for (size_t i = 0; i < m->settings->device_count; i++)
+        for (size_t i = 0; i < m->device_count; i++)
                 any |= puts_back(m->devices[i]);
         for (size_t i = 0; i < m->leaving_count; i++)
                 any |= puts_back(m->leaving[i]);
@@ -268,7 +268,7 @@ static int on_clock(sd_event_source *source, uint64_t usec, void *userdata) {
         }
         look_for_absent(m);
         stalls_look(m, monotonic_us);
-        for (size_t i = 0; i < m->settings->device_count; i++)
+        for (size_t i = 0; i < m->device_count; i++)
                 device_sample_rate(m->devices[i], monotonic_us);
         routes_retry(m, clock_wall_us());
         manager_admit(m);
@@ -282,7 +282,7 @@ void manager_set_clock(struct manager *m) {
         uint64_t now_us = clock_wall_us(), wait_us = manager_running(m) > 0 ? BUSY_TICK_US : IDLE_TICK_US, set_us;
         if (m->stopping) /* the clock has the limit for that */
                 return;
-        for (size_t i = 0; i < m->settings->device_count; i++) {
+        for (size_t i = 0; i < m->device_count; i++) {
                 if (m->devices[i]->held_by_pid > 0)
                         wait_us = MIN(wait_us, BUSY_TICK_US);
                 uint64_t start_us = device_next_start_us(m->devices[i], now_us);
@@ -356,7 +356,7 @@ static const char *needs_restart(const struct settings *old, const struct settin
 
 /* Devices are matched by name; what state_dir, socket and workers say counts from the next start on. */
 static int adopt_settings(struct manager *m, struct settings *settings) {
-        size_t old_count = m->settings->device_count, count = settings->device_count;
+        size_t old_count = m->device_count, count = settings->device_count;
         CLEANUP_FREE struct device **devices = calloc(count + 1, sizeof *devices);
         struct device **leaving = reallocarray(m->leaving, m->leaving_count + old_count + 1, sizeof *leaving);
         if (leaving)
@@ -375,6 +375,7 @@ static int adopt_settings(struct manager *m, struct settings *settings) {
                         let_go(m, m->devices[i]);
         free(m->devices);
         m->devices = STEAL(devices);
+        m->device_count = count;
         text_copy(settings->state_dir, sizeof settings->state_dir, m->settings->state_dir);
         text_copy(settings->control_socket, sizeof settings->control_socket, m->settings->control_socket);
         settings->workers = m->settings->workers;
@@ -400,7 +401,7 @@ static int on_reload(sd_event_source *source, int fd, uint32_t revents, void *us
                 routes_retire_departed(m);
         if (result.status == SETTINGS_OK)
                 routes_tell(m, EVENT_DAEMON, LOG_NOTICE, NULL, NULL, "configuration read, devices: %zu%s",
-                        m->settings->device_count, later);
+                        m->device_count, later);
         else
                 routes_tell(m, EVENT_DAEMON, LOG_ERR, NULL, NULL, "%s:%d: %s (what was running goes on as it was)",
                         result.error.file, result.error.line, result.error.text);
@@ -437,7 +438,7 @@ void manager_stop(struct manager *m) {
                 return;
         m->stopping = true;
         sd_notify(0, "STOPPING=1\nSTATUS=Stopping the sweeps");
-        for (size_t i = 0; i < m->settings->device_count; i++)
+        for (size_t i = 0; i < m->device_count; i++)
                 if (m->devices[i]->thread) {
                         m->devices[i]->order = SWEEP_STOP;
                         sweep_thread_order(m->devices[i]->thread, SWEEP_STOP);
@@ -463,7 +464,7 @@ void manager_ready(struct manager *m) {
         }
         m->ready = true;
         routes_tell(m, EVENT_DAEMON, LOG_INFO, NULL, NULL, "sweepd %s started, devices: %zu, verify workers: %u",
-                SWEEPD_VERSION, m->settings->device_count, verify_pool_workers(m->pool));
+                SWEEPD_VERSION, m->device_count, verify_pool_workers(m->pool));
         sd_notify(0, "READY=1");
         look_for_absent(m);
         manager_admit(m);
@@ -541,8 +542,8 @@ static int build(struct manager *m, struct settings *settings, const struct mana
         if (r != 0)
                 return r;
         m->settings = settings; /* ours from here on */
-        for (size_t i = 0; i < settings->device_count; i++) {
-                r = device_new(&m->devices[i], settings->devices[i]);
+        for (; m->device_count < settings->device_count; m->device_count++) {
+                r = device_new(&m->devices[m->device_count], settings->devices[m->device_count]);
                 if (r < 0)
                         return r;
         }
@@ -586,7 +587,7 @@ int manager_new(struct manager **ret, struct settings *settings, const struct ma
 /* Sweeps that did not end are stuck with their disk; their threads, and what those use, are left alone. */
 static bool free_devices(struct manager *m) {
         bool all = true;
-        for (size_t i = 0; m->settings && i < m->settings->device_count; i++) {
+        for (size_t i = 0; i < m->device_count; i++) {
                 if (m->devices[i] && m->devices[i]->thread)
                         all = false;
                 else

@@ -37,7 +37,8 @@ struct manager {
         struct settings_surroundings surroundings;
         char *state_directory;
         struct settings *settings;
-        struct device **devices; /* as many as settings->device_count, in the same order */
+        struct device **devices; /* those of the configuration first, in its order */
+        size_t device_count;
         struct device **leaving; /* dropped by a reload while their sweep runs */
         size_t leaving_count;
 

@@ -30,7 +30,12 @@ static struct manager *manager_of(void *userdata) {
 }
 
 static const char *nearest_device(struct manager *m, const char *name) {
-        return settings_nearest_device(m->settings, name);
+        CLEANUP_FREE const char **names = calloc(m->device_count + 1, sizeof *names);
+        if (!names)
+                return NULL; /* a hint, and no more */
+        for (size_t i = 0; i < m->device_count; i++)
+                names[i] = m->devices[i]->config->name;
+        return text_nearest(name, names);
 }
 
 static struct device *device_or_fail(struct manager *m, struct call *call, const char *name) {
@@ -63,9 +68,9 @@ static void get_daemon(struct manager *m, struct call *call) {
                 .ledger_text = m->ledger_text[0] ? m->ledger_text : NULL,
                 .worker_count = workers,
                 .workers = records,
-                .devices = m->settings->device_count,
+                .devices = m->device_count,
         };
-        for (size_t i = 0; i < m->settings->device_count; i++) {
+        for (size_t i = 0; i < m->device_count; i++) {
                 struct device_record record;
                 fill_device(m, m->devices[i], &record);
                 daemon.devices_needing_attention += record.needs_attention;
@@ -80,12 +85,12 @@ static void finish_listing(struct listing *l) {
 }
 
 static void send_devices(struct manager *m, struct listing *l) {
-        while (l->index < m->settings->device_count) {
+        while (l->index < m->device_count) {
                 if (call_is_full(l->call))
                         return;
                 struct device_record record;
                 fill_device(m, m->devices[l->index++], &record);
-                bool last = l->index == m->settings->device_count;
+                bool last = l->index == m->device_count;
                 struct call *call = l->call;
                 if (last)
                         finish_listing(l);
@@ -329,7 +334,7 @@ static void list_devices(struct manager *m, struct call *call, const struct cont
                 call_reply_device(call, &record, false);
                 return;
         }
-        if (m->settings->device_count > 1 && !call_takes_more(call)) {
+        if (m->device_count > 1 && !call_takes_more(call)) {
                 call_fail_expected_more(call);
                 return;
         }
@@ -567,7 +572,7 @@ void requests_gone(void *userdata, struct call *call) {
         rescues_gone(m, call);
         if (m->reload_call == call)
                 m->reload_call = NULL;
-        for (size_t i = 0; i < m->settings->device_count; i++)
+        for (size_t i = 0; i < m->device_count; i++)
                 if (m->devices[i]->wish.call == call)
                         m->devices[i]->wish.call = NULL;
         for (size_t i = 0; i < m->leaving_count; i++)

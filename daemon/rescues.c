@@ -65,12 +65,12 @@ static void fill_place(const struct manager *m, const struct device *d, struct e
 
 /* device: "": of all of them. id: 0: whatever there is. */
 static int start_list(struct manager *m, struct rescue_task *t, const char *device, uint64_t id) {
-        CLEANUP_FREE struct errand_place *places = calloc(m->settings->device_count + 1, sizeof *places);
+        CLEANUP_FREE struct errand_place *places = calloc(m->device_count + 1, sizeof *places);
         char directory[PATH_MAX];
         size_t count = 0;
         if (!places)
                 return -ENOMEM;
-        for (size_t i = 0; i < m->settings->device_count; i++)
+        for (size_t i = 0; i < m->device_count; i++)
                 if (!device[0] || strcmp(m->devices[i]->config->name, device) == 0)
                         fill_place(m, m->devices[i], &places[count++]);
         text_format(directory, sizeof directory, "%s/undo", m->settings->state_dir);

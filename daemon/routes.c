@@ -151,7 +151,7 @@ static void deny(struct manager *m, uint64_t sweep_id, const char *rule, const c
 }
 
 static bool disk_is_busy(const struct manager *m, const struct device *d) {
-        for (size_t i = 0; i < m->settings->device_count; i++) {
+        for (size_t i = 0; i < m->device_count; i++) {
                 const struct device *other = m->devices[i];
                 if (other != d && other->thread && other->identified && other->disk == d->disk)
                         return true;

@@ -166,7 +166,7 @@ static void look_at_predecessor(struct manager *m, struct device *d) {
 }
 
 void stalls_look(struct manager *m, uint64_t now_us) {
-        for (size_t i = 0; i < m->settings->device_count; i++) {
+        for (size_t i = 0; i < m->device_count; i++) {
                 judge(m, m->devices[i], now_us);
                 answer_early(m->devices[i], now_us);
                 look_at_predecessor(m, m->devices[i]);
@@ -195,7 +195,7 @@ void stalls_take_note(struct manager *m, const char *note) {
 void manager_note(const struct manager *m, char *note, size_t note_bytes) {
         uint64_t own = own_start_ticks();
         note[0] = '\0';
-        for (size_t i = 0; i < m->settings->device_count; i++) {
+        for (size_t i = 0; i < m->device_count; i++) {
                 const struct device *d = m->devices[i];
                 if (d->held_by_pid > 0)
                         text_append(note, note_bytes, "%d %" PRIu64 " %s\n", d->held_by_pid, d->held_by_start,

@@ -799,15 +799,6 @@ struct device_config *settings_device(const struct settings *s, const char *name
         return NULL;
 }
 
-const char *settings_nearest_device(const struct settings *s, const char *name) {
-        CLEANUP_FREE const char **names = calloc(s->device_count + 1, sizeof *names);
-        if (!names)
-                return NULL; /* a hint, and no more */
-        for (size_t i = 0; i < s->device_count; i++)
-                names[i] = s->devices[i]->name;
-        return text_nearest(name, names);
-}
-
 struct settings *settings_free(struct settings *s) {
         if (!s)
                 return NULL;

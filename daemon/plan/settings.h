@@ -41,8 +41,5 @@ int settings_load(struct settings **ret, struct settings_error *error, const cha
 /* The device of this name, or NULL. */
 struct device_config *settings_device(const struct settings *s, const char *name);
 
-/* The name of a device that is nearest to what was typed, or NULL. */
-const char *settings_nearest_device(const struct settings *s, const char *name);
-
 /* Accepts NULL; returns NULL. */
 struct settings *settings_free(struct settings *s);
