@@ -23,7 +23,7 @@ int device_new(struct device **ret, struct device_config *config) {
                 return -ENOMEM;
         d->config = device_config_ref(config);
         d->write_cache = -1;
-        d->to_recover = true;
+        d->to_recover = d->unremembered = true;
         *ret = d;
         return 0;
 }

@@ -67,7 +67,9 @@ struct device {
         uint64_t target_row;
         struct region_table *regions; /* heap; what is known of that target; NULL: nothing */
 
-        bool absent; /* nothing is behind its path */
+        bool unremembered; /* what the ledger knows of it was not read yet */
+        bool unseen;       /* one that a match took: no such disk is there */
+        bool absent;       /* nothing is behind its path */
         bool announced_absent;
         struct reason refusal;  /* rule "": not refused */
         uint64_t look_again_us; /* wall time; of a refusal */

@@ -79,10 +79,10 @@ void manager_notify_status(struct manager *m) {
                 return;
         if (m->device_count == 0)
                 text_copy(text, sizeof text,
-                        "STATUS=Idle: no devices are configured. See sweepd.conf(5), then: sweepctl reload");
+                        "STATUS=Idle: no devices are configured. To see what there is: sweepd --list-disks");
         else
-                text_format(text, sizeof text, "STATUS=Devices: %zu, %zu sweeping, %zu need attention",
-                        m->device_count, manager_running(m), count_attention(m, clock_wall_us()));
+                text_format(text, sizeof text, "STATUS=Devices: %zu, %zu sweeping, %zu need attention", m->device_count,
+                        manager_running(m), count_attention(m, clock_wall_us()));
         if (strcmp(text, m->notified) == 0)
                 return;
         text_copy(m->notified, sizeof m->notified, text);
@@ -127,7 +127,7 @@ static int start(struct manager *m, struct device *d) {
 }
 
 static bool may_start(const struct manager *m, const struct device *d) {
-        return !d->thread && !d->absent && d->held_by_pid == 0 && !rescues_hold(m, d);
+        return !d->thread && !d->absent && !d->unremembered && d->held_by_pid == 0 && !rescues_hold(m, d);
 }
 
 bool manager_is_leaving(const struct manager *m, const char *name) {
@@ -227,7 +227,7 @@ static void look_for_absent(struct manager *m) {
                 struct stat st;
                 if (d->thread || !device_is_watched(d))
                         continue;
-                d->absent = stat(d->config->path, &st) < 0;
+                d->absent = d->config->key ? d->unseen : stat(d->config->path, &st) < 0;
                 if (d->absent == d->announced_absent)
                         continue;
                 d->announced_absent = d->absent;
@@ -238,6 +238,14 @@ static void look_for_absent(struct manager *m) {
                         routes_tell(
                                 m, EVENT_DEVICE_BACK, LOG_NOTICE, d, NULL, "the device at %s is back", d->config->path);
         }
+}
+
+void manager_look(struct manager *m) {
+        members_look(m, clock_monotonic_us());
+        look_for_absent(m);
+        manager_admit(m);
+        manager_notify_status(m);
+        manager_set_clock(m);
 }
 
 static bool puts_back(const struct device *d) {
@@ -266,6 +274,7 @@ static int on_clock(sd_event_source *source, uint64_t usec, void *userdata) {
                         sd_event_exit(m->event, 0);
                 return sd_event_source_set_enabled(m->clock, SD_EVENT_ONESHOT);
         }
+        members_look(m, monotonic_us);
         look_for_absent(m);
         stalls_look(m, monotonic_us);
         for (size_t i = 0; i < m->device_count; i++)
@@ -280,6 +289,7 @@ static int on_clock(sd_event_source *source, uint64_t usec, void *userdata) {
 /* Not later than the next device is due, and often enough for rates and for devices that come and go. */
 void manager_set_clock(struct manager *m) {
         uint64_t now_us = clock_wall_us(), wait_us = manager_running(m) > 0 ? BUSY_TICK_US : IDLE_TICK_US, set_us;
+        wait_us = members_wait_us(m, wait_us);
         if (m->stopping) /* the clock has the limit for that */
                 return;
         for (size_t i = 0; i < m->device_count; i++) {
@@ -322,29 +332,16 @@ static int on_alerts(sd_event_source *source, int fd, uint32_t revents, void *us
         return 0;
 }
 
+static int on_lookout(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+        drain(fd);
+        members_handle(userdata);
+        return 0;
+}
+
 static int on_rescues(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
         drain(fd);
         rescues_handle(userdata);
         return 0;
-}
-
-static struct device *take_device(struct device **devices, size_t count, const char *name) {
-        for (size_t i = 0; i < count; i++)
-                if (devices[i] && strcmp(devices[i]->config->name, name) == 0)
-                        return STEAL(devices[i]);
-        return NULL;
-}
-
-static void let_go(struct manager *m, struct device *d) {
-        if (d->wish.call && !d->thread)
-                call_fail_not_running(STEAL(d->wish.call), d->config->name);
-        if (!d->thread) {
-                device_free(d);
-                return;
-        }
-        sweep_thread_order(d->thread, SWEEP_CANCEL);
-        d->order = SWEEP_CANCEL;
-        m->leaving[m->leaving_count++] = d;
 }
 
 static const char *needs_restart(const struct settings *old, const struct settings *new) {
@@ -354,28 +351,12 @@ static const char *needs_restart(const struct settings *old, const struct settin
         return same ? "" : "; what changed of state_dir, control_socket and verify counts from the next start on";
 }
 
-/* Devices are matched by name; what state_dir, socket and workers say counts from the next start on. */
+/* What state_dir, socket and workers say counts from the next start on. */
 static int adopt_settings(struct manager *m, struct settings *settings) {
-        size_t old_count = m->device_count, count = settings->device_count;
-        CLEANUP_FREE struct device **devices = calloc(count + 1, sizeof *devices);
-        struct device **leaving = reallocarray(m->leaving, m->leaving_count + old_count + 1, sizeof *leaving);
-        if (leaving)
-                m->leaving = leaving;
-        if (!devices || !leaving)
-                return -ENOMEM;
-        for (size_t i = 0; i < count; i++) {
-                devices[i] = take_device(m->devices, old_count, settings->devices[i]->name);
-                if (devices[i])
-                        device_reconfigure(devices[i], settings->devices[i]);
-                else if (device_new(&devices[i], settings->devices[i]) < 0)
-                        return -ENOMEM;
-        }
-        for (size_t i = 0; i < old_count; i++)
-                if (m->devices[i])
-                        let_go(m, m->devices[i]);
-        free(m->devices);
-        m->devices = STEAL(devices);
-        m->device_count = count;
+        int r = members_install(m, settings);
+        if (r < 0)
+                return r;
+        m->members.changed = true;
         text_copy(settings->state_dir, sizeof settings->state_dir, m->settings->state_dir);
         text_copy(settings->control_socket, sizeof settings->control_socket, m->settings->control_socket);
         settings->workers = m->settings->workers;
@@ -406,11 +387,8 @@ static int on_reload(sd_event_source *source, int fd, uint32_t revents, void *us
                 routes_tell(m, EVENT_DAEMON, LOG_ERR, NULL, NULL, "%s:%d: %s (what was running goes on as it was)",
                         result.error.file, result.error.line, result.error.text);
         sd_notify(0, "READY=1");
-        look_for_absent(m);
         requests_reloaded(m, &result);
-        manager_admit(m);
-        manager_notify_status(m);
-        manager_set_clock(m);
+        manager_look(m);
         if (m->reload_again) {
                 m->reload_again = false;
                 manager_reload(m);
@@ -466,10 +444,8 @@ void manager_ready(struct manager *m) {
         routes_tell(m, EVENT_DAEMON, LOG_INFO, NULL, NULL, "sweepd %s started, devices: %zu, verify workers: %u",
                 SWEEPD_VERSION, m->device_count, verify_pool_workers(m->pool));
         sd_notify(0, "READY=1");
-        look_for_absent(m);
-        manager_admit(m);
-        manager_notify_status(m);
-        manager_set_clock(m);
+        members_listen(m);
+        manager_look(m);
 }
 
 static int add_io(struct manager *m, int fd, sd_event_io_handler_t handler) {
@@ -481,7 +457,7 @@ static int add_io(struct manager *m, int fd, sd_event_io_handler_t handler) {
 }
 
 static int open_fds(struct manager *m) {
-        int *const fds[] = { &m->news_fd, &m->ledger_fd, &m->alerts_fd, &m->reload_fd, &m->rescues_fd };
+        int *const fds[] = { &m->news_fd, &m->ledger_fd, &m->alerts_fd, &m->reload_fd, &m->rescues_fd, &m->lookout_fd };
         for (size_t i = 0; i < ELEMENTS(fds); i++) {
                 *fds[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
                 if (*fds[i] < 0)
@@ -500,6 +476,8 @@ static int listen_to_all(struct manager *m) {
                 r = add_io(m, m->reload_fd, on_reload);
         if (r >= 0)
                 r = add_io(m, m->rescues_fd, on_rescues);
+        if (r >= 0)
+                r = add_io(m, m->lookout_fd, on_lookout);
         if (r >= 0)
                 r = sd_event_add_time(m->event, &m->clock, CLOCK_BOOTTIME, UINT64_MAX, CLOCK_ACCURACY_US, on_clock, m);
         return MIN(r, 0);
@@ -522,9 +500,8 @@ static int start_verifying(struct manager *m, const struct settings *settings, c
 }
 
 static int build(struct manager *m, struct settings *settings, const struct manager_options *options, char *missed) {
-        m->devices = calloc(settings->device_count + 1, sizeof *m->devices);
         m->config_file = strdup(options->config_file);
-        if (!m->devices || !m->config_file)
+        if (!m->config_file)
                 return -ENOMEM;
         if (options->surroundings->state_directory) {
                 m->state_directory = strdup(options->surroundings->state_directory);
@@ -542,13 +519,12 @@ static int build(struct manager *m, struct settings *settings, const struct mana
         if (r != 0)
                 return r;
         m->settings = settings; /* ours from here on */
-        for (; m->device_count < settings->device_count; m->device_count++) {
-                r = device_new(&m->devices[m->device_count], settings->devices[m->device_count]);
-                if (r < 0)
-                        return r;
-        }
-        stalls_take_note(m, options->note);
-        return routes_open(m, options->lines_on_stderr);
+        r = routes_open(m, options->lines_on_stderr);
+        if (r >= 0)
+                r = members_open(m);
+        if (r >= 0)
+                stalls_take_note(m, options->note);
+        return r;
 }
 
 static void manager_freep(struct manager **m) {
@@ -561,7 +537,7 @@ int manager_new(struct manager **ret, struct settings *settings, const struct ma
         struct manager *m = calloc(1, sizeof *m);
         if (!m)
                 return -ENOMEM;
-        m->news_fd = m->ledger_fd = m->alerts_fd = m->reload_fd = m->rescues_fd = -1;
+        m->news_fd = m->ledger_fd = m->alerts_fd = m->reload_fd = m->rescues_fd = m->lookout_fd = -1;
         m->event = sd_event_ref(options->event);
         m->surroundings = *options->surroundings;
         m->started_us = clock_wall_us();
@@ -623,6 +599,7 @@ bool manager_free(struct manager *m) {
         m->control = control_free(m->control);
         bool all = free_devices(m);
         all &= rescues_close(m, CLOSE_LIMIT_US);
+        all &= members_close(m);
         if (m->ledger) {
                 routes_handle_alerts(m); /* may have something to say, which goes to the ledger, too */
                 routes_drain(m, CLOSE_LIMIT_US);
@@ -643,7 +620,7 @@ bool manager_free(struct manager *m) {
         free_queue(m->alerts_done, free);
         free_backlog(&m->backlog);
         free_backlog(&m->retries);
-        int fds[] = { m->news_fd, m->ledger_fd, m->alerts_fd, m->reload_fd, m->rescues_fd };
+        int fds[] = { m->news_fd, m->ledger_fd, m->alerts_fd, m->reload_fd, m->rescues_fd, m->lookout_fd };
         for (size_t i = 0; i < ELEMENTS(fds); i++)
                 close_fd(fds[i]);
         settings_free(m->settings);

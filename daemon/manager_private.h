@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * manager_private: what the files of the manager share. manager.c builds and ends it and starts sweeps, routes.c moves
+ * manager_private: what the files of the manager share. manager.c builds and ends it and starts sweeps, members.c
+ * says which devices there are, routes.c moves
  * news, acknowledgements and events, requests.c answers the control socket, rescues.c
  * what it is asked about undo journals.
  */
@@ -12,7 +13,9 @@
 #include "base/text.h"
 #include "control/control.h"
 #include "device.h"
+#include "lookout.h"
 #include "manager.h"
+#include "plan/roster.h"
 #include "reload.h"
 #include "report/alerts.h"
 #include "report/finding_book.h"
@@ -20,6 +23,7 @@
 #include "sweep/verify.h"
 
 #include <stddef.h>
+#include <systemd/sd-device.h>
 
 enum { RESCUE_TASKS_MAX = 4 }; /* each has a thread */
 
@@ -29,6 +33,21 @@ enum { NEWS_QUEUE_MAX = 1024, LEDGER_QUEUE_MAX = 256, ALERTS_QUEUE_MAX = 1024, B
 struct backlog {
         struct ledger_request *items[BACKLOG_MAX];
         size_t first, count;
+};
+
+/* The disks that entries with `match` take. */
+struct members {
+        struct roster *roster;   /* NULL: not made yet */
+        struct disk_list *disks; /* that were there at the last look; NULL: there was none */
+        struct lookout *lookout; /* a look is under way */
+        bool looked;             /* what is remembered and what is there are known */
+        bool changed;            /* there is something to look at */
+        bool to_store;           /* `stored` is not on the disk yet */
+        bool told_unstored;
+        char *stored; /* the roster as text */
+        char told_left_out[DISK_NAME_BYTES];
+        uint64_t fingerprint, polled_us, event_us;
+        sd_device_monitor *monitor; /* NULL: udev does not run */
 };
 
 struct manager {
@@ -66,6 +85,8 @@ struct manager {
         struct call *reload_call;
         bool reload_again;
         struct control_options control_options;
+        struct members members;
+        int lookout_fd;
 
         sd_event_source *sources[8];
         size_t source_count;
@@ -90,9 +111,35 @@ void manager_admit(struct manager *m);
 void manager_set_clock(struct manager *m);
 void manager_notify_status(struct manager *m);
 void manager_ready(struct manager *m);
+/* Devices may have come or gone: who is absent, and who may start. */
+void manager_look(struct manager *m);
 void manager_sweep_ended(struct manager *m, struct device *d);
 
+/* members.c */
+enum { MEMBERS_CLOSE_MS = 500 };
+
+/* At the start: the devices of the configuration, and the disks that are there, unless a look at them takes long. */
+int members_open(struct manager *m);
+/* The devices as these settings and what is known of disks say. -ENOMEM: all is as before. */
+int members_install(struct manager *m, const struct settings *s);
+/* Has udev tell of disks that come and go, where it runs. */
+void members_listen(struct manager *m);
+/* A look is over. */
+void members_handle(struct manager *m);
+/* By the clock: begins a look where something may have changed. */
+void members_look(struct manager *m, uint64_t now_us);
+/* The longest that the clock may wait. */
+uint64_t members_wait_us(const struct manager *m, uint64_t wait_us);
+/* False: there may be devices that are not known yet. */
+bool members_are_known(const struct manager *m);
+/* A disk that is missing is not waited for any longer. */
+void members_retire(struct manager *m, const char *name);
+/* False: a thread is stuck with a disk. */
+bool members_close(struct manager *m);
+
 /* routes.c */
+/* What the ledger remembers, of devices that are new to the daemon, too. False: no room, or no memory. */
+bool routes_load(struct manager *m);
 int routes_open(struct manager *m, bool lines_on_stderr);
 /* Before the end: hands what still waits to the ledger, for as long as that takes it. */
 void routes_drain(struct manager *m, uint64_t limit_us);

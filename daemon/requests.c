@@ -459,6 +459,7 @@ static void retire(struct manager *m, struct call *call, const struct control_re
         if (!finding_book_after(m->book, r->device, 0) && !device_or_fail(m, call, r->device))
                 return;
         routes_retire(m, r->device);
+        members_retire(m, r->device);
         manager_notify_status(m);
         call_reply_empty(call);
 }

@@ -214,6 +214,11 @@ void routes_retire(struct manager *m, const char *device) {
         finding_book_retire(m->book, device, 0, clock_wall_us(), on_over, &c);
 }
 
+bool routes_load(struct manager *m) {
+        struct ledger_request *request = request_for(LEDGER_LOAD, 0, 0);
+        return request && routes_send(m, request);
+}
+
 static bool has_departed(struct manager *m, const char *name) {
         bool here = manager_device(m, name);
         for (size_t i = 0; i < m->leaving_count; i++)
@@ -224,7 +229,7 @@ static bool has_departed(struct manager *m, const char *name) {
 /* Nobody will come to their places again. */
 void routes_retire_departed(struct manager *m) {
         struct over_context c = { m, NULL, "its device left the configuration" };
-        const struct finding *f = m->book ? finding_book_after(m->book, NULL, 0) : NULL;
+        const struct finding *f = m->book && members_are_known(m) ? finding_book_after(m->book, NULL, 0) : NULL;
         while (f) {
                 char name[DEVICE_NAME_BYTES];
                 uint64_t id = f->id;
@@ -606,9 +611,8 @@ static void note_state(struct manager *m, const struct ledger_load *load) {
                 routes_tell(m, EVENT_LEDGER, LOG_CRIT, NULL, NULL, "the ledger was replaced: %s", load->text);
         else
                 routes_tell(m, EVENT_LEDGER, LOG_NOTICE, NULL, NULL, "the ledger can be used again");
-        struct ledger_request *request = m->ledger_was_read ? NULL : request_for(LEDGER_LOAD, 0, 0);
-        if (request)
-                routes_send(m, request);
+        if (!m->ledger_was_read)
+                (void)routes_load(m);
 }
 
 static void on_durable(struct manager *m, struct ledger_request *request) {
@@ -627,12 +631,14 @@ static void on_load(struct manager *m, struct ledger_request *request) {
         const struct ledger_load *load = &request->load;
         m->next_sweep_id = MAX(m->next_sweep_id, load->next_sweep_id);
         m->next_event_id = MAX(m->next_event_id, load->next_event_id);
-        m->ledger_was_read = request->status == 0;
+        bool for_the_first_time = !m->ledger_was_read;
+        m->ledger_was_read |= request->status == 0;
         if (!m->book && finding_book_new(&m->book, MAX(load->next_finding_id, 1)) < 0) {
                 sd_event_exit(m->event, EXIT_FAILURE);
                 return;
         }
-        for (size_t i = 0; i < load->finding_count; i++)
+        /* Later the book knows better: what is over there may still be on its way to the ledger. */
+        for (size_t i = 0; for_the_first_time && i < load->finding_count; i++)
                 if (!finding_book_get(m->book, load->findings[i].id))
                         (void)finding_book_load(m->book, &load->findings[i]);
         routes_retire_departed(m);
@@ -644,7 +650,11 @@ static void on_load(struct manager *m, struct ledger_request *request) {
                 if (!d->regions)
                         d->regions = STEAL(load->devices[i].regions);
         }
-        if (!m->ready)
+        for (size_t i = 0; i < m->device_count; i++)
+                m->devices[i]->unremembered = false;
+        if (m->ready)
+                manager_admit(m);
+        else
                 manager_ready(m);
         note_state(m, load);
 }

@@ -11,6 +11,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <string.h>
 
 static const char *const mode_names[MODE_COUNT] = {
         [MODE_READ] = "read",
@@ -56,6 +57,35 @@ int device_config_new(struct device_config **ret, const char *name, const char *
         return 0;
 }
 
+/* Only what a device that is read by match may have; the rest is the entry's own, or no business of mode read. */
+int device_config_member(struct device_config **ret, const struct device_config *entry, const char *name,
+        const char *path, const char *key) {
+        CLEANUP(device_config_unrefp)
+        struct device_config *config = NULL;
+        int r = device_config_new(&config, name, path);
+        if (r < 0)
+                return r;
+        char *own_path = config->path;
+        *config = *entry;
+        config->references = 1;
+        text_copy(config->name, sizeof config->name, name);
+        config->path = own_path;
+        config->match = config->exclude = NULL;
+        config->serial = config->destroys_data = NULL;
+        config->key = strdup(key);
+        config->journal = entry->journal ? strdup(entry->journal) : NULL;
+        if (!config->key || (entry->journal && !config->journal))
+                return -ENOMEM;
+        *ret = STEAL(config);
+        return 0;
+}
+
+static void free_texts(char **texts) {
+        for (size_t i = 0; texts && texts[i]; i++)
+                free(texts[i]);
+        free(texts);
+}
+
 /* The smaller one is still as large as the caches of current drives, and two of them have to fit into a journal. */
 uint64_t device_config_segment_bytes(const struct device_config *config, enum sweep_mode mode) {
         if (config->segment_bytes > 0)
@@ -76,6 +106,9 @@ struct device_config *device_config_unref(struct device_config *config) {
         if (--config->references > 0)
                 return NULL;
         free(config->path);
+        free_texts(config->match);
+        free_texts(config->exclude);
+        free(config->key);
         free(config->serial);
         free(config->destroys_data);
         free(config->journal);

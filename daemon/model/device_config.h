@@ -2,6 +2,7 @@
 /* device_config: one entry of `devices`, checked and immutable. A running sweep keeps the one that it began with. */
 #pragma once
 
+#include <stddef.h>
 #include <stdint.h>
 
 enum sweep_mode { MODE_READ, MODE_REFRESH, MODE_PRESERVE, MODE_PATTERN, MODE_COUNT };
@@ -19,7 +20,11 @@ struct device_config {
         unsigned references; /* counted by main alone */
         char name[DEVICE_NAME_BYTES];
         char *path;
-        char *serial;        /* NULL: not given */
+        char **match;   /* globs of an entry that stands for many disks, ended by NULL; else NULL. Such an entry has
+                           neither name nor path, and is no device by itself */
+        char **exclude; /* the same; NULL: none */
+        char *key;      /* of a disk that a match took: identity_key() of what must be at its path; else NULL */
+        char *serial;   /* NULL: not given */
         char *destroys_data; /* NULL: not given */
         char *journal;       /* of refresh and preserve: a directory or a block device; NULL: state_dir/undo */
         enum sweep_mode mode;
@@ -36,6 +41,10 @@ struct device_config {
 
 /* Copies name and path; the rest gets the defaults. One reference. -ENOMEM. */
 int device_config_new(struct device_config **ret, const char *name, const char *path);
+
+/* One disk of an entry with `match`: all else is that entry's. One reference. -ENOMEM. */
+int device_config_member(struct device_config **ret, const struct device_config *entry, const char *name,
+        const char *path, const char *key);
 
 struct device_config *device_config_ref(struct device_config *config);
 

@@ -30,7 +30,8 @@ enum {
         WORKERS_MAX = 256,
         WORKERS_DEFAULT_MAX = 4,
         DEVICES_MAX = 4096,
-        KEYS_MAX = 20 /* of one group, with the end of the table */
+        PATTERNS_MAX = 256,
+        KEYS_MAX = 40 /* of one group, with the end of the table */
 };
 
 /* Keeps sums of times far from 2^64, and tells "never" from a slip. */
@@ -53,7 +54,8 @@ struct loader {
         struct device_config *defaults; /* its name and path mean nothing */
         const config_setting_t *defaults_group, *device_list;
         bool workers_given, cpus_given;
-        struct node *nodes; /* of the devices, in their order */
+        struct node *nodes;              /* of the devices, in their order */
+        const config_setting_t **groups; /* where each of them stands */
 };
 
 struct key {
@@ -256,6 +258,45 @@ static int take_path(struct loader *l, const config_setting_t *s, void *into) {
         return r != 0 ? r : copy_to(&((struct device_config *)into)->path, text);
 }
 
+/* A pattern that can't fit any name would be taken for one that fits nothing at the moment. */
+static int check_pattern(struct loader *l, const config_setting_t *s, const char *text, bool begins_anywhere) {
+        if (strncmp(text, "/dev/", strlen("/dev/")) == 0 || (begins_anywhere && text[0] == '*'))
+                return 0;
+        return FAIL(l, s, "%s: \"%.200s\" is compared with whole paths: begin it with /dev/%s", config_setting_name(s),
+                text, begins_anywhere ? " or *" : "");
+}
+
+static int take_patterns(struct loader *l, const config_setting_t *s, bool begins_anywhere, char ***ret) {
+        static const char expected[] = "an array of strings, such as [ \"/dev/disk/by-id/wwn-*\" ]";
+        if (!config_setting_is_array(s) && !config_setting_is_list(s))
+                return wrong_type(l, s, expected);
+        unsigned count = (unsigned)config_setting_length(s);
+        if (count == 0 || count > PATTERNS_MAX)
+                return FAIL(l, s, "%s: give 1 to %d patterns", config_setting_name(s), PATTERNS_MAX);
+        *ret = calloc(count + 1, sizeof **ret);
+        if (!*ret)
+                return -ENOMEM;
+        for (unsigned i = 0; i < count; i++) {
+                const char *text = config_setting_get_string_elem(s, (int)i);
+                if (!text || !*text || !utf8_all_printable(text))
+                        return FAIL(l, s, "%s: expected %s", config_setting_name(s), expected);
+                int r = check_pattern(l, s, text, begins_anywhere);
+                if (r == 0)
+                        r = copy_to(&(*ret)[i], text);
+                if (r != 0)
+                        return r;
+        }
+        return 0;
+}
+
+static int take_match(struct loader *l, const config_setting_t *s, void *into) {
+        return take_patterns(l, s, false, &((struct device_config *)into)->match);
+}
+
+static int take_exclude(struct loader *l, const config_setting_t *s, void *into) {
+        return take_patterns(l, s, true, &((struct device_config *)into)->exclude);
+}
+
 static int take_serial(struct loader *l, const config_setting_t *s, void *into) {
         const char *text;
         int r = take_string(l, s, "the serial or WWN as a string, as lsblk -o SERIAL,WWN shows it", &text);
@@ -413,6 +454,8 @@ static int take_slow_after(struct loader *l, const config_setting_t *s, void *in
 static const struct key device_keys[] = {
         { "name", take_name, true },
         { "path", take_path, true },
+        { "match", take_match, true },
+        { "exclude", take_exclude, true },
         { "mode", take_mode, false },
         { "serial", take_serial, true },
         { "destroys_data", take_destroys_data, true },
@@ -585,9 +628,9 @@ static bool same_node(const struct node *a, const struct node *b) {
 
 static int same_as(struct loader *l, const config_setting_t *s, size_t other, const char *text, const char *what) {
         char place[256];
-        const config_setting_t *group = config_setting_get_elem(l->device_list, (unsigned)other);
-        describe_place(l, (int)config_setting_source_line(config_setting_get_member(group, config_setting_name(s))),
-                (int)config_setting_source_line(s), place, sizeof place);
+        const config_setting_t *its = config_setting_get_member(l->groups[other], config_setting_name(s));
+        describe_place(
+                l, (int)config_setting_source_line(its), (int)config_setting_source_line(s), place, sizeof place);
         return FAIL(l, s, "%s: \"%.200s\" is %s \"%s\" in %s", config_setting_name(s), text, what,
                 l->settings->devices[other]->name, place);
 }
@@ -610,8 +653,7 @@ static int check_alone(struct loader *l, const config_setting_t *group, const st
 
 /* Where it stands: in the device itself, or in the defaults. */
 static const config_setting_t *journal_setting(const struct loader *l, size_t device) {
-        const config_setting_t *group = config_setting_get_elem(l->device_list, (unsigned)device);
-        const config_setting_t *own = config_setting_get_member(group, "journal");
+        const config_setting_t *own = config_setting_get_member(l->groups[device], "journal");
         return own ? own : config_setting_get_member(l->defaults_group, "journal");
 }
 
@@ -658,6 +700,52 @@ static int require(struct loader *l, const config_setting_t *group, const char *
         return FAIL(l, group, "this device has no %s: add %s = \"...\";", key, key);
 }
 
+/* Either it names one device, or it stands for all disks that match. */
+static int check_kind(struct loader *l, const config_setting_t *group) {
+        static const char *const of_one[] = { "name", "path", "serial", "destroys_data" };
+        const config_setting_t *exclude = config_setting_get_member(group, "exclude");
+        if (!config_setting_get_member(group, "match")) {
+                if (exclude)
+                        return FAIL(l, exclude, "exclude: belongs to match, which is not given: take it out");
+                int r = require(l, group, "name");
+                return r != 0 ? r : require(l, group, "path");
+        }
+        for (size_t i = 0; i < ELEMENTS(of_one); i++) {
+                const config_setting_t *s = config_setting_get_member(group, of_one[i]);
+                if (s)
+                        return FAIL(l, s,
+                                "%s: can't be given beside match, which stands for many disks: give that disk an entry of its own",
+                                of_one[i]);
+        }
+        return 0;
+}
+
+static int check_match(struct loader *l, const config_setting_t *group, const struct device_config *entry) {
+        const config_setting_t *mode = config_setting_get_member(group, "mode");
+        if (entry->mode == MODE_READ)
+                return 0;
+        return FAIL(l, mode ? mode : config_setting_get_member(group, "match"),
+                "disks that are taken by match are only read, but the mode %s \"%s\": give this entry mode = \"read\", and those that shall be written to entries of their own",
+                mode ? "is" : "of the defaults is", sweep_mode_name(entry->mode));
+}
+
+/* The entry is taken over where it is in order. */
+static int add_device(struct loader *l, const config_setting_t *group, struct device_config **device) {
+        struct settings *s = l->settings;
+        if ((*device)->match) {
+                int r = check_match(l, group, *device);
+                if (r == 0)
+                        s->matches[s->match_count++] = STEAL(*device);
+                return r;
+        }
+        int r = check_alone(l, group, *device);
+        if (r == 0) {
+                l->groups[s->device_count] = group;
+                s->devices[s->device_count++] = STEAL(*device);
+        }
+        return r;
+}
+
 static int take_device(struct loader *l, const config_setting_t *group) {
         if (!config_setting_is_group(group))
                 return FAIL(l, group, "devices: expected a group such as { name = \"...\"; path = \"...\"; }, found %s",
@@ -666,9 +754,7 @@ static int take_device(struct loader *l, const config_setting_t *group) {
         struct device_config *device = NULL;
         int r = check_names(l, group, device_keys);
         if (r == 0)
-                r = require(l, group, "name");
-        if (r == 0)
-                r = require(l, group, "path");
+                r = check_kind(l, group);
         if (r == 0)
                 r = device_config_new(&device, "", "");
         if (r != 0)
@@ -682,7 +768,8 @@ static int take_device(struct loader *l, const config_setting_t *group) {
         device->settle_us = l->defaults->settle_us;
         device->slow_after_us = l->defaults->slow_after_us;
         device->every_us = l->defaults->every_us;
-        device->line = line_of(l, config_setting_get_member(group, "name"));
+        const config_setting_t *name = config_setting_get_member(group, "name");
+        device->line = line_of(l, name ? name : config_setting_get_member(group, "match"));
         if (l->defaults->journal)
                 r = copy_to(&device->journal, l->defaults->journal);
         if (r == 0)
@@ -691,11 +778,7 @@ static int take_device(struct loader *l, const config_setting_t *group) {
                 r = check_device(l, group, device);
         if (r == 0)
                 r = check_slow_after(l, group, device);
-        if (r == 0)
-                r = check_alone(l, group, device);
-        if (r == 0)
-                l->settings->devices[l->settings->device_count++] = STEAL(device);
-        return r;
+        return r != 0 ? r : add_device(l, group, &device);
 }
 
 static int take_devices(struct loader *l) {
@@ -703,16 +786,20 @@ static int take_devices(struct loader *l) {
         if (count == 0)
                 return 0;
         l->settings->devices = calloc(count, sizeof *l->settings->devices);
+        l->settings->matches = calloc(count, sizeof *l->settings->matches);
         CLEANUP_FREE struct node *nodes = calloc(count, sizeof *nodes);
-        if (!l->settings->devices || !nodes)
+        CLEANUP_FREE const config_setting_t **groups = calloc(count, sizeof *groups);
+        if (!l->settings->devices || !l->settings->matches || !nodes || !groups)
                 return -ENOMEM;
         l->nodes = nodes;
+        l->groups = groups;
         int r = 0;
         for (size_t i = 0; r == 0 && i < count; i++)
                 r = take_device(l, config_setting_get_elem(l->device_list, (unsigned)i));
         if (r == 0)
                 r = check_journals(l);
         l->nodes = NULL;
+        l->groups = NULL;
         return r;
 }
 
@@ -804,6 +891,9 @@ struct settings *settings_free(struct settings *s) {
                 return NULL;
         for (size_t i = 0; i < s->device_count; i++)
                 device_config_unref(s->devices[i]);
+        for (size_t i = 0; i < s->match_count; i++)
+                device_config_unref(s->matches[i]);
+        free(s->matches);
         free(s->devices);
         free(s);
         return NULL;

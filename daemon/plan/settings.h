@@ -17,7 +17,9 @@ struct settings {
         char cpus_text[256];        /* as given, or the daemon's own affinity: for messages */
         unsigned concurrent_sweeps; /* 0: no limit */
         size_t device_count;
-        struct device_config **devices;
+        struct device_config **devices; /* that are named one by one */
+        size_t match_count;
+        struct device_config **matches; /* entries that stand for many */
 };
 
 struct settings_error {

@@ -27,6 +27,14 @@ struct inquiry {
 /* Answers with a reason; always false, so that a rule can end with it. */
 #define REFUSE(inquiry, rule, remedy, ...) (reason_set((inquiry)->reason, rule, remedy, __VA_ARGS__), false)
 
+static bool permits_matched(const struct inquiry *q) {
+        if (!q->config->key)
+                return true;
+        return REFUSE(q, "matched",
+                "Give it an entry of its own in the configuration (sweepd --list-disks prints one).",
+                "%s was taken by a match, and such disks are only read.", q->facts->path);
+}
+
 static bool permits_read_only(const struct inquiry *q) {
         if (!q->facts->read_only)
                 return true;
@@ -255,9 +263,9 @@ bool interlock_permits(struct reason *reason, const struct target_facts *facts, 
         const char *overwrite) {
         /* An I/O that is not in whole logical blocks fails with EINVAL, which would look like a fault of the disk. */
         static rule_function *const always[] = { permits_serial, permits_block_size };
-        static rule_function *const writing[] = { permits_read_only, permits_in_use, permits_holders, permits_slaves,
-                permits_swap, permits_zoned, permits_thin, permits_loop_direct, permits_loop_sparse, permits_size,
-                permits_extent, permits_iostats, permits_serial_missing, permits_twin, permits_state_disk,
+        static rule_function *const writing[] = { permits_matched, permits_read_only, permits_in_use, permits_holders,
+                permits_slaves, permits_swap, permits_zoned, permits_thin, permits_loop_direct, permits_loop_sparse,
+                permits_size, permits_extent, permits_iostats, permits_serial_missing, permits_twin, permits_state_disk,
                 permits_no_identity, permits_destroys_missing, permits_destroys, permits_physical_block,
                 permits_logical_block, permits_boot };
         struct inquiry q = { reason, facts, config, overwrite };

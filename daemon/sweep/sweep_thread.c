@@ -220,6 +220,20 @@ static bool open_target(struct sweep_thread *t) {
         return false;
 }
 
+/* A disk that a match took is known by its identity: the path may lead to another one by now. */
+static bool is_the_one(struct sweep_thread *t) {
+        char key[IDENTITY_KEY_BYTES];
+        struct reason reason;
+        identity_key(key, &target_facts(t->target)->identity, t->o.config->path);
+        if (!t->o.config->key || strcmp(t->o.config->key, key) == 0)
+                return true;
+        reason_set(&reason, "missing",
+                "It is looked for by itself. Check the cabling and dmesg if it does not come back.",
+                "%s is another disk now.", t->o.config->path);
+        refuse(t, &reason);
+        return false;
+}
+
 /* Tells main what was opened, and waits for what the ledger knows of it. */
 static bool identify(struct sweep_thread *t) {
         const struct target_facts *facts = target_facts(t->target);
@@ -458,7 +472,7 @@ static void run_sweep(struct sweep_thread *t) {
 static void sweep(struct sweep_thread *t) {
         if (!mend_first(t) || t->o.recover_only)
                 return;
-        if (!open_target(t) || !identify(t) || !lock(t) || !permitted(t))
+        if (!open_target(t) || !is_the_one(t) || !identify(t) || !lock(t) || !permitted(t))
                 return;
         if (sweep_mode_keeps(t->o.mode) && (!open_journal(t) || !settle(t)))
                 return;

@@ -74,6 +74,9 @@ static bool permits(struct scene *s) {
         return interlock_permits(&s->reason, &s->facts, &s->config, s->overwrite);
 }
 
+static void break_matched(struct scene *s) {
+        s->config.key = (char *)"wwn:0x5000c500a1b2c3d4";
+}
 static void break_read_only(struct scene *s) {
         s->facts.read_only = true;
 }
@@ -182,6 +185,7 @@ static const struct {
         void (*break_one)(struct scene *);
         const char *rule;
 } broken[] = {
+        { scene_disk, break_matched, "matched" },
         { scene_disk, break_read_only, "read_only" },
         { scene_disk, break_mounted, "in_use" },
         { scene_disk, break_holders, "holders" },

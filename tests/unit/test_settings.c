@@ -204,6 +204,53 @@ START_TEST(every_device_key_is_taken) {
 }
 END_TEST
 
+START_TEST(an_entry_with_match_stands_beside_the_devices_and_takes_the_defaults) {
+        CLEANUP(settings_freep)
+        struct settings *s = loaded("defaults = { every = \"7d\"; };\n"
+                                    "devices = ( { match = [ \"/dev/sd*\", \"/dev/disk/by-id/wwn-*\" ];\n"
+                                    "  exclude = [ \"*-part*\" ]; block_size = \"1M\"; },\n" DEVICE_A ");");
+        ck_assert_uint_eq(s->device_count, 1);
+        ck_assert_uint_eq(s->match_count, 1);
+        const struct device_config *e = s->matches[0];
+        ck_assert_str_eq(e->match[0], "/dev/sd*");
+        ck_assert_str_eq(e->match[1], "/dev/disk/by-id/wwn-*");
+        ck_assert_ptr_null(e->match[2]);
+        ck_assert_str_eq(e->exclude[0], "*-part*");
+        ck_assert_int_eq(e->mode, MODE_READ);
+        ck_assert_uint_eq(e->every_us, 7 * USEC_PER_DAY);
+        ck_assert_int_eq(e->line, 2);
+        struct device_config *member;
+        ck_assert_int_eq(device_config_member(&member, e, "m-s", "/dev/sdb", "wwn:0x5"), 0);
+        ck_assert_str_eq(member->name, "m-s");
+        ck_assert_str_eq(member->path, "/dev/sdb");
+        ck_assert_str_eq(member->key, "wwn:0x5");
+        ck_assert_uint_eq(member->block_size_bytes, 1 << 20);
+        ck_assert_ptr_null(member->match);
+        device_config_unref(member);
+}
+END_TEST
+
+START_TEST(a_match_is_for_mode_read_and_has_nothing_of_a_single_disk) {
+        assert_invalid(
+                "devices = (\n { match = [ \"/dev/sd*\" ]; name = \"x\"; } );", 2, "name: can't be given beside match");
+        assert_invalid(
+                "devices = (\n { match = [ \"/dev/sd*\" ]; path = \"/dev/x\"; } );", 2, "path: can't be given beside");
+        assert_invalid("devices = (\n { match = [ \"/dev/sd*\" ]; serial = \"x\"; } );", 2, "serial: can't be given");
+        assert_invalid("devices = (\n { match = [ \"/dev/sd*\" ];\n mode = \"preserve\"; } );", 3, "are only read");
+        assert_invalid("defaults = { mode = \"pattern\"; };\ndevices = (\n { match = [ \"/dev/sd*\" ]; } );", 3,
+                "of the defaults is \"pattern\"");
+        assert_invalid(
+                "devices = (\n { name = \"x\"; path = \"/dev/x\"; exclude = [ \"*\" ]; } );", 2, "belongs to match");
+        assert_invalid("devices = (\n { match = [ \"sd*\" ]; } );", 2, "begin it with /dev/");
+        assert_invalid(
+                "devices = (\n { match = [ \"/dev/sd*\" ]; exclude = [ \"sda\" ]; } );", 2, "begin it with /dev/ or *");
+        assert_invalid("devices = (\n { match = [ ]; } );", 2, "give 1 to");
+        assert_invalid("devices = (\n { match = \"/dev/sd*\"; } );", 2, "expected an array of strings");
+        assert_invalid("devices = (\n { match = [ 1 ]; } );", 2, "expected an array of strings");
+        assert_invalid("defaults = { match = [ \"/dev/sd*\" ]; };", 1, "match: can't be a default");
+}
+END_TEST
+
 START_TEST(defaults_hold_for_all_devices_wherever_they_stand) {
         CLEANUP(settings_freep)
         struct settings *s = loaded(
@@ -241,7 +288,7 @@ START_TEST(an_unknown_key_names_the_nearest_that_exists) {
         assert_invalid("limits = {\n\n concurent_sweeps = 2; };", 3, "did you mean \"concurrent_sweeps\"?");
         assert_invalid("defaults = { evry = \"1d\"; };", 1, "did you mean \"every\"?");
         assert_invalid_device("block_sise = \"4K\";", "did you mean \"block_size\"?");
-        assert_invalid_device("windows = [ \"Sat\" ];", "the keys are name, path, mode, serial,");
+        assert_invalid_device("windows = [ \"Sat\" ];", "the keys are name, path, match, exclude, mode, serial,");
         assert_invalid("devices = ( { nmae = \"a\"; path = \"/dev/x\"; } );", 1, "did you mean \"name\"?");
 }
 END_TEST
@@ -699,6 +746,8 @@ int main(void) {
         tcase_add_test(t, there_are_as_many_workers_as_cpus_and_at_most_four);
         tcase_add_test(t, a_device_has_the_documented_defaults);
         tcase_add_test(t, every_device_key_is_taken);
+        tcase_add_test(t, an_entry_with_match_stands_beside_the_devices_and_takes_the_defaults);
+        tcase_add_test(t, a_match_is_for_mode_read_and_has_nothing_of_a_single_disk);
         tcase_add_test(t, defaults_hold_for_all_devices_wherever_they_stand);
         tcase_add_test(t, what_belongs_to_one_device_can_not_be_a_default);
         tcase_add_test(t, an_unknown_key_names_the_nearest_that_exists);
