@@ -7,6 +7,7 @@
 #include "base/cleanup.h"
 #include "base/cpus.h"
 #include "base/text.h"
+#include "list_disks.h"
 #include "manager.h"
 #include "plan/settings.h"
 #include "recover.h"
@@ -33,6 +34,7 @@ static const char help[] = "sweepd [OPTION...]\n"
                            "\n"
                            "  --config FILE    the configuration (default: /etc/sweepd/sweepd.conf)\n"
                            "  --check-config   check the configuration, say what is wrong with it, and end\n"
+                           "  --list-disks     print the disks that there are, with an entry for each, and end\n"
                            "  --recover        put back what undo journals hold of devices, and end\n"
                            "  --version        print the version\n"
                            "  --help           print this\n"
@@ -41,16 +43,17 @@ static const char help[] = "sweepd [OPTION...]\n"
 
 struct options {
         const char *config;
-        bool check_config, recover;
+        bool check_config, list_disks, recover;
 };
 
 enum { OPTIONS_GO_ON, OPTIONS_DONE, OPTIONS_WRONG };
 
 static int parse_options(struct options *ret, int argc, char **argv) {
-        enum { CONFIG = 256, CHECK_CONFIG, RECOVER, VERSION, HELP };
+        enum { CONFIG = 256, CHECK_CONFIG, LIST_DISKS, RECOVER, VERSION, HELP };
         static const struct option known[] = {
                 { "config", required_argument, NULL, CONFIG },
                 { "check-config", no_argument, NULL, CHECK_CONFIG },
+                { "list-disks", no_argument, NULL, LIST_DISKS },
                 { "recover", no_argument, NULL, RECOVER },
                 { "version", no_argument, NULL, VERSION },
                 { "help", no_argument, NULL, HELP },
@@ -66,6 +69,9 @@ static int parse_options(struct options *ret, int argc, char **argv) {
                 case CHECK_CONFIG:
                         ret->check_config = true;
                         break;
+                case LIST_DISKS:
+                        ret->list_disks = true;
+                        break;
                 case RECOVER:
                         ret->recover = true;
                         break;
@@ -79,7 +85,7 @@ static int parse_options(struct options *ret, int argc, char **argv) {
                         fputs("See: sweepd --help\n", stderr);
                         return OPTIONS_WRONG;
                 }
-        if (optind < argc) {
+        if (optind < argc && !ret->list_disks) {
                 fprintf(stderr, "sweepd takes no argument, but got '%s'. See: sweepd --help\n", argv[optind]);
                 return OPTIONS_WRONG;
         }
@@ -255,6 +261,19 @@ static int recover(struct settings *settings) {
         return r == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
+/* No configuration is needed, nor one that is right: it only tells where the daemon would keep its own. */
+static int list(const char *config, const struct settings_surroundings *surroundings, char *const *only) {
+        struct settings *settings = NULL;
+        struct settings_error unused;
+        const char *directory = surroundings->state_directory;
+        bool known = settings_load(&settings, &unused, config, surroundings) == SETTINGS_OK;
+        int r = list_disks(known ? settings->state_dir : directory && *directory ? directory : "/var/lib/sweepd", only);
+        if (r < 0)
+                fprintf(stderr, "The disks can't be listed: %s\n", strerror(-r));
+        settings_free(settings);
+        return r == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
 int main(int argc, char **argv) {
         struct options options;
         struct settings_surroundings surroundings = { .state_directory = getenv("STATE_DIRECTORY") };
@@ -269,6 +288,8 @@ int main(int argc, char **argv) {
                 fputs("The CPUs that sweepd may run on can't be told.\n", stderr);
                 return EXIT_FAILURE;
         }
+        if (options.list_disks)
+                return list(options.config, &surroundings, argv + optind);
         if (load(&settings, options.config, &surroundings) < 0)
                 return EXIT_FAILURE;
         if (options.recover && !options.check_config)

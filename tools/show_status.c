@@ -133,7 +133,7 @@ static void show_all(const json_t *daemon, const json_t *devices, int status) {
         show_daemon(daemon, width);
         puts("");
         if (json_array_size(devices) == 0)
-                puts("No devices are configured. Add one to /etc/sweepd/sweepd.conf (sweepd.conf(5)) and run: "
+                puts("There are no devices. Add some to /etc/sweepd/sweepd.conf (sudo sweepd --list-disks prints entries) and run: "
                      "sweepctl reload");
         else
                 show_devices(devices, width);

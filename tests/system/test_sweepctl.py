@@ -218,8 +218,8 @@ def a_ledger_that_is_not_good_needs_attention():
 @test
 def status_without_devices_says_how_to_get_one():
     with FakeDaemon(ListDevices=[{}]) as fake:
-        expect(ask(fake, 'status'), 0, 'No devices are configured. Add one to /etc/sweepd/sweepd.conf '
-               '(sweepd.conf(5)) and run: sweepctl reload')
+        expect(ask(fake, 'status'), 0, 'There are no devices. Add some to /etc/sweepd/sweepd.conf '
+               '(sudo sweepd --list-disks prints entries) and run: sweepctl reload')
         expect_document(ask(fake, 'status', '--json'), 0, {'daemon': DAEMON, 'devices': []})
 
 
