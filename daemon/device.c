@@ -116,11 +116,18 @@ bool device_is_watched(const struct device *d) {
         return strncmp(d->config->path, "/dev/", 5) == 0;
 }
 
+static enum pace_state pace_of(const struct device *d) {
+        uint64_t rate;
+        return sweep_gauge_pace(sweep_thread_gauge(d->thread), &rate);
+}
+
 enum device_state device_state(const struct device *d, uint64_t wall_us) {
         if (d->stall.since_us > 0 || d->held_by_pid > 0)
                 return DEVICE_STALLED;
+        if (d->thread && d->recovering)
+                return DEVICE_RECOVERING;
         if (d->thread)
-                return d->recovering ? DEVICE_RECOVERING : DEVICE_SWEEPING;
+                return pace_of(d) == PACE_FREE ? DEVICE_SWEEPING : DEVICE_YIELDING;
         if (d->absent)
                 return DEVICE_MISSING;
         if (d->wish.wanted)
@@ -175,15 +182,29 @@ static void fill_progress(const struct device *d, struct device_record *ret, uin
         ret->progress.sweep_id = d->sweep_id;
         ret->progress.started_us = d->started_us;
         ret->rate_bytes = rate_of(&d->rate);
+        sweep_gauge_pace(sweep_thread_gauge(d->thread), &ret->rate_target_bytes);
         uint64_t left = ret->progress.bytes.total - ret->progress.bytes_done;
         if (ret->rate_bytes > 0)
                 ret->eta_us = wall_us + (uint64_t)((double)left / (double)ret->rate_bytes * 1e6);
+}
+
+static void fill_yielding(const struct device *d, struct device_record *ret) {
+        static const char remedy[] =
+                "Nothing has to be done: it goes on at its rate when they were quiet for a second. yield = false; takes no notice of them.";
+        if (pace_of(d) == PACE_FLOOR)
+                reason_set(&ret->reason, "yielding", remedy,
+                        "others have been using its disk for so long that it takes rate_min, and no more");
+        else
+                reason_set(
+                        &ret->reason, "yielding", remedy, "others are using its disk: it takes what they don't notice");
 }
 
 static void fill_reason(const struct device *d, struct device_record *ret) {
         if (ret->state == DEVICE_RECOVERING)
                 reason_set(&ret->reason, "recovery", "Wait until it is done.",
                         "what its undo journal holds is being put back");
+        else if (ret->state == DEVICE_YIELDING)
+                fill_yielding(d, ret);
         else if (ret->state == DEVICE_REFUSED)
                 ret->reason = d->refusal;
         else if (ret->state == DEVICE_STALLED && d->held_by_pid > 0)

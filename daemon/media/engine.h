@@ -37,8 +37,9 @@ struct engine_look {
 /* What went through the whole disk since the kernel knows it, by whomever. */
 struct engine_traffic {
         uint64_t read_bytes;
-        uint64_t changes;   /* writes, discards and flushes */
-        uint64_t in_flight; /* requests that are not answered yet */
+        uint64_t written_bytes; /* and discarded */
+        uint64_t changes;       /* writes, discards and flushes */
+        uint64_t in_flight;     /* requests that are not answered yet */
 };
 
 struct engine;

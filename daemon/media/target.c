@@ -241,6 +241,8 @@ bool target_traffic(const struct target *t, struct engine_traffic *ret) {
                 return false;
         *ret = (struct engine_traffic){
                 .read_bytes = fields[SYSFS_STAT_READ_SECTORS] * SYSFS_SECTOR_BYTES,
+                .written_bytes = (fields[SYSFS_STAT_WRITTEN_SECTORS] + fields[SYSFS_STAT_DISCARDED_SECTORS]) *
+                        SYSFS_SECTOR_BYTES,
                 .changes = fields[SYSFS_STAT_WRITES] + fields[SYSFS_STAT_DISCARDS] + fields[SYSFS_STAT_FLUSHES],
                 .in_flight = fields[SYSFS_STAT_IN_FLIGHT],
         };

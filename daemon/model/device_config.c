@@ -52,6 +52,7 @@ int device_config_new(struct device_config **ret, const char *name, const char *
         config->io_timeout_us = UINT64_C(60) * 1000000;
         config->slow_after_us = UINT64_C(2) * 1000000;
         config->every_us = UINT64_C(30) * 24 * 3600 * 1000000;
+        config->yield = true;
         config->settle_us = UINT64_C(60) * 1000000;
         *ret = STEAL(config);
         return 0;

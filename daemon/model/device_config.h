@@ -2,6 +2,7 @@
 /* device_config: one entry of `devices`, checked and immutable. A running sweep keeps the one that it began with. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -35,6 +36,7 @@ struct device_config {
         uint64_t io_timeout_us;    /* without an answer for this long, the device hangs */
         uint64_t slow_after_us;    /* a read that takes longer is slow */
         uint64_t every_us;         /* EVERY_NEVER: only by hand */
+        bool yield;                /* to others who use the disk */
         uint64_t settle_us;        /* refresh and preserve begin after this long without I/O of others */
         int line;                  /* where it stands in the configuration file, for messages */
 };

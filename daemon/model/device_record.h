@@ -46,8 +46,9 @@ struct device_record {
         bool overdue;
         bool has_progress;
         struct progress progress;
-        uint64_t rate_bytes; /* a second, over the last seconds */
-        uint64_t eta_us;     /* wall time; 0: unknown */
+        uint64_t rate_bytes;        /* a second, over the last seconds */
+        uint64_t rate_target_bytes; /* that it keeps to at the moment; 0: as fast as it can */
+        uint64_t eta_us;            /* wall time; 0: unknown */
         uint64_t last_sweep_ended_us, next_due_us, next_start_us;
         uint64_t oldest_checked_us, oldest_verified_us;
         double coverage;                 /* 0 to 1: the share that was verified (mode read: checked) within `every` */

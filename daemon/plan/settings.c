@@ -449,6 +449,13 @@ static int take_slow_after(struct loader *l, const config_setting_t *s, void *in
         return 0;
 }
 
+static int take_yield(struct loader *l, const config_setting_t *s, void *into) {
+        if (config_setting_type(s) != CONFIG_TYPE_BOOL)
+                return wrong_type(l, s, "true or false");
+        ((struct device_config *)into)->yield = config_setting_get_bool(s);
+        return 0;
+}
+
 /* --- groups --- */
 
 static const struct key device_keys[] = {
@@ -468,6 +475,7 @@ static const struct key device_keys[] = {
         { "io_timeout", take_io_timeout, false },
         { "slow_after", take_slow_after, false },
         { "every", take_every, false },
+        { "yield", take_yield, false },
         { 0 },
 };
 
@@ -768,6 +776,7 @@ static int take_device(struct loader *l, const config_setting_t *group) {
         device->settle_us = l->defaults->settle_us;
         device->slow_after_us = l->defaults->slow_after_us;
         device->every_us = l->defaults->every_us;
+        device->yield = l->defaults->yield;
         const config_setting_t *name = config_setting_get_member(group, "name");
         device->line = line_of(l, name ? name : config_setting_get_member(group, "match"));
         if (l->defaults->journal)

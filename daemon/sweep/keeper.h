@@ -46,6 +46,9 @@ bool keeper_was_alone(struct keeper *k);
 /* True: somebody else wrote, there or somewhere in that segment. */
 bool keeper_met_foreign(const struct keeper *k, struct extent *ret);
 
+/* Requests to the target that are not answered. */
+unsigned keeper_out_to_target(const struct keeper *k);
+
 enum sweep_phase keeper_phase(const struct keeper *k);
 
 /* The request that has been out longest; NULL: none. */

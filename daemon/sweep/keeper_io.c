@@ -471,8 +471,11 @@ bool keep_io_pump(struct keeper *k) {
                 size_t n = lane->in_flight ? engine_reap(lane->engine, done, KEEP_BATCH) : 0;
                 assert(n <= lane->in_flight);
                 lane->in_flight -= (unsigned)n;
-                for (size_t d = 0; d < n; d++)
+                for (size_t d = 0; d < n; d++) {
+                        if (i == LANE_TARGET)
+                                sweep_pace_answered(k->s, done[d]);
                         completed(k, done[d]);
+                }
                 any |= n > 0;
         }
         any |= narrow(k);
@@ -504,6 +507,21 @@ static void tell(struct keeper *k, const struct engine_io *io) {
                 sweep_io_owe(k->s, io, k->s->now_us);
 }
 
+static bool is_target(const struct keeper *k, const struct keep_lane *lane) {
+        return lane == &k->lanes[LANE_TARGET];
+}
+
+/* As many as may go now, in their order. The journal is on another disk. */
+static size_t gather(struct keeper *k, const struct keep_lane *lane, struct engine_io *batch[static KEEP_BATCH]) {
+        size_t n = 0, most = MIN(MIN(lane->count, (size_t)KEEP_BATCH), (size_t)(lane->depth - lane->in_flight));
+        for (; n < most; n++) {
+                batch[n] = lane->unsent[(lane->first + n) % lane->room];
+                if (is_target(k, lane) && !sweep_pace_takes(k->s, batch[n], lane->in_flight + (unsigned)n))
+                        break;
+        }
+        return n;
+}
+
 static bool submit_lane(struct keeper *k, struct keep_lane *lane) {
         bool any = false;
         while (lane->count > 0 && sweep_is_ending(k->s)) {
@@ -512,11 +530,13 @@ static bool submit_lane(struct keeper *k, struct keep_lane *lane) {
         }
         while (lane->count > 0 && lane->in_flight < lane->depth) {
                 struct engine_io *batch[KEEP_BATCH];
-                size_t n = MIN(MIN(lane->count, (size_t)KEEP_BATCH), (size_t)(lane->depth - lane->in_flight));
-                for (size_t i = 0; i < n; i++)
-                        batch[i] = lane->unsent[(lane->first + i) % lane->room];
+                size_t n = gather(k, lane, batch);
+                if (n == 0)
+                        return any;
                 tell(k, batch[0]);
                 int r = engine_submit(lane->engine, batch, n);
+                for (size_t i = (size_t)MAX(r, 0); is_target(k, lane) && i < n; i++)
+                        sweep_pace_took_back(k->s, batch[i]);
                 if (r == 0)
                         return any;
                 any = true;
@@ -569,4 +589,8 @@ const struct engine_io *keeper_oldest(const struct keeper *k) {
                 if (k->slots[i].flushing)
                         older(&oldest, &k->slots[i].flush);
         return oldest;
+}
+
+unsigned keeper_out_to_target(const struct keeper *k) {
+        return k->lanes[LANE_TARGET].in_flight;
 }

@@ -402,6 +402,7 @@ enum sweep_pumped sweep_pump(struct sweep *s, enum sweep_order order, uint64_t n
         s->wall_us = wall_us;
         obey(s, order);
         bool any = sweep_io_reap(s);
+        sweep_pace_look(s);
         any |= sweep_judge_take_back(s);
         if (s->outbox_count == 0) /* main has no room: this sweep alone waits */
                 any |= step(s);

@@ -12,6 +12,7 @@
 #include "model/sweep_record.h"
 #include "model/target_record.h"
 #include "sweep/news.h"
+#include "sweep/pace.h"
 #include "sweep/undo_layout.h"
 #include "sweep/verify.h"
 
@@ -42,7 +43,7 @@ struct sweep_debt {
 /* What others see of a running sweep. Written by the sweep's thread alone, read by main. */
 struct sweep_gauge {
         atomic_uint_fast64_t owed_since, owed_request, owed_offset, owed_length, paid;
-        atomic_uint_fast64_t phase, generation;
+        atomic_uint_fast64_t phase, generation, pace, rate;
         atomic_uint_fast64_t verified, read, written, skipped, done, total;
 };
 
@@ -55,6 +56,9 @@ void sweep_gauge_paid(struct sweep_gauge *gauge, uint64_t now_us);
 
 /* Main: false where the device answered in that very moment; *ret is untouched then. */
 bool sweep_gauge_debt(const struct sweep_gauge *gauge, struct sweep_debt *ret);
+
+/* Main: how it goes at the moment, and the rate that it keeps to; 0: as fast as it can. */
+enum pace_state sweep_gauge_pace(const struct sweep_gauge *gauge, uint64_t *rate);
 
 /* A unit-aligned stretch that bears a signature: forgiven only where it is ours to the byte. */
 struct sweep_suspect {
@@ -78,6 +82,9 @@ struct sweep_options {
         uint64_t diskseq;
         uint64_t narrow_budget_us;
         uint64_t slow_after_us;
+        bool yield;         /* to others who use the disk */
+        bool in_use;        /* others have the target open */
+        uint64_t rate_min;  /* pace.h */
         uint64_t random[3]; /* for the nonce, a target id, and the spread of the sample */
         const struct sweep_suspect *suspects;
         size_t suspect_count;
@@ -112,13 +119,19 @@ extern const char sweep_hung_remedy[];
 enum sweep_pumped {
         SWEEP_BUSY,    /* there is more to do at once */
         SWEEP_WAITING, /* call again when the engine, the verifier, an answer or an order has something, or after
-                          SWEEP_PATIENCE_US */
+                          sweep_patience_us() */
         SWEEP_ENDED    /* nothing is in flight, all news is out: sweep_record() tells how it ended */
 };
 #define SWEEP_PATIENCE_US UINT64_C(250000)
 
 /* now_us: monotonic; wall_us: since 1970. */
 enum sweep_pumped sweep_pump(struct sweep *s, enum sweep_order order, uint64_t now_us, uint64_t wall_us);
+
+/* After SWEEP_WAITING: how long nothing is due. At most SWEEP_PATIENCE_US. */
+uint64_t sweep_patience_us(const struct sweep *s);
+
+/* Bytes a second, of all that goes to the target, from the next pump on; 0: no limit. */
+void sweep_set_rate(struct sweep *s, uint64_t rate);
 
 void sweep_answer(struct sweep *s, const struct answer *answer);
 

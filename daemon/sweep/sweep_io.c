@@ -484,6 +484,7 @@ bool sweep_io_reap(struct sweep *s) {
         assert(n <= s->in_flight);
         for (size_t i = 0; i < n; i++) {
                 s->in_flight--;
+                sweep_pace_answered(s, done[i]);
                 completed(s, done[i]);
         }
         return n > 0;
@@ -576,15 +577,26 @@ void sweep_io_tell_debt(struct sweep *s) {
         sweep_io_owe(s, io, since_us);
 }
 
+/* As many as may go now, in their order. */
+static size_t gather(struct sweep *s, struct engine_io *batch[static SUBMIT_BATCH]) {
+        size_t n = 0, most = MIN(MIN(s->unsent_count, SUBMIT_BATCH), s->o.depth - s->in_flight);
+        for (; n < most; n++) {
+                batch[n] = s->unsent[(s->unsent_first + n) % s->unsent_room];
+                if (!sweep_pace_takes(s, batch[n], s->in_flight + (unsigned)n))
+                        break;
+        }
+        return n;
+}
+
 /* A sweep that is ending sends nothing more: the device may be another one by now. */
 bool sweep_io_submit(struct sweep *s) {
         bool any = false;
         while (s->unsent_count > 0 && s->in_flight < s->o.depth && !sweep_is_ending(s)) {
                 struct engine_io *batch[SUBMIT_BATCH];
-                size_t n = MIN(MIN(s->unsent_count, SUBMIT_BATCH), s->o.depth - s->in_flight);
-                for (size_t i = 0; i < n; i++)
-                        batch[i] = s->unsent[(s->unsent_first + i) % s->unsent_room];
-                int r = engine_submit(s->o.engine, batch, n);
+                size_t n = gather(s, batch);
+                int r = n > 0 ? engine_submit(s->o.engine, batch, n) : 0;
+                for (size_t i = (size_t)MAX(r, 0); i < n; i++)
+                        sweep_pace_took_back(s, batch[i]);
                 if (r == 0)
                         return any;
                 any = true;

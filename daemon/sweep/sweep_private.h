@@ -2,8 +2,8 @@
 /*
  * sweep_private: what the files of the sweep share. sweep.c has the steps, sweep_io.c the way of a block, sweep_judge.c
  * what is made of bytes that were read, sweep_ladder.c what becomes of those that were wrong, sweep_slow.c of those
- * that were late, sweep_survey.c what is measured, sweep_sample.c the look before the first write, sweep_report.c the
- * news.
+ * that were late, sweep_pace.c when a request may go, sweep_survey.c what is measured, sweep_sample.c the look before
+ * the first write, sweep_report.c the news.
  */
 #pragma once
 
@@ -14,6 +14,7 @@
 #include "sweep/diagnose.h"
 #include "sweep/fault_table.h"
 #include "sweep/keeper.h"
+#include "sweep/pace.h"
 #include "sweep/recovery.h"
 #include "sweep/sweep.h"
 
@@ -115,6 +116,18 @@ struct slow {
         struct engine_io io;
 };
 
+/* What is known of others on the disk, and when the next request may go. */
+struct pacing {
+        bool begun;
+        uint64_t rate; /* that main wants; 0: no limit */
+        struct pace pace;
+        bool counted;   /* an account is kept, since */
+        bool uncertain; /* a request failed: nobody knows how that is counted */
+        struct engine_traffic base;
+        uint64_t own_read, own_written;         /* bytes, since then */
+        uint64_t foreign_read, foreign_written; /* that were seen */
+};
+
 struct sampling {
         size_t next; /* index into what is sampled, in the order of sample_place() */
         size_t foreign_count;
@@ -158,6 +171,7 @@ struct sweep {
         struct narrowing narrow;
         struct ladder ladder;
         struct slow slow;
+        struct pacing pacing;
         bool lone_cpu; /* there is no other CPU to verify on once more */
 
         struct span span; /* of the last look-up, as a cache */
@@ -258,6 +272,12 @@ void sweep_ladder_completed(struct sweep *s);
 void sweep_ladder_abandon(struct sweep *s);
 void sweep_settle_sampled(struct sweep *s);
 void sweep_settle_repairs(struct sweep *s);
+
+/* sweep_pace.c */
+void sweep_pace_look(struct sweep *s);
+bool sweep_pace_takes(struct sweep *s, const struct engine_io *io, unsigned out);
+void sweep_pace_took_back(struct sweep *s, const struct engine_io *io);
+void sweep_pace_answered(struct sweep *s, const struct engine_io *io);
 
 /* sweep_rewrite.c */
 bool sweep_step_rewrite(struct sweep *s);

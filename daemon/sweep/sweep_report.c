@@ -22,6 +22,11 @@ void sweep_gauge_read(const struct sweep_gauge *gauge, struct progress *ret) {
         ret->generation = atomic_load_explicit(&gauge->generation, memory_order_relaxed);
 }
 
+enum pace_state sweep_gauge_pace(const struct sweep_gauge *gauge, uint64_t *rate) {
+        *rate = atomic_load_explicit(&gauge->rate, memory_order_relaxed);
+        return (enum pace_state)atomic_load_explicit(&gauge->pace, memory_order_relaxed);
+}
+
 /* owed_since goes to 0 before the rest changes and gets its value after it: who reads the same one twice has seen what
  * belongs to it. */
 void sweep_gauge_owe(struct sweep_gauge *g, enum sweep_request request, uint64_t since_us, struct extent place) {
@@ -86,6 +91,8 @@ void sweep_publish(struct sweep *s) {
         atomic_store_explicit(&g->verified, b->verified, memory_order_release);
         atomic_store_explicit(&g->generation, s->record.generation, memory_order_relaxed);
         atomic_store_explicit(&g->phase, phase_of(s), memory_order_relaxed);
+        atomic_store_explicit(&g->pace, pace_state(&s->pacing.pace, s->now_us), memory_order_relaxed);
+        atomic_store_explicit(&g->rate, pace_rate(&s->pacing.pace), memory_order_relaxed);
 }
 
 /* Into the outbox; it has room for all that one step may say. */

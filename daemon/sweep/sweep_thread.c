@@ -21,12 +21,15 @@
 #include <assert.h>
 #include <errno.h>
 #include <limits.h>
+#include <linux/ioprio.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/random.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #define SETTLE_LIMIT_US (UINT64_C(600) * USEC_PER_SEC)
 
@@ -40,7 +43,8 @@ struct sweep_thread {
         int wake_fd; /* signalled by completions, verified blocks, answers and orders alike */
         struct queue *answers;
         struct sweep_gauge gauge;
-        atomic_int order; /* written by main, read by the thread */
+        atomic_int order;          /* these two: written by main, read by the thread */
+        atomic_uint_fast64_t rate; /* bytes a second; 0: no limit */
         struct news_port port;
         /* the thread's own from here on */
         struct target *target;
@@ -55,6 +59,7 @@ struct sweep_thread {
         struct sweep_suspect suspects[TARGET_SIGNATURES_MAX];
         size_t suspect_count;
         struct reason suspect_reason;
+        bool stands_back; /* in the class of I/O that comes last */
 };
 
 struct news *news_free(struct news *news) {
@@ -94,7 +99,7 @@ static void post_patiently(struct sweep_thread *t, const struct news *news) {
 
 static void await_wake_up(struct sweep_thread *t, uint64_t patience_us) {
         struct pollfd p = { .fd = t->wake_fd, .events = POLLIN };
-        if (poll(&p, 1, (int)(patience_us / USEC_PER_MSEC)) > 0) {
+        if (poll(&p, 1, (int)((patience_us + USEC_PER_MSEC - 1) / USEC_PER_MSEC)) > 0) {
                 eventfd_t unused;
                 (void)eventfd_read(t->wake_fd, &unused);
         }
@@ -425,6 +430,9 @@ static int build_sweep(struct sweep_thread *t) {
                 .diskseq = facts->diskseq,
                 .narrow_budget_us = t->o.config->narrow_budget_us,
                 .slow_after_us = t->o.config->slow_after_us,
+                .yield = t->o.config->yield,
+                .in_use = facts->mounted[0] || facts->holders[0] || facts->swap,
+                .rate_min = PACE_RATE_MIN,
                 .suspects = t->suspects,
                 .suspect_count = t->suspect_count,
                 .target = t->record,
@@ -449,6 +457,15 @@ static int build_sweep(struct sweep_thread *t) {
         return 0;
 }
 
+/* Where the scheduler of the disk knows classes, others go first. Many don't: nothing depends on it. */
+static void stand_back(struct sweep_thread *t, bool back) {
+        if (t->stands_back == back)
+                return;
+        t->stands_back = back;
+        int priority = back ? IOPRIO_PRIO_VALUE(IOPRIO_CLASS_IDLE, 0) : IOPRIO_PRIO_VALUE(IOPRIO_CLASS_NONE, 0);
+        (void)syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, priority); /* of this thread */
+}
+
 static void run_sweep(struct sweep_thread *t) {
         for (;;) {
                 void *item;
@@ -457,11 +474,14 @@ static void run_sweep(struct sweep_thread *t) {
                         answer_free(item);
                 }
                 enum sweep_order order = (enum sweep_order)atomic_load(&t->order);
+                if (order != SWEEP_RUN)
+                        stand_back(t, false); /* what it still has to do is waited for */
+                sweep_set_rate(t->sweep, atomic_load(&t->rate));
                 switch (sweep_pump(t->sweep, order, clock_monotonic_us(), clock_wall_us())) {
                 case SWEEP_BUSY:
                         break;
                 case SWEEP_WAITING:
-                        await_wake_up(t, SWEEP_PATIENCE_US);
+                        await_wake_up(t, sweep_patience_us(t->sweep));
                         break;
                 case SWEEP_ENDED:
                         return;
@@ -485,6 +505,7 @@ static void sweep(struct sweep_thread *t) {
                         r);
                 return;
         }
+        stand_back(t, t->o.config->yield);
         run_sweep(t);
         t->ended = *sweep_record(t->sweep);
         if (sweep_was_refused(t->sweep)) {
@@ -576,6 +597,11 @@ int sweep_thread_start(struct sweep_thread **ret, const struct sweep_thread_opti
 void sweep_thread_order(struct sweep_thread *t, enum sweep_order order) {
         atomic_store(&t->order, (int)order);
         eventfd_write(t->wake_fd, 1);
+}
+
+void sweep_thread_set_rate(struct sweep_thread *t, uint64_t rate) {
+        if (atomic_exchange(&t->rate, rate) != rate)
+                eventfd_write(t->wake_fd, 1);
 }
 
 bool sweep_thread_answer(struct sweep_thread *t, struct answer *answer) {

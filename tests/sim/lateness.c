@@ -65,8 +65,12 @@ static void mark(bool *list, struct extent place) {
                 list[i] = true;
 }
 
-static void disturb(struct lateness *l) {
+void lateness_disturb(struct lateness *l) {
         l->disturbed = l->was_disturbed = true;
+}
+
+static void disturb(struct lateness *l) {
+        lateness_disturb(l);
         if (chance_one_in(l->chance, 2))
                 l->traffic.read_bytes += UNIT_BYTES;
         else
@@ -92,7 +96,9 @@ uint64_t lateness_delay_us(struct lateness *l, struct extent place, bool trial) 
 void lateness_counted(struct lateness *l, const struct engine_io *io) {
         if (io->op != ENGINE_READ)
                 l->traffic.changes++;
-        else if (io->result > 0)
+        if (io->op == ENGINE_WRITE && io->result > 0)
+                l->traffic.written_bytes += (uint64_t)io->result;
+        else if (io->op == ENGINE_READ && io->result > 0)
                 l->traffic.read_bytes += (uint64_t)io->result;
 }
 

@@ -56,6 +56,9 @@ void lateness_cut_short(struct lateness *l);
 void lateness_failed(struct lateness *l, struct extent place);
 bool lateness_any_failed(const struct lateness *l);
 
+/* Others used the disk since the traffic was asked for last. */
+void lateness_disturb(struct lateness *l);
+
 bool lateness_traffic(struct lateness *l, struct engine_traffic *ret);
 
 /* A finding `slow`, or a read error that nothing else explains. */

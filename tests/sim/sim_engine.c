@@ -81,6 +81,7 @@ static void take_off(struct sim_engine *e, struct engine_io *io) {
                 f->due_us += lateness_delay_us(
                         &e->lateness, (struct extent){ io->offset_bytes, io->length_bytes }, is_trial(e, io));
         io->submitted_us = e->now_us;
+        others_submitted(&e->others, io, e->flight_count - 1, e->yields && e->lateness.counts, e->now_us);
         if (io->op != ENGINE_FLUSH)
                 f->sum = sum_of(io);
         e->submitted++;
@@ -249,7 +250,14 @@ static void time_read(struct sim_engine *e, const struct flight *f) {
 
 static bool traffic(struct engine *engine, struct engine_traffic *ret) {
         struct sim_engine *e = (void *)engine;
-        return lateness_traffic(&e->lateness, ret);
+        if (others_advance(&e->others, &e->lateness.traffic, e->now_us))
+                lateness_disturb(&e->lateness);
+        if (!e->sweep->slow.out)
+                return lateness_traffic(&e->lateness, ret);
+        /* The disk is looked at while a place waits to be timed. */
+        if (e->lateness.counts)
+                *ret = e->lateness.traffic;
+        return e->lateness.counts;
 }
 
 static size_t reap(struct engine *engine, struct engine_io **done, size_t max) {
@@ -263,6 +271,7 @@ static size_t reap(struct engine *engine, struct engine_io **done, size_t max) {
                 e->flights[next] = e->flights[--e->flight_count];
                 f.io->result = e->dead ? -ENODEV : perform(e, &f);
                 f.io->completed_us = e->now_us;
+                e->others.answers_failed |= f.io->result < 0;
                 time_read(e, &f);
                 done[n] = f.io;
         }

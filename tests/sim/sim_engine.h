@@ -10,6 +10,7 @@
 #include "lateness.h"
 #include "media/engine.h"
 #include "oracle.h"
+#include "others.h"
 
 enum { FLIGHTS_MAX = 64 };
 
@@ -32,9 +33,11 @@ struct sim_engine {
         uint64_t latency_us; /* at most */
         unsigned slow_one_in, short_one_in, odd_one_in, refuse_one_in;
         struct lateness lateness;
+        struct others others;
         bool dead; /* the process was killed: nothing reaches the disk */
         struct engine_look look;
         bool look_changed;
+        bool yields;     /* it is told to */
         bool *unflushed; /* by sector: written since the last flush */
         uint64_t submitted;
         size_t flight_count;

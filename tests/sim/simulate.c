@@ -15,6 +15,7 @@
 #include "oracle.h"
 #include "sim_engine.h"
 #include "sim_verifier.h"
+#include "sweep/sweep_private.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -84,7 +85,8 @@ struct event {
 };
 
 struct statistics {
-        uint64_t seeds, sweeps, reads, ends[END_COUNT], verdicts[VERDICT_COUNT], refused, crashes, adopted, findings;
+        uint64_t seeds, sweeps, reads, ends[END_COUNT], verdicts[VERDICT_COUNT], refused, crashes, adopted, findings,
+                paced, yielded;
         uint64_t faults[FAULT_COUNT], transient, events[EVENT_KINDS], bytes;
 };
 
@@ -309,7 +311,12 @@ static void check_gauge(struct simulation *s) {
 static uint64_t wait_us(const struct simulation *s) {
         uint64_t engine = sim_engine_next_us(&s->engine), books = books_next_us(&s->books), next = MIN(engine, books);
         uint64_t wait = next > s->now_us ? next - s->now_us : 1;
-        return s->verifier.count > 0 ? 1 : MIN(wait, SWEEP_PATIENCE_US);
+        return s->verifier.count > 0 ? 1 : MIN(wait, sweep_patience_us(s->sweep));
+}
+
+static bool waits_for_its_time(const struct simulation *s) {
+        const struct sweep *sweep = s->sweep;
+        return sweep->unsent_count > 0 && pace_next_us(&sweep->pacing.pace, s->now_us) > s->now_us;
 }
 
 static void set_clock(struct simulation *s, uint64_t add_us) {
@@ -335,7 +342,7 @@ static void run_to_the_end(struct simulation *s) {
                 if (pumped == SWEEP_ENDED)
                         return;
                 bool pending = s->engine.flight_count > 0 || s->verifier.count > 0 ||
-                        books_next_us(&s->books) != UINT64_MAX;
+                        books_next_us(&s->books) != UINT64_MAX || waits_for_its_time(s);
                 idle = pumped == SWEEP_BUSY || pending ? 0 : idle + 1;
                 MUST(idle < IDLE_MAX, "it waits for nothing");
                 set_clock(s, pumped == SWEEP_BUSY ? chance_below(&s->chance, 50) : wait_us(s));
@@ -362,6 +369,9 @@ static struct sweep_options some_options(struct simulation *s, uint64_t id) {
                 .diskseq = 7,
                 .narrow_budget_us = chance_one_in(c, 10) ? chance_below(c, 5000) : 100 * USEC_PER_SEC,
                 .slow_after_us = LATENESS_SLOW_AFTER_US,
+                .yield = !chance_one_in(c, 3),
+                .in_use = chance_one_in(c, 8),
+                .rate_min = chance_one_in(c, 4) ? size / chance_between(c, 1, 60) : 0,
                 .random = { chance_next(c), chance_next(c), chance_next(c) },
                 .engine = &s->engine.engine,
                 .verifier = chance_one_in(c, 2) ? &s->verifier.verifier : NULL,
@@ -398,6 +408,8 @@ static void count(const struct simulation *s) {
         const struct sweep_record *r = sweep_record(s->sweep);
         statistics.sweeps++;
         statistics.reads += r->mode == MODE_READ;
+        statistics.paced += s->engine.others.rate > 0;
+        statistics.yielded += s->engine.others.bursts_met > 0;
         statistics.crashes += s->crashed;
         if (s->crashed)
                 return;
@@ -425,6 +437,15 @@ static void tell(const struct simulation *s) {
                 verdict_name(r->verdict), r->reason.rule, r->reason.found);
 }
 
+/* Others come in bursts, and the rate is one at which it takes some seconds. */
+static void set_pace(struct simulation *s, const struct sweep_options *o) {
+        struct chance *c = &s->chance;
+        uint64_t rate = chance_one_in(c, 4) ? o->size_bytes / chance_between(c, 1, 20) + 1 : 0;
+        s->engine.yields = o->yield;
+        others_begin_sweep(&s->engine.others, c, chance_one_in(c, 4), rate, s->now_us);
+        sweep_set_rate(s->sweep, rate);
+}
+
 static void one_sweep(struct simulation *s, uint64_t id) {
         struct sweep_options o = some_options(s, id);
         struct extent place = a_suspect(s, o.mode);
@@ -449,6 +470,7 @@ static void one_sweep(struct simulation *s, uint64_t id) {
         o.target = books_target(&s->books);
         MUST(sweep_new(&s->sweep, &o) == 0, "sweep_new");
         s->engine.sweep = s->sweep;
+        set_pace(s, &o);
         run_to_the_end(s);
         tell(s);
         count(s);
@@ -491,6 +513,7 @@ static void print_statistics(void) {
                ", crashed %" PRIu64 ", adopted %" PRIu64 "\n",
                 t->ends[END_FINISHED], t->ends[END_CANCELLED], t->ends[END_FAILED], t->refused, t->ends[END_KILLED],
                 t->crashes, t->adopted);
+        printf("at a rate %" PRIu64 ", beside others %" PRIu64 "\n", t->paced, t->yielded);
         printf("clean %" PRIu64 ", faulty %" PRIu64 ", incomplete %" PRIu64 "; findings %" PRIu64 " (transient %" PRIu64
                "):",
                 t->verdicts[VERDICT_CLEAN], t->verdicts[VERDICT_FAULTY], t->verdicts[VERDICT_INCOMPLETE], t->findings,

@@ -174,6 +174,7 @@ START_TEST(a_device_has_the_documented_defaults) {
         ck_assert_uint_eq(d->every_us, 30 * USEC_PER_DAY);
         ck_assert_uint_eq(d->io_timeout_us, 60 * USEC_PER_SEC);
         ck_assert_uint_eq(d->slow_after_us, 2 * USEC_PER_SEC);
+        ck_assert(d->yield);
         ck_assert_int_eq(d->line, 2);
 }
 END_TEST
@@ -184,7 +185,7 @@ START_TEST(every_device_key_is_taken) {
                 "devices = ( { name = \"spare-7\"; path = \"/dev/nonexistent\"; mode = \"pattern\"; serial = \"ZA1234\";\n"
                 "  destroys_data = \"0x5000c500a1b2c3d4\"; block_size = \"4M\"; queue_depth = 256; segment = \"64M\";\n"
                 "  narrow_budget = \"5m\"; every = \"never\"; io_timeout = \"90s\"; journal = \"/srv/undo\";\n"
-                "  settle = \"2m\"; slow_after = \"150ms\"; } );");
+                "  settle = \"2m\"; slow_after = \"150ms\"; yield = false; } );");
         const struct device_config *d = settings_device(s, "spare-7");
         ck_assert_ptr_nonnull(d);
         ck_assert_int_eq(d->mode, MODE_PATTERN);
@@ -199,6 +200,7 @@ START_TEST(every_device_key_is_taken) {
         ck_assert_uint_eq(d->narrow_budget_us, 300 * USEC_PER_SEC);
         ck_assert_uint_eq(d->io_timeout_us, 90 * USEC_PER_SEC);
         ck_assert_uint_eq(d->slow_after_us, 150 * USEC_PER_MSEC);
+        ck_assert(!d->yield);
         ck_assert(d->every_us == EVERY_NEVER);
         ck_assert_ptr_null(settings_device(s, "spare-8"));
 }
@@ -257,7 +259,7 @@ START_TEST(defaults_hold_for_all_devices_wherever_they_stand) {
                 "devices = ( " DEVICE_A ", { name = \"b\"; path = \"/dev/nonexistent-b\"; every = \"1d\"; } );\n"
                 "defaults = { mode = \"pattern\"; every = \"7d\"; block_size = \"4K\"; queue_depth = 1; segment = \"8K\";\n"
                 "  narrow_budget = \"1s\"; io_timeout = \"2m\"; slow_after = \"60s\"; journal = \"/srv/undo\";\n"
-                "  settle = \"1s\"; };\n");
+                "  settle = \"1s\"; yield = false; };\n");
         for (size_t i = 0; i < 2; i++) {
                 ck_assert_int_eq(s->devices[i]->mode, MODE_PATTERN);
                 ck_assert_uint_eq(s->devices[i]->block_size_bytes, 4096);
@@ -265,6 +267,7 @@ START_TEST(defaults_hold_for_all_devices_wherever_they_stand) {
                 ck_assert_uint_eq(s->devices[i]->segment_bytes, 8192);
                 ck_assert_str_eq(s->devices[i]->journal, "/srv/undo");
                 ck_assert_uint_eq(s->devices[i]->settle_us, USEC_PER_SEC);
+                ck_assert(!s->devices[i]->yield);
                 ck_assert_uint_eq(s->devices[i]->narrow_budget_us, USEC_PER_SEC);
                 ck_assert_uint_eq(s->devices[i]->io_timeout_us, 120 * USEC_PER_SEC);
                 ck_assert_uint_eq(s->devices[i]->slow_after_us, 60 * USEC_PER_SEC);
@@ -348,6 +351,7 @@ START_TEST(a_value_out_of_range_names_the_range) {
         assert_invalid_device("every = \"monthly\";", "is not a span");
         assert_invalid_device("every = \"99999999999999w\";", "longer than \"36500d\"");
         assert_invalid_device("every = \"36501d\";", "longer than \"36500d\"");
+        assert_invalid_device("yield = 1;", "yield: expected true or false, found a number");
         assert_invalid_device("narrow_budget = 60;", "narrow_budget: expected a span as a string, such as \"60s\"");
         assert_invalid_device("narrow_budget = \"soon\";", "is not a span");
         assert_invalid_device("settle = \"soon\";", "settle: \"soon\" is not a span");
