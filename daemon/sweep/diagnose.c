@@ -195,15 +195,24 @@ static void take_sample(struct diagnosis *d, const struct content *meant, const 
         memcpy(d->sample.found, bytes + at, FINDING_SAMPLE_BYTES);
 }
 
+/* Those of a byte at a place of the unit. */
+static void add_bits_of_byte(struct diagnosis *d, unsigned different, uint64_t at) {
+        for (; different; different &= different - 1) {
+                if (d->bits_flipped < ELEMENTS(d->bits))
+                        d->bits[d->bits_flipped] = (uint16_t)(at * 8 + (unsigned)__builtin_ctz(different));
+                d->bits_flipped++;
+        }
+}
+
 static void add_bits(struct diagnosis *d, const struct content *meant, const uint8_t *sector, uint64_t offset) {
+        enum { STRIDE = 64 }; /* most of it is right */
         uint8_t right[SECTOR_BYTES];
         content_sector(meant, right, offset);
-        for (size_t i = 0; i < SECTOR_BYTES * (size_t)8; i++) {
-                if (!((sector[i / 8] ^ right[i / 8]) & BIT(i % 8)))
+        for (size_t from = 0; from < SECTOR_BYTES; from += STRIDE) {
+                if (memcmp(sector + from, right + from, STRIDE) == 0)
                         continue;
-                if (d->bits_flipped < ELEMENTS(d->bits))
-                        d->bits[d->bits_flipped] = (uint16_t)(offset % UNIT_BYTES * 8 + i);
-                d->bits_flipped++;
+                for (size_t i = from; i < from + STRIDE; i++)
+                        add_bits_of_byte(d, sector[i] ^ right[i], offset % UNIT_BYTES + i);
         }
 }
 

@@ -368,10 +368,18 @@ static struct fault_run *coarse_holder(struct fault_table *t, size_t behind, con
 /* The run that has counted the fault already; NULL: none. */
 static struct fault_run *counted_in(
         struct fault_table *t, size_t behind, struct fault_run *touched, const struct fault_run *fault) {
-        bool sighted = was_sighted(t, fault);
+        bool sampled_twice = fault->sampled && was_sighted(t, fault); /* which remembers it, too */
         if (touched && !touched->coarse && extent_contains(touched->place, fault->place))
                 return touched;
-        return sighted ? coarse_holder(t, behind, fault) : NULL;
+        struct fault_run *holder = coarse_holder(t, behind, fault);
+        return holder && (fault->sampled ? sampled_twice : was_sighted(t, fault)) ? holder : NULL;
+}
+
+bool fault_table_wants_words(struct fault_table *t, const struct fault_run *fault) {
+        size_t behind = index_behind(t, fault->fault, fault->pass, fault->place.offset_bytes);
+        if (reaching(t, behind, fault))
+                return false;
+        return t->count < FAULT_TABLE_RUNS_MAX || reached(t, behind, fault) || !nearest(t, fault);
 }
 
 void fault_table_add(struct fault_table *t, const struct fault_run *fault) {

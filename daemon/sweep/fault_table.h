@@ -50,6 +50,12 @@ struct fault_table *fault_table_free(struct fault_table *t);
  */
 void fault_table_add(struct fault_table *t, const struct fault_run *fault);
 
+/*
+ * Whether text, detail and sample of a fault that is to be added will be looked at: the words of a run are those of its
+ * first fault, and a fault that the run goes on with needs none. They cost more than all else about it.
+ */
+bool fault_table_wants_words(struct fault_table *t, const struct fault_run *fault);
+
 /* Runs may have become of one kind since they were added (no longer withheld, say): those that touch are made one. */
 void fault_table_join(struct fault_table *t);
 

@@ -107,8 +107,7 @@ static void on_enter(struct sweep *s) {
                 break;
         case STEP_STAMP:
                 s->pass_number++;
-                s->ladder.taken = 0;
-                s->ladder.spent_us = 0;
+                sweep_ladder_forget(s);
                 sweep_survey_begin_round(s);
                 draw_generation(s);
                 post_mark(s, (struct extent){ 0 }, (struct extent){ 0 });

@@ -100,25 +100,37 @@ void sweep_ground(struct sweep *s, struct diagnosis_ground *g, uint64_t offset_b
                 };
 }
 
+/* The fault of a unit, but for its words. */
+void sweep_diagnose(struct sweep *s, struct diagnosis *ret, struct fault_run *fault, const struct expectation *e,
+        const uint8_t *bytes, struct extent unit) {
+        struct diagnosis_ground ground;
+        sweep_ground(s, &ground, unit.offset_bytes);
+        diagnose_unit(ret, &ground, e, bytes, unit.offset_bytes, unit.length_bytes);
+        fault->fault = ret->fault;
+        fault->place = unit;
+        fault->cause = ret->fault == FAULT_MISDIRECTED ? ret->displacement_bytes : (int64_t)ret->generation;
+}
+
+static void describe(const struct sweep *s, struct fault_run *fault, const struct diagnosis *d) {
+        fault->sample = d->sample;
+        diagnose_describe(d, fault->text, &fault->detail);
+        if (s->lone_cpu)
+                detail_set(&fault->detail, "verified_again", "no: sweepd may use one CPU only");
+        else if (s->spared)
+                detail_set(&fault->detail, "verified_again", "no: other blocks of this stretch were");
+}
+
 /* Diagnoses and adds the fault. True: it is a damaged form of what we wrote. */
 bool sweep_unit_is_bad(struct sweep *s, const struct expectation *e, const uint8_t *bytes, struct extent unit,
         enum persistence persistence) {
-        struct diagnosis_ground ground;
         struct diagnosis d;
-        sweep_ground(s, &ground, unit.offset_bytes);
-        diagnose_unit(&d, &ground, e, bytes, unit.offset_bytes, unit.length_bytes);
-        struct fault_run fault = {
-                .fault = d.fault,
-                .place = unit,
-                .sample = d.sample,
-                .cause = d.fault == FAULT_MISDIRECTED ? d.displacement_bytes : (int64_t)d.generation,
-                .persistence = persistence,
-                .withheld = !d.ours && persistence != PERSISTENCE_TRANSIENT &&
-                        (s->pass_step == STEP_SAMPLE || s->pass_step == STEP_CHECK || s->pass_step == STEP_REWRITE),
-        };
-        diagnose_describe(&d, fault.text, &fault.detail);
-        if (s->lone_cpu)
-                detail_set(&fault.detail, "verified_again", "no: sweepd may use one CPU only");
+        struct fault_run fault = { .persistence = persistence };
+        sweep_diagnose(s, &d, &fault, e, bytes, unit);
+        fault.withheld = !d.ours && persistence != PERSISTENCE_TRANSIENT &&
+                (s->pass_step == STEP_SAMPLE || s->pass_step == STEP_CHECK || s->pass_step == STEP_REWRITE);
+        fault.pass = s->pass_number;
+        if (fault_table_wants_words(s->faults, &fault))
+                describe(s, &fault, &d);
         /* A piece does not know whose unit it is of: where the sample can't tell, the pass behind it does. */
         bool whole = unit.length_bytes == UNIT_BYTES || extent_end(unit) == s->o.size_bytes;
         if (d.ours || s->pass_step != STEP_SAMPLE || (whole && unit.offset_bytes % UNIT_BYTES == 0))

@@ -7,7 +7,7 @@
  * What could go wrong: yesterday's bytes passing for the second reading, a re-write that reaches a disk that took the
  * place of ours, good bytes that hide what was found first, and a disk that is bad everywhere and takes a year. So the
  * memory of each reading is destroyed before it, the device is looked at before it is written to, the first bytes are
- * kept until they are judged, and blocks and time on the ladder have a limit.
+ * kept until they are judged, blocks and time on the ladder have a limit, and of a long stretch a sample is tried.
  *
  *   READ_AGAIN -> [WRITE_AGAIN -> FLUSH -> READ_BACK] -> judged
  */
@@ -35,6 +35,28 @@ void sweep_ladder_deinit(struct sweep *s) {
         free(s->ladder.write_bytes);
 }
 
+/* Far along in a streak nothing new is learnt of each block. reach: how far apart two of its blocks may be. */
+
+static bool is_near(const struct streak *k, struct extent place, uint64_t reach_bytes) {
+        return place.offset_bytes <= k->end_bytes + reach_bytes && k->end_bytes <= extent_end(place) + reach_bytes;
+}
+
+static bool streak_spares(struct streak *k, struct extent place, uint64_t reach_bytes) {
+        if (k->length < STREAK_MIN || !is_near(k, place, reach_bytes) || k->spared == MIN(k->length, STREAK_SPARED_MAX))
+                return false;
+        k->spared++;
+        k->end_bytes = MAX(k->end_bytes, extent_end(place));
+        return true;
+}
+
+/* One was tried; alike: it came out like those before. */
+static void streak_add(struct streak *k, struct extent place, bool alike, uint64_t reach_bytes) {
+        bool goes_on = k->length > 0 && is_near(k, place, reach_bytes);
+        k->length = !alike ? 0 : goes_on ? k->length + 1 : 1;
+        k->spared = 0;
+        k->end_bytes = goes_on ? MAX(k->end_bytes, extent_end(place)) : extent_end(place);
+}
+
 /* The first rung: another CPU. */
 
 static size_t subtract(uint64_t left[static VERIFY_WORDS], const uint64_t *from, const uint64_t *what) {
@@ -48,6 +70,11 @@ static size_t subtract(uint64_t left[static VERIFY_WORDS], const uint64_t *from,
 
 static size_t words_of(const struct verify_job *job) {
         return (job->length_bytes / UNIT_BYTES + 2 + 63) / 64;
+}
+
+static bool is_bad_all_over(const struct verify_job *job) {
+        uint64_t first = job->offset_bytes / UNIT_BYTES, end = job->offset_bytes + job->length_bytes;
+        return job->bad_count == (end + UNIT_BYTES - 1) / UNIT_BYTES - first;
 }
 
 static bool has_bit(const uint64_t *bits, size_t i) {
@@ -89,6 +116,31 @@ static void note_cpu(cpu_set_t *set, int cpu) {
                 CPU_SET((size_t)cpu, set);
 }
 
+static bool is_same_verdict(const struct verify_job *a, const struct verify_job *b) {
+        return memcmp(a->bad_units, b->bad_units, words_of(a) * sizeof(uint64_t)) == 0;
+}
+
+/* Blocks come back in any order, but not from farther than what is out at one time. */
+static uint64_t opinion_reach(const struct sweep *s) {
+        return (uint64_t)s->o.depth * s->o.block_bytes;
+}
+
+/*
+ * The way to another CPU costs more than to read a block from a fast disk. On a disk that is bad all along it is gone
+ * for a sample of the blocks; the others are compared once more where we are. That is no proof against a CPU that is
+ * always wrong, which the sample is, but it is one against a CPU that is wrong now and then.
+ */
+static bool is_believed(struct sweep *s, const struct verify_job *job) {
+        struct extent place = { job->offset_bytes, job->length_bytes };
+        if (!is_bad_all_over(job) || !streak_spares(&s->opinions, place, opinion_reach(s)))
+                return false;
+        struct verify_job again = *job;
+        verify_job_run(&again);
+        if (!is_same_verdict(&again, job))
+                return false;
+        return true;
+}
+
 /*
  * A job that found something bad is done again elsewhere, and again where the two disagree: the majority decides. With
  * two CPUs there is none, and the first is taken to be wrong: a disk that is at fault will show it again. The job's
@@ -96,11 +148,17 @@ static void note_cpu(cpu_set_t *set, int cpu) {
  */
 bool sweep_verify_again(struct sweep *s, struct verify_job *job) {
         struct verify_job second = *job, third = *job;
+        struct extent place = { job->offset_bytes, job->length_bytes };
         cpu_set_t tried;
+        s->spared = job->spared = is_believed(s, job);
+        if (job->spared)
+                return false;
         CPU_ZERO(&tried);
         note_cpu(&tried, job->cpu);
         s->lone_cpu = !verify_job_run_elsewhere(&second, &tried);
-        if (s->lone_cpu || memcmp(second.bad_units, job->bad_units, words_of(job) * sizeof(uint64_t)) == 0)
+        bool agreed = !s->lone_cpu && is_same_verdict(&second, job);
+        streak_add(&s->opinions, place, agreed && is_bad_all_over(job), opinion_reach(s));
+        if (agreed || s->lone_cpu)
                 return job->bad_count == 0;
         bool has_third = verify_job_run_elsewhere(&third, &tried);
         uint64_t verdict[VERIFY_WORDS] = { 0 };
@@ -167,13 +225,46 @@ static void climb(struct sweep *s, enum ladder_rung rung) {
         ask(s);
 }
 
+/* Whether the block's first unit has the fault, and the cause, of the streak's. Else they become the streak's. */
+static bool is_of_streak(struct sweep *s, const struct block *b) {
+        struct streak *k = &s->ladder.streak;
+        struct fault_run fault = { 0 };
+        struct diagnosis d;
+        sweep_diagnose(s, &d, &fault, &b->expectation, b->bytes, unit_of(place_of(b), 0));
+        bool same = fault.fault == k->fault && fault.cause == k->cause;
+        k->fault = fault.fault;
+        k->cause = fault.cause;
+        return same;
+}
+
+/* Whether the ladder would but show once more what it showed of the neighbours, whose fault this is as well. */
+static bool is_known(struct sweep *s, const struct block *b) {
+        struct streak *k = &s->ladder.streak;
+        if (k->length < STREAK_MIN || !is_bad_all_over(&b->job))
+                return false;
+        if (!is_of_streak(s, b))
+                k->length = 0;
+        return streak_spares(k, place_of(b), 0);
+}
+
+/* A unit that came out right is never taken for others: it may have been right by itself, or was made so. */
+static void note_answer(struct sweep *s, const struct block *b, bool all_the_same) {
+        bool alike = all_the_same && s->ladder.answered && is_bad_all_over(&b->job);
+        if (alike && !is_of_streak(s, b))
+                s->ladder.streak.length = 0;
+        streak_add(&s->ladder.streak, place_of(b), alike, 0);
+}
+
 /* Adds what is known of the block on the ladder, which leaves it. */
 static void judge(struct sweep *s) {
         struct ladder *l = &s->ladder;
         struct block *b = STEAL(l->block);
         uint64_t unknown[VERIFY_WORDS];
+        s->spared = b->job.spared;
         subtract(unknown, b->job.bad_units, l->transient);
-        subtract(unknown, unknown, l->repaired);
+        size_t still = subtract(unknown, unknown, l->repaired);
+        if (l->answered)
+                note_answer(s, b, still == b->job.bad_count);
         subtract(unknown, unknown, l->persistent);
         sweep_judge_units(s, &b->expectation, b->bytes, place_of(b), l->transient, PERSISTENCE_TRANSIENT);
         sweep_judge_units(s, &b->expectation, b->bytes, place_of(b), l->repaired, PERSISTENCE_REPAIRED);
@@ -260,6 +351,7 @@ static void rung_is_over(struct sweep *s, bool failed) {
                 judge(s);
                 return;
         }
+        l->answered = true;
         switch (l->rung) {
         case RUNG_READ_AGAIN:
                 after_reading_again(s, failed);
@@ -306,21 +398,59 @@ void sweep_ladder_abandon(struct sweep *s) {
         judge(s);
 }
 
+/* What is written anew answers for itself. */
+void sweep_ladder_forget(struct sweep *s) {
+        s->ladder.taken = 0;
+        s->ladder.spent_us = 0;
+        s->ladder.streak.length = 0;
+        s->opinions.length = 0;
+}
+
+/* Whether what lies before it may still be found wrong, and would come before it. */
+static bool must_wait(const struct sweep *s, const struct block *b) {
+        const unsigned coming = BIT(BLOCK_IN_FLIGHT) | BIT(BLOCK_ARRIVED) | BIT(BLOCK_VERIFYING);
+        for (size_t i = 0; i < block_pool_count(s->pool); i++) {
+                const struct block *other = block_pool_at(s->pool, i);
+                if ((coming & BIT(other->phase)) && other->offset_bytes < b->offset_bytes)
+                        return true;
+        }
+        return false;
+}
+
+/* In the order of their places, so that a streak is one. NULL: none that need not wait. */
+static struct block *take_next(struct sweep *s) {
+        struct ladder *l = &s->ladder;
+        struct block *before = NULL, *next = l->first;
+        for (struct block *b = l->first; b->next; b = b->next) {
+                if (b->next->offset_bytes >= next->offset_bytes)
+                        continue;
+                before = b;
+                next = b->next;
+        }
+        if (must_wait(s, next))
+                return NULL;
+        if (before)
+                before->next = next->next;
+        else
+                l->first = next->next;
+        if (l->last == next)
+                l->last = before;
+        return next;
+}
+
 /* One block at a time, one request of it at a time. True: there was something to do. */
 bool sweep_ladder(struct sweep *s) {
         struct ladder *l = &s->ladder;
-        if (l->block || !l->first)
+        if (l->block || !l->first || !(l->block = take_next(s)))
                 return false;
-        l->block = l->first;
-        l->first = l->block->next;
-        if (!l->first)
-                l->last = NULL;
         l->place = place_of(l->block);
         memset(l->still_bad, 0, sizeof l->still_bad);
         memset(l->transient, 0, sizeof l->transient);
         memset(l->repaired, 0, sizeof l->repaired);
         memset(l->persistent, 0, sizeof l->persistent);
-        if (sweep_is_ending(s) || l->taken >= LADDER_BLOCKS_MAX || l->spent_us > s->o.narrow_budget_us) {
+        l->answered = false;
+        if (sweep_is_ending(s) || l->taken >= LADDER_BLOCKS_MAX || l->spent_us > s->o.narrow_budget_us ||
+                is_known(s, l->block)) {
                 judge(s);
                 return true;
         }

@@ -47,6 +47,8 @@ enum {
         SLOW_PLACES_MAX = 64,
         SLOW_TRIES_MAX = 5,
         LADDER_BLOCKS_MAX = 256, /* in the retention pass, and as many in those that write */
+        STREAK_MIN = 16,
+        STREAK_SPARED_MAX = 256,
         OUTBOX_MAX = 4,
         TABLES_MAX = 16
 };
@@ -73,6 +75,18 @@ struct narrowing {
         struct engine_io io;
 };
 
+/*
+ * Blocks near each other, all of whose units are bad, of which the same was found out. From STREAK_MIN such on as many
+ * are spared a trial as were tried, STREAK_SPARED_MAX at most; then one is tried, and must come out the same.
+ */
+struct streak {
+        unsigned length;    /* how many were tried in a row */
+        unsigned spared;    /* since the last of them */
+        uint64_t end_bytes; /* of the last block that was tried or spared */
+        enum fault fault;   /* where that is known */
+        int64_t cause;
+};
+
 enum ladder_rung { RUNG_READ_AGAIN, RUNG_WRITE_AGAIN, RUNG_FLUSH, RUNG_READ_BACK };
 
 /* Blocks with wrong bytes, which are kept until it is known whether they are wrong for good. A bit a unit. */
@@ -87,6 +101,8 @@ struct ladder {
         bool out;             /* the engine has the request */
         unsigned tries;
         unsigned taken; /* how many blocks were on the ladder */
+        bool answered;  /* it went up to the rung that tells */
+        struct streak streak;
         uint64_t spent_us;
         uint64_t still_bad[VERIFY_WORDS]; /* as it is known so far */
         uint64_t transient[VERIFY_WORDS], repaired[VERIFY_WORDS], persistent[VERIFY_WORDS];
@@ -172,7 +188,9 @@ struct sweep {
         struct ladder ladder;
         struct slow slow;
         struct pacing pacing;
-        bool lone_cpu; /* there is no other CPU to verify on once more */
+        bool lone_cpu;          /* there is no other CPU to verify on once more */
+        bool spared;            /* no other CPU was asked about what is being judged */
+        struct streak opinions; /* of blocks on which two CPUs agreed */
 
         struct span span; /* of the last look-up, as a cache */
         struct span own;  /* what this sweep writes */
@@ -254,6 +272,8 @@ void sweep_judge_units(struct sweep *s, const struct expectation *e, const uint8
 void sweep_judge_end(struct sweep *s, struct block *b);
 bool sweep_unit_is_bad(struct sweep *s, const struct expectation *e, const uint8_t *bytes, struct extent unit,
         enum persistence persistence);
+void sweep_diagnose(struct sweep *s, struct diagnosis *ret, struct fault_run *fault, const struct expectation *e,
+        const uint8_t *bytes, struct extent unit);
 void sweep_block_done(struct sweep *s, struct block *b);
 const struct span *sweep_span(struct sweep *s, uint64_t offset_bytes);
 bool sweep_span_expect(struct sweep *s, struct expectation *e, const struct span *span);
@@ -270,6 +290,7 @@ void sweep_ladder_add(struct sweep *s, struct block *b);
 bool sweep_ladder(struct sweep *s);
 void sweep_ladder_completed(struct sweep *s);
 void sweep_ladder_abandon(struct sweep *s);
+void sweep_ladder_forget(struct sweep *s);
 void sweep_settle_sampled(struct sweep *s);
 void sweep_settle_repairs(struct sweep *s);
 

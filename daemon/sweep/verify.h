@@ -28,9 +28,10 @@ struct verify_job {
         bool done; /* false when it comes back: its worker was taken out of service, and it is still to be verified */
         size_t bad_count;
         uint64_t bad_units[VERIFY_WORDS]; /* as of expectation_check() */
-        int cpu;                          /* where it was done; set where bad_count > 0; -1: unknown */
-        unsigned worker;                  /* who did it, from 1; 0: the submitter's own thread */
-        struct verifier *verifier;        /* where it goes back to: the verifier's own */
+        bool spared;     /* it is as bad as its neighbours, and no other CPU was asked; the sweep's own note */
+        int cpu;         /* where it was done; set where bad_count > 0; -1: unknown */
+        unsigned worker; /* who did it, from 1; 0: the submitter's own thread */
+        struct verifier *verifier; /* where it goes back to: the verifier's own */
 };
 
 /* Verifies on the calling thread. */

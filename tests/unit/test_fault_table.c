@@ -125,6 +125,46 @@ START_TEST(pieces_of_any_length_merge_in_any_order) {
 }
 END_TEST
 
+static void expect_the_same_words(uint64_t seed, struct fault_table *a, struct fault_table *b) {
+        HOLDS(seed, fault_table_count(a) == fault_table_count(b));
+        for (size_t i = 0; i < fault_table_count(a); i++) {
+                const struct fault_run *one = fault_table_at(a, i), *other = fault_table_at(b, i);
+                HOLDS(seed, strcmp(one->text, other->text) == 0);
+                HOLDS(seed, strcmp(one->detail.lines, other->detail.lines) == 0);
+                HOLDS(seed, one->sample.offset_bytes == other->sample.offset_bytes);
+        }
+}
+
+/* Two tables, one of which gets words with each fault, in one order; one with room, and one that is full. */
+START_TEST(words_that_are_not_wanted_are_never_missed) {
+        enum { FAULTS = 6000, FEW = 100 };
+        size_t unwanted = 0;
+        for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+                uint64_t state = seed;
+                size_t faults = seed % 500 == 0 ? FAULTS : FEW, kinds = 1 + suite_random(&state) % KINDS;
+                struct fault_table *all, *wanted;
+                ck_assert_int_eq(fault_table_new(&all), 0);
+                ck_assert_int_eq(fault_table_new(&wanted), 0);
+                for (size_t n = 0; n < faults; n++) {
+                        struct fault_run f = fault_at(
+                                suite_random(&state) % kinds, suite_random(&state) % (2 * faults), 1 + n % 3);
+                        f.sampled = suite_random(&state) % 4 == 0;
+                        fault_table_add(all, &f);
+                        if (!fault_table_wants_words(wanted, &f)) {
+                                f.text[0] = f.detail.lines[0] = '\0';
+                                f.sample = (struct sample){ 0 };
+                                unwanted++;
+                        }
+                        fault_table_add(wanted, &f);
+                }
+                expect_the_same_words(seed, all, wanted);
+                fault_table_free(all);
+                fault_table_free(wanted);
+        }
+        ck_assert_uint_gt(unwanted, SEEDS);
+}
+END_TEST
+
 /* A long run of one pass over many lone faults of an earlier one: it must stay a single run. */
 START_TEST(a_run_is_found_again_however_many_others_begin_inside_it) {
         struct fault_table *t;
@@ -370,6 +410,7 @@ int main(void) {
         TCase *t = tcase_create("fault_table");
         tcase_add_test(t, runs_are_the_same_in_any_order_of_arrival);
         tcase_add_test(t, pieces_of_any_length_merge_in_any_order);
+        tcase_add_test(t, words_that_are_not_wanted_are_never_missed);
         tcase_add_test(t, a_run_is_found_again_however_many_others_begin_inside_it);
         tcase_add_test(t, a_place_that_is_met_twice_counts_once);
         tcase_add_test(t, a_reported_run_keeps_its_serial_and_is_not_swallowed);
