@@ -2,9 +2,9 @@
 /*
  * A rate of detection is worth what is known of the faults. So each seed is one sweep over a disk on which one fault
  * was planted: its class, its extent to the sector, and what becomes of it when it is tried again follow from the seed,
- * and nothing else goes wrong. A finding more is a false alarm, one less a fault that was missed. The seeds go through
- * a matrix of classes, passes, positions, block sizes and workers, so that none of them is left to luck; one seed in 20
- * plants nothing.
+ * and nothing else goes wrong. A finding more is a false alarm, one less a fault that was missed; a place that was late
+ * but once, or while somebody else used the disk, must not be found. The seeds go through a matrix of classes, passes,
+ * positions, block sizes and workers, so that none of them is left to luck; one seed in 20 plants nothing.
  */
 #include "campaign.h"
 
@@ -47,6 +47,7 @@ static const struct kind {
         enum pass pass;
 } kinds[] = {
         { FAULT_READ_ERROR, PASS_READ },
+        { FAULT_SLOW, PASS_READ },
         { FAULT_READ_ERROR, PASS_RETENTION },
         { FAULT_BIT_FLIP, PASS_RETENTION },
         { FAULT_STALE, PASS_RETENTION },
@@ -55,6 +56,7 @@ static const struct kind {
         { FAULT_ZEROED, PASS_RETENTION },
         { FAULT_FOREIGN, PASS_RETENTION },
         { FAULT_GARBAGE, PASS_RETENTION },
+        { FAULT_SLOW, PASS_RETENTION },
         { FAULT_HOST, PASS_RETENTION },
         { FAULT_READ_ERROR, PASS_VERIFY },
         { FAULT_WRITE_ERROR, PASS_VERIFY },
@@ -66,6 +68,7 @@ static const struct kind {
         { FAULT_ZEROED, PASS_VERIFY },
         { FAULT_FOREIGN, PASS_VERIFY },
         { FAULT_GARBAGE, PASS_VERIFY },
+        { FAULT_SLOW, PASS_VERIFY },
         { FAULT_HOST, PASS_VERIFY },
 };
 
@@ -117,6 +120,7 @@ struct trial {
         enum position position;
         bool clean;
         enum persistence persistence; /* as it must come out */
+        bool busy;                    /* a slow place: somebody else uses the disk whenever it is timed */
         struct history *history;
         struct disk disk;
         struct books books;
@@ -150,7 +154,7 @@ static enum persistence some_persistence(struct trial *t) {
         if (t->kind.fault == FAULT_HOST)
                 return PERSISTENCE_UNKNOWN; /* there is nothing of the disk to try again */
         enum persistence p = all[chance_below(&t->chance, ELEMENTS(all))];
-        bool never_repaired = is_io(t->kind.fault) && t->kind.pass != PASS_RETENTION;
+        bool never_repaired = t->kind.fault == FAULT_SLOW || (is_io(t->kind.fault) && t->kind.pass != PASS_RETENTION);
         return p == PERSISTENCE_REPAIRED && never_repaired ? PERSISTENCE_PERSISTENT : p;
 }
 
@@ -204,6 +208,11 @@ static struct extent extent_of(uint64_t first, uint64_t count) {
 
 static struct extent around(const struct trial *t, uint64_t grain) {
         uint64_t from = t->first / grain * grain;
+        return extent_of(from, MIN(grain, t->disk.sectors - from));
+}
+
+static struct extent around_last(const struct trial *t, uint64_t grain) {
+        uint64_t from = (t->first + t->count - 1) / grain * grain;
         return extent_of(from, MIN(grain, t->disk.sectors - from));
 }
 
@@ -320,10 +329,26 @@ static void plant_io(struct trial *t) {
         add(t, &trouble);
 }
 
+static void plant_slow(struct trial *t) {
+        struct lateness *l = &t->engine.lateness;
+        l->spots[0] = (struct slow_spot){
+                .place = extent_of(t->first, t->count),
+                .delay_us = LATENESS_SLOW_AFTER_US + chance_between(&t->chance, 1, USEC_PER_SEC),
+                .left = t->persistence == PERSISTENCE_TRANSIENT ? 1 : UINT32_MAX,
+        };
+        l->spot_count = 1;
+        l->busy = t->busy;
+        l->counts |= t->busy;
+}
+
 static void plant(struct trial *t) {
         t->planted = true;
         if (t->clean)
                 return;
+        if (t->kind.fault == FAULT_SLOW) {
+                plant_slow(t);
+                return;
+        }
         if (t->kind.fault == FAULT_HOST) {
                 lie.offset_bytes = t->first * SECTOR_BYTES;
                 lie.armed = true;
@@ -337,8 +362,11 @@ static void plant(struct trial *t) {
 /* What must be found. What lasts is found by the pass that reads back as well. */
 static void expect(struct trial *t) {
         struct expected e = { t->kind.fault, extent_of(t->first, t->count), t->persistence };
-        if (t->clean)
+        bool is_slow = t->kind.fault == FAULT_SLOW;
+        if (t->clean || (is_slow && (t->persistence == PERSISTENCE_TRANSIENT || t->busy)))
                 return;
+        if (is_slow) /* blocks are late, and nobody asks what of them */
+                e.place = extent_hull(around(t, block_sectors(t)), around_last(t, block_sectors(t)));
         if (t->kind.fault == FAULT_FLUSH_ERROR)
                 e.place = around(t, segment_sectors(t));
         else if (is_whole_request(t))
@@ -352,7 +380,7 @@ static void expect(struct trial *t) {
 static bool is_due(const struct trial *t) {
         bool at_once = t->kind.pass == PASS_READ ||
                 (t->kind.pass == PASS_RETENTION && t->persistence != PERSISTENCE_TRANSIENT &&
-                        !(t->kind.fault == FAULT_HOST));
+                        t->kind.fault != FAULT_HOST && t->kind.fault != FAULT_SLOW);
         return !t->planted && (at_once || (t->kind.pass == PASS_RETENTION ? t->books.started : t->books.stamped));
 }
 
@@ -410,7 +438,7 @@ static void set_options(struct trial *t, uint64_t seed, unsigned worker_count) {
         o->logical_block_bytes = t->disk.logical_sectors * SECTOR_BYTES;
         o->diskseq = 7;
         o->narrow_budget_us = 1000 * USEC_PER_SEC;
-        o->slow_after_us = USEC_PER_DAY; /* slow places are simulate.c's */
+        o->slow_after_us = LATENESS_SLOW_AFTER_US;
         o->random[0] = layout_mix(1000 + seed % NONCES);
         o->random[1] = chance_next(c);
         o->random[2] = chance_next(c);
@@ -476,7 +504,8 @@ static void judge(struct trial *t, uint64_t seed, size_t kind, const struct swee
                 row->extent_right += ((best_fit - 1) & 2) != 0;
                 row->persistence_right += ((best_fit - 1) & 1) != 0;
         }
-        enum verdict verdict = t->expected_count > 0 ? VERDICT_FAULTY : VERDICT_CLEAN;
+        bool faulty = t->expected_count > 0 && t->kind.fault != FAULT_SLOW; /* which is a warning */
+        enum verdict verdict = faulty ? VERDICT_FAULTY : VERDICT_CLEAN;
         bool verdict_right = sweep_record(sweep)->verdict == verdict && sweep_record(sweep)->end == END_FINISHED;
         totals.sweeps++;
         totals.clean += t->clean;
@@ -515,6 +544,7 @@ static void try_seed(struct history *history, uint64_t seed) {
         t->now_us = chance_below(&t->chance, UINT64_C(1) << 40);
         size_t block, worker, kind = choose_cell(t, seed, &block, &worker);
         t->persistence = some_persistence(t);
+        t->busy = t->kind.fault == FAULT_SLOW && chance_one_in(&t->chance, 4);
         bool host = t->kind.fault == FAULT_HOST;
         int r = host ? cpus_allow_this_thread(&cpus)
                      : cpus_pin_this_thread(cpus_nth(&cpus, chance_below(&t->chance, 64)));
@@ -533,6 +563,8 @@ static void try_seed(struct history *history, uint64_t seed) {
         oracle_begin_sweep(&t->oracle, t->options.mode, false, (struct extent){ 0 }, t->options.narrow_budget_us);
         t->oracle.block_bytes = t->options.block_bytes;
         sim_engine_begin_sweep(&t->engine, t->options.depth);
+        t->engine.lateness.spot_count = t->engine.lateness.busy =
+                0; /* no place is late but for the one that is planted */
         set_clock(t, 0);
         struct sweep *sweep;
         MUST(sweep_new(&sweep, &t->options) == 0, "sweep_new");
