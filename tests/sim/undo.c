@@ -16,6 +16,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -136,8 +137,7 @@ static bool run_jobs(const struct arguments *a, struct job *jobs) {
                 if (pids[i] > 0)
                         continue;
                 work(a, &jobs[i], i);
-                fflush(NULL);
-                _exit(EXIT_SUCCESS);
+                exit(EXIT_SUCCESS); /* what watches over a program looks at its end */
         }
         for (unsigned i = 0; i < a->jobs; i++) {
                 int status;

@@ -92,8 +92,6 @@ static bool applies(enum moment m, enum mischief what) {
                 return op == ENGINE_READ;
         case MISCHIEF_ROT: /* of what was read back, and is still needed */
                 return m == MOMENT_RESTORE_READ || m == MOMENT_UNDO_SAVED || m == MOMENT_UNDO_TABLE;
-        case MISCHIEF_FOREIGN:
-                return moment_is_of_target(m) && op != ENGINE_FLUSH;
         case MISCHIEF_CANCEL:
         case MISCHIEF_STOP:
         case MISCHIEF_GIVE_UP:
@@ -146,8 +144,11 @@ static uint8_t sectors_in(uint64_t unit, uint64_t first, uint64_t end) {
         return mask;
 }
 
-static void write_foreign(struct world *w, uint64_t first, uint64_t end) {
+/* Where the request is on the target; anywhere, where it is none of its reads and writes. */
+static void write_foreign(struct world *w, const struct crash_disk *of, const struct engine_io *io) {
         struct crash_disk *d = &w->disks[DISK_TARGET];
+        bool there = of == d && io->op != ENGINE_FLUSH;
+        uint64_t first = there ? first_of(io) : 0, end = there ? end_of(io) : d->sectors;
         uint8_t bytes[PAGE_BYTES];
         uint64_t logical = d->logical_sectors, at = first + chance_below(&f.chance, end - first) / logical * logical;
         size_t unit = at / PAGE_SECTORS;
@@ -162,8 +163,8 @@ static void write_foreign(struct world *w, uint64_t first, uint64_t end) {
                 .page = world_outsider_writes(w, at, (uint32_t)count, bytes),
         };
         for (size_t i = 0; i < d->flight_count; i++) {
-                const struct engine_io *io = d->flights[i].io;
-                if (io->op == ENGINE_WRITE && first_of(io) < at + count && end_of(io) > at)
+                const struct engine_io *other = d->flights[i].io;
+                if (other->op == ENGINE_WRITE && first_of(other) < at + count && end_of(other) > at)
                         f.foreign[unit].excused = f.window = ++f.counts->foreign_window > 0; /* at the same time */
         }
         f.any_foreign = true;
@@ -305,7 +306,7 @@ static struct mishap mishap_of(
                 f.uncertain |= f.order != SWEEP_RUN; /* recovery counts up to its first write only */
                 f.foreign_after = chance_one_in(&f.chance, 2);
                 if (!f.foreign_after)
-                        write_foreign(w, first_of(flight->io), end_of(flight->io));
+                        write_foreign(w, d, flight->io);
                 break;
         case MISCHIEF_NO_MEMORY:
                 memory_fail(1);
@@ -364,7 +365,7 @@ static void completed(struct world *w, struct crash_disk *d, const struct flight
         if (d->number == DISK_TARGET && flight->io->op == ENGINE_READ && flight->io->result > 0)
                 note_read(flight->io);
         if (f.foreign_after)
-                write_foreign(w, first_of(flight->io), end_of(flight->io));
+                write_foreign(w, d, flight->io);
         f.foreign_after = false;
 }
 
@@ -628,6 +629,10 @@ void undo_faults_add(struct fault_counts *sum, const struct fault_counts *counts
                 to[i] += from[i];
 }
 
+static int column(unsigned mischief) {
+        return (int)MAX(5, strlen(mischief_names[mischief]));
+}
+
 void undo_faults_print(const struct fault_counts *t) {
         printf("seeds %" PRIu64 ", sweeps %" PRIu64 " (finished %" PRIu64 "), crashes and cuts %" PRIu64
                ", recoveries %" PRIu64 "; restored %" PRIu64 ", left to a person %" PRIu64 "; without memory %" PRIu64
@@ -636,16 +641,17 @@ void undo_faults_print(const struct fault_counts *t) {
         printf("sectors told as lost, of journals that went bad: %" PRIu64 "; foreign writes %" PRIu64
                " (in the window: %" PRIu64 "; sweeps that told: %" PRIu64 ")\n\n",
                 t->lost_units, t->foreign_writes, t->foreign_window, t->foreign_told);
-        printf("%-18s", "");
+        printf("How often each fault (across) was met at each moment of the protocol (down); -: there can be none.\n%-18s",
+                "");
         for (unsigned k = 1; k < MISCHIEF_COUNT; k++)
-                printf(" %9s", mischief_names[k]);
+                printf(" %*s", column(k), mischief_names[k]);
         for (unsigned m = 0; m < MOMENT_COUNT; m++) {
                 printf("\n%-18s", moment_name((enum moment)m));
                 for (unsigned k = 1; k < MISCHIEF_COUNT; k++)
                         if (applies((enum moment)m, (enum mischief)k))
-                                printf(" %9" PRIu64, t->hits[m][k]);
+                                printf(" %*" PRIu64, column(k), t->hits[m][k]);
                         else
-                                printf(" %9s", "-");
+                                printf(" %*s", column(k), "-");
         }
         putchar('\n');
 }

@@ -12,35 +12,34 @@
 static const struct {
         const char *name;
         enum engine_op op;
-        bool of_target;
 } moments[MOMENT_COUNT] = {
-        [MOMENT_SAVE_READ] = { "save: read", ENGINE_READ, true },
-        [MOMENT_SAVE_WRITE] = { "save: write", ENGINE_WRITE, false },
-        [MOMENT_SEAL] = { "seal", ENGINE_WRITE, false },
-        [MOMENT_SEAL_FLUSH] = { "seal: flush", ENGINE_FLUSH, false },
-        [MOMENT_READ_BACK] = { "read back", ENGINE_READ, false },
-        [MOMENT_READ_TABLE] = { "read table", ENGINE_READ, false },
-        [MOMENT_ARM] = { "arm", ENGINE_WRITE, false },
-        [MOMENT_ARM_FLUSH] = { "arm: flush", ENGINE_FLUSH, false },
-        [MOMENT_ARM_CHECK] = { "arm: check", ENGINE_READ, false },
-        [MOMENT_COMPARE] = { "compare", ENGINE_READ, true },
-        [MOMENT_WRITE] = { "write", ENGINE_WRITE, true },
-        [MOMENT_WRITE_FLUSH] = { "write: flush", ENGINE_FLUSH, true },
-        [MOMENT_VERIFY] = { "verify", ENGINE_READ, true },
-        [MOMENT_RESTORE_READ] = { "restore: read", ENGINE_READ, false },
-        [MOMENT_RESTORE_WRITE] = { "restore: write", ENGINE_WRITE, true },
-        [MOMENT_RESTORE_FLUSH] = { "restore: flush", ENGINE_FLUSH, true },
-        [MOMENT_CHECK] = { "check", ENGINE_READ, true },
-        [MOMENT_DISARM] = { "disarm", ENGINE_WRITE, false },
-        [MOMENT_DISARM_FLUSH] = { "disarm: flush", ENGINE_FLUSH, false },
-        [MOMENT_UNDO_MARKERS] = { "recovery: markers", ENGINE_READ, false },
-        [MOMENT_UNDO_TABLE] = { "recovery: table", ENGINE_READ, false },
-        [MOMENT_UNDO_LOOK] = { "recovery: look", ENGINE_READ, true },
-        [MOMENT_UNDO_SAVED] = { "recovery: saved", ENGINE_READ, false },
-        [MOMENT_UNDO_WRITE] = { "recovery: restore", ENGINE_WRITE, true },
-        [MOMENT_UNDO_FLUSH] = { "recovery: flush", ENGINE_FLUSH, true },
-        [MOMENT_UNDO_CLOSE] = { "recovery: close", ENGINE_WRITE, false },
-        [MOMENT_UNDO_CLOSE_FLUSH] = { "recovery: flush", ENGINE_FLUSH, false },
+        [MOMENT_SAVE_READ] = { "save: read", ENGINE_READ },
+        [MOMENT_SAVE_WRITE] = { "save: write", ENGINE_WRITE },
+        [MOMENT_SEAL] = { "seal", ENGINE_WRITE },
+        [MOMENT_SEAL_FLUSH] = { "seal: flush", ENGINE_FLUSH },
+        [MOMENT_READ_BACK] = { "read back", ENGINE_READ },
+        [MOMENT_READ_TABLE] = { "read table", ENGINE_READ },
+        [MOMENT_ARM] = { "arm", ENGINE_WRITE },
+        [MOMENT_ARM_FLUSH] = { "arm: flush", ENGINE_FLUSH },
+        [MOMENT_ARM_CHECK] = { "arm: check", ENGINE_READ },
+        [MOMENT_COMPARE] = { "compare", ENGINE_READ },
+        [MOMENT_WRITE] = { "write", ENGINE_WRITE },
+        [MOMENT_WRITE_FLUSH] = { "write: flush", ENGINE_FLUSH },
+        [MOMENT_VERIFY] = { "verify", ENGINE_READ },
+        [MOMENT_RESTORE_READ] = { "restore: read", ENGINE_READ },
+        [MOMENT_RESTORE_WRITE] = { "restore: write", ENGINE_WRITE },
+        [MOMENT_RESTORE_FLUSH] = { "restore: flush", ENGINE_FLUSH },
+        [MOMENT_CHECK] = { "check", ENGINE_READ },
+        [MOMENT_DISARM] = { "disarm", ENGINE_WRITE },
+        [MOMENT_DISARM_FLUSH] = { "disarm: flush", ENGINE_FLUSH },
+        [MOMENT_UNDO_MARKERS] = { "recovery: markers", ENGINE_READ },
+        [MOMENT_UNDO_TABLE] = { "recovery: table", ENGINE_READ },
+        [MOMENT_UNDO_LOOK] = { "recovery: look", ENGINE_READ },
+        [MOMENT_UNDO_SAVED] = { "recovery: saved", ENGINE_READ },
+        [MOMENT_UNDO_WRITE] = { "recovery: restore", ENGINE_WRITE },
+        [MOMENT_UNDO_FLUSH] = { "recovery: flush", ENGINE_FLUSH },
+        [MOMENT_UNDO_CLOSE] = { "recovery: close", ENGINE_WRITE },
+        [MOMENT_UNDO_CLOSE_FLUSH] = { "recovery: closed", ENGINE_FLUSH },
 };
 
 const char *moment_name(enum moment m) {
@@ -49,10 +48,6 @@ const char *moment_name(enum moment m) {
 
 enum engine_op moment_op(enum moment m) {
         return moments[m].op;
-}
-
-bool moment_is_of_target(enum moment m) {
-        return moments[m].of_target;
 }
 
 enum place { PLACE_MARKER, PLACE_TABLE, PLACE_DATA, PLACE_ELSEWHERE };

@@ -41,7 +41,6 @@ enum moment {
 
 const char *moment_name(enum moment m);
 enum engine_op moment_op(enum moment m);
-bool moment_is_of_target(enum moment m);
 
 enum { MOMENT_UNITS_MAX = 256 };
 
