@@ -157,8 +157,11 @@ static void take_marker(struct recovery *r, unsigned index, unsigned copy) {
 }
 
 static void forget_verdicts(struct recovery *r) {
-        for (size_t i = 0; i < recovery_units(r); i++)
-                r->units[i] = (struct recovery_unit){ .flags = r->units[i].flags & UNIT_BLIND };
+        for (size_t i = 0; i < recovery_units(r); i++) {
+                const struct recovery_unit *u = &r->units[i];
+                r->units[i] = (struct recovery_unit){ .strange = u->foreign | u->strange,
+                        .flags = u->flags & UNIT_BLIND };
+        }
         r->foreign_met = r->changed = r->shelf.failed = false;
         r->rounds = 0;
         r->flush_error = 0;

@@ -114,8 +114,11 @@ static enum lane_step classify(struct recovery *r, struct recovery_lane *l) {
                 if (!(u->flags & UNIT_DOUBT))
                         continue;
                 judge(r, l, u, unit);
+                u->foreign |= u->strange & u->unreadable;
+                u->restore &= (uint8_t)~u->foreign;
                 if (!l->again && (u->foreign || u->flags & (UNIT_LOST | UNIT_UNJUDGED))) {
-                        *u = (struct recovery_unit){ .flags = before.flags & (UNIT_DOUBT | UNIT_BLIND) };
+                        *u = (struct recovery_unit){ .strange = u->foreign | u->strange,
+                                .flags = before.flags & (UNIT_DOUBT | UNIT_BLIND) };
                         any = true;
                 } else {
                         u->flags &= (uint8_t)~UNIT_DOUBT;

@@ -41,6 +41,7 @@ struct recovery_unit {
         uint8_t restore; /* to be written; cleared when it has been read back right */
         uint8_t foreign;
         uint8_t unreadable;
+        uint8_t strange; /* as an earlier look found it: who can't be read any more is foreign still */
         uint8_t flags;
         uint8_t error; /* the last one; positive errno */
 };

@@ -417,6 +417,21 @@ START_TEST(foreign_bytes_that_can_not_be_read_again_are_told) {
 }
 END_TEST
 
+/* Strange at the first look, unreadable from the second one on. */
+START_TEST(foreign_bytes_that_turn_unreadable_are_not_written_to) {
+        uint64_t at = AT + 2 * UNIT_BYTES + 512;
+        uint8_t theirs[SECTOR_BYTES];
+        arm(w, 0, place, MODE_PRESERVE, 0);
+        scribble(w, at, at + 512);
+        memcpy(theirs, w->target.bytes + at, sizeof theirs);
+        w->target.rules[0] = (struct memory_rule){ MEMORY_HEALS, ENGINE_READ, at, at + 512, 1, UINT32_MAX, EIO };
+        run(w);
+        ck_assert(memcmp(theirs, w->target.bytes + at, sizeof theirs) == 0);
+        ck_assert(!note_of(w, RECOVERY_FOREIGN)->shelved);
+        ck_assert_int_eq(marker_of(w, 0).state, UNDO_PINNED);
+}
+END_TEST
+
 /* One that changes while it is being copied to a shelf that was full, but for what it was before. */
 static int scribble_more(struct memory_engine *m, const struct engine_io *io) {
         m->bytes[AT + 2 * UNIT_BYTES + 512] ^= 1;
@@ -1268,6 +1283,18 @@ START_TEST(unreadable_blocks_are_left_when_foreign_bytes_come_late) {
 }
 END_TEST
 
+/* Met right before the write, and unreadable when the segment is looked at anew. */
+START_TEST(foreign_bytes_that_come_late_and_turn_unreadable_are_not_written_to) {
+        uint64_t at = AT + 2 * BLOCK + UNIT_BYTES;
+        plant_changes(1);
+        w->target.rules[7] = (struct memory_rule){ MEMORY_HEALS, ENGINE_READ, at, at + 512, 1, UINT32_MAX, EIO };
+        run(w);
+        ck_assert_uint_eq(w->result.units_foreign, 1);
+        ck_assert(!is_original(w, at, at + 512));
+        ck_assert_int_eq(marker_of(w, 0).state, UNDO_PINNED);
+}
+END_TEST
+
 START_TEST(a_block_that_turns_unreadable_before_its_write_is_written) {
         arm(w, 0, place, MODE_PRESERVE, 0);
         paint(w, 0, AT, AT + SEGMENT);
@@ -1417,6 +1444,8 @@ int main(void) {
         tcase_add_test(tests, a_place_on_the_shelf_that_can_not_be_read_is_left_alone);
         tcase_add_loop_test(tests, a_shelf_that_can_not_be_written_is_told, 0, 4);
         tcase_add_test(tests, foreign_bytes_that_can_not_be_read_again_are_told);
+        tcase_add_test(tests, foreign_bytes_that_turn_unreadable_are_not_written_to);
+        tcase_add_test(tests, foreign_bytes_that_come_late_and_turn_unreadable_are_not_written_to);
         tcase_add_test(tests, foreign_bytes_that_change_find_no_room_on_a_full_shelf);
         tcase_add_test(tests, alone_what_is_neither_is_damage_and_restored);
         tcase_add_test(tests, who_begins_to_write_after_the_caller_counted_is_not_damage);
