@@ -167,11 +167,16 @@ void keep_leave_armed(struct keeper *k, struct keep_slot *slot) {
         k->stopping = true;
 }
 
-/* Bytes that somebody else wrote while this segment was written, as far as the kernel counts; 0 also for unknown. */
-uint64_t keep_others_wrote(struct keeper *k, const struct keep_slot *slot) {
+/* Bytes that somebody else wrote while this segment was written, as far as the kernel counts; 0 also for unknown. Once
+ * it is unknown, of all of the segment. */
+uint64_t keep_others_wrote(struct keeper *k, struct keep_slot *slot) {
         struct engine_look now;
-        if (slot->uncertain || !slot->before.counts_known || engine_look(k->s->o.engine, &now) < 0 || !now.counts_known)
+        if (slot->uncertain || !slot->before.counts_known)
                 return 0;
+        if (engine_look(k->s->o.engine, &now) < 0 || !now.counts_known) {
+                slot->uncertain = true;
+                return 0;
+        }
         uint64_t written = now.written_bytes - slot->before.written_bytes;
         return written > slot->own_bytes ? written - slot->own_bytes : 0;
 }

@@ -146,8 +146,7 @@ static inline void keep_set_bit(uint64_t *bits, size_t i) {
 void keep_journal_failed(struct keeper *k, const char *what, int error);
 void keep_foreign(struct keeper *k, struct extent place);
 void keep_leave_armed(struct keeper *k, struct keep_slot *slot);
-uint64_t keep_others_wrote(
-        struct keeper *k, const struct keep_slot *slot); /* bytes, since COMPARE; 0 also for unknown */
+uint64_t keep_others_wrote(struct keeper *k, struct keep_slot *slot); /* bytes, since COMPARE; 0 also for unknown */
 
 /* keeper_io.c */
 int keep_io_init(struct keeper *k);

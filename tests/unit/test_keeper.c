@@ -30,7 +30,8 @@ struct memory_disk {
         enum disk_fault fault;
         uint64_t fault_at;
         unsigned after, times;
-        enum disk_fault then; /* when that has happened, for good */
+        bool stops_counting, uncounted; /* from somebody else's write on */
+        enum disk_fault then;           /* when that has happened, for good */
         uint64_t then_at;
         struct engine_io *queue[QUEUE];
         size_t count;
@@ -117,6 +118,7 @@ static void transfer(struct memory_disk *d, struct engine_io *io) {
                 if (is_hit && d->fault == FOREIGN_WRITE) {
                         memset(d->bytes + d->fault_at, 'f', UNIT_BYTES);
                         d->written_bytes += UNIT_BYTES;
+                        d->uncounted = d->stops_counting;
                 }
                 memcpy(io->buffer, d->bytes + io->offset_bytes, io->length_bytes);
                 if (is_hit && d->fault == FLIP_READ)
@@ -159,7 +161,9 @@ static size_t disk_reap(struct engine *e, struct engine_io **done, size_t max) {
 
 static int disk_look(struct engine *e, struct engine_look *ret) {
         struct memory_disk *d = disk_of(e);
-        *ret = (struct engine_look){ .size_bytes = d->size, .counts_known = true, .written_bytes = d->written_bytes };
+        *ret = (struct engine_look){
+                .size_bytes = d->size, .counts_known = !d->uncounted, .written_bytes = d->written_bytes
+        };
         return 0;
 }
 
@@ -369,6 +373,24 @@ START_TEST(what_somebody_else_writes_before_a_look_stays_and_ends_the_sweep) {
 }
 END_TEST
 
+/* Statistics may be turned off in the middle of a segment. */
+START_TEST(what_somebody_else_writes_stays_where_the_kernel_stops_counting) {
+        for (unsigned after = 1; after < 4; after++) {
+                struct world *w = world_new(after);
+                w->target.fault = FOREIGN_WRITE;
+                w->target.stops_counting = true;
+                w->target.fault_at = SEGMENT + 2 * UNIT_BYTES;
+                w->target.after = after;
+                w->target.times = 1;
+                const struct sweep_record *record = run(w, MODE_PRESERVE, SWEEP_RUN, 0);
+                ck_assert_int_eq(record->end, END_FAILED);
+                memset(w->original + SEGMENT + 2 * UNIT_BYTES, 'f', UNIT_BYTES);
+                assert_kept(w, after);
+                world_free(w);
+        }
+}
+END_TEST
+
 START_TEST(a_journal_that_fails_ends_the_sweep_and_loses_nothing) {
         static const enum disk_fault kinds[] = { FAIL_WRITE, FAIL_READ, FAIL_FLUSH, FLIP_READ };
         for (size_t kind = 0; kind < ELEMENTS(kinds); kind++)
@@ -539,6 +561,7 @@ int main(void) {
         tcase_add_test(tests, a_lost_pattern_write_is_found_and_the_original_stays);
         tcase_add_test(tests, a_bit_that_flips_once_is_transient);
         tcase_add_test(tests, what_somebody_else_writes_before_a_look_stays_and_ends_the_sweep);
+        tcase_add_test(tests, what_somebody_else_writes_stays_where_the_kernel_stops_counting);
         tcase_add_test(tests, a_journal_that_fails_ends_the_sweep_and_loses_nothing);
         tcase_add_test(tests, a_place_that_takes_no_writes_is_told_and_passed_by);
         tcase_add_test(tests, without_time_to_narrow_a_bad_place_nothing_is_lost_and_nothing_stays_armed);
