@@ -389,6 +389,8 @@ static void *errand_run(void *userdata) {
         pthread_setname_np(pthread_self(), "errand");
         if (e->kind == ERRAND_LIST)
                 list(e);
+        else if (e->kind == ERRAND_ORPHANS)
+                list_orphans(e);
         else if (e->kind == ERRAND_EXPORT)
                 export(e);
         else
@@ -423,7 +425,8 @@ static struct errand *errand_free(struct errand *e) {
 DEFINE_FREEP(struct errand, errand_free, errand_freep)
 
 int errand_start(struct errand **ret, const struct errand_options *o) {
-        assert(o->kind == ERRAND_LIST || (o->place_count == 1 && o->id));
+        bool lists = o->kind == ERRAND_LIST || o->kind == ERRAND_ORPHANS;
+        assert(lists || (o->place_count == 1 && o->id));
         assert(o->kind != ERRAND_FORGET || o->identity);
         CLEANUP(errand_freep)
         struct errand *e = calloc(1, sizeof *e);

@@ -23,9 +23,10 @@ struct errand_place {
 };
 
 enum errand_kind {
-        ERRAND_LIST,   /* what all the places hold; with an id, that one alone */
-        ERRAND_EXPORT, /* the bytes of one, from the only place */
-        ERRAND_FORGET  /* gives one up, at the only place; nobody else may use that journal meanwhile */
+        ERRAND_LIST,    /* what all the places hold; with an id, that one alone */
+        ERRAND_ORPHANS, /* what the directory holds beside what is of the places */
+        ERRAND_EXPORT,  /* the bytes of one, from the only place */
+        ERRAND_FORGET   /* gives one up, at the only place; nobody else may use that journal meanwhile */
 };
 
 struct errand_options {
@@ -38,7 +39,7 @@ struct errand_options {
         int wake_fd; /* an eventfd, borrowed: signalled when there is something to take */
 };
 
-/* ERRAND_LIST gives records, ERRAND_EXPORT bytes. */
+/* ERRAND_LIST and ERRAND_ORPHANS give records, ERRAND_EXPORT bytes. */
 struct errand_item {
         bool is_bytes;
         struct rescue_record record;

@@ -185,6 +185,7 @@ static void forget_leaving(struct manager *m, struct device *d) {
                         m->leaving[i] = m->leaving[--m->leaving_count];
                         device_free(d);
                         routes_retire_departed(m);
+                        orphans_look(m);
                         return;
                 }
 }
@@ -341,6 +342,7 @@ static int on_lookout(sd_event_source *source, int fd, uint32_t revents, void *u
 static int on_rescues(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
         drain(fd);
         rescues_handle(userdata);
+        orphans_handle(userdata);
         return 0;
 }
 
@@ -378,8 +380,10 @@ static int on_reload(sd_event_source *source, int fd, uint32_t revents, void *us
                 result.status = adopt_settings(m, result.settings);
         if (result.status < 0)
                 text_format(result.error.text, sizeof result.error.text, "%s", strerror(-result.status));
-        if (result.status == SETTINGS_OK)
+        if (result.status == SETTINGS_OK) {
                 routes_retire_departed(m);
+                orphans_look(m);
+        }
         if (result.status == SETTINGS_OK)
                 routes_tell(m, EVENT_DAEMON, LOG_NOTICE, NULL, NULL, "configuration read, devices: %zu%s",
                         m->device_count, later);
@@ -444,6 +448,7 @@ void manager_ready(struct manager *m) {
         routes_tell(m, EVENT_DAEMON, LOG_INFO, NULL, NULL, "sweepd %s started, devices: %zu, verify workers: %u",
                 SWEEPD_VERSION, m->device_count, verify_pool_workers(m->pool));
         sd_notify(0, "READY=1");
+        orphans_look(m);
         members_listen(m);
         manager_look(m);
 }
@@ -600,6 +605,7 @@ bool manager_free(struct manager *m) {
         bool all = free_devices(m);
         all &= rescues_close(m, CLOSE_LIMIT_US);
         all &= members_close(m);
+        all &= orphans_close(m, CLOSE_LIMIT_US);
         if (m->ledger) {
                 routes_handle_alerts(m); /* may have something to say, which goes to the ledger, too */
                 routes_drain(m, CLOSE_LIMIT_US);

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * manager_private: what the files of the manager share. manager.c builds and ends it and starts sweeps, members.c
- * says which devices there are, routes.c moves
- * news, acknowledgements and events, requests.c answers the control socket, rescues.c
- * what it is asked about undo journals.
+ * manager_private: what the files of the manager share. manager.c builds and ends it and starts sweeps, members.c says
+ * which devices there are, routes.c moves news, acknowledgements and events, requests.c answers the control socket,
+ * rescues.c what it is asked about undo journals, orphans.c finds those that nobody asks about.
  */
 #pragma once
 
@@ -80,6 +79,7 @@ struct manager {
         struct control *control;
         struct rescue_task *rescues[RESCUE_TASKS_MAX];
         int rescues_fd;
+        struct orphans *orphans; /* NULL: not looked for yet */
         struct reload *reload;
         int reload_fd;
         struct call *reload_call;
@@ -177,6 +177,15 @@ void requests_gone(void *userdata, struct call *call);
 void requests_page(struct manager *m, struct ledger_request *page);
 /* A configuration was read. */
 void requests_reloaded(struct manager *m, const struct reload_result *result);
+
+/* orphans.c */
+/* Looks for undo journals that hold something, and belong to no device that is configured. */
+void orphans_look(struct manager *m);
+void orphans_handle(struct manager *m); /* rescues_fd was signalled */
+size_t orphans_count(const struct manager *m);
+const char *orphans_journal(const struct manager *m, size_t index);
+/* False: a thread is stuck with a disk. */
+bool orphans_close(struct manager *m, uint64_t timeout_us);
 
 /* rescues.c */
 void rescues_request(struct manager *m, struct call *call, const struct control_request *r);

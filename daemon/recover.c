@@ -78,10 +78,14 @@ static bool recover(const struct device_config *config, const char *state_dir, i
         return r == MEND_OK;
 }
 
-static bool is_configured(const struct settings *settings, const char *name) {
-        for (size_t i = 0; i < settings->device_count; i++)
-                if (strcmp(settings->devices[i]->name, name) == 0)
+/* With its journal in that directory. */
+static bool is_configured(const struct settings *settings, const char *directory, const char *name) {
+        for (size_t i = 0; i < settings->device_count; i++) {
+                char path[PATH_MAX];
+                mend_journal_path(path, settings->devices[i], settings->state_dir);
+                if (strcmp(settings->devices[i]->name, name) == 0 && strcmp(path, directory) == 0)
                         return true;
+        }
         return false;
 }
 
@@ -126,7 +130,7 @@ static bool look_for_orphans(const struct settings *settings) {
                 if (length <= strlen(suffix) || strcmp(entry->d_name + length - strlen(suffix), suffix) != 0)
                         continue;
                 text_format(name, sizeof name, "%.*s", (int)(length - strlen(suffix)), entry->d_name);
-                if (!is_configured(settings, name))
+                if (!is_configured(settings, directory, name))
                         all &= look_at_orphan(directory, name);
         }
         return all;

@@ -52,13 +52,17 @@ static void fill_device(struct manager *m, const struct device *d, struct device
 
 static void get_daemon(struct manager *m, struct call *call) {
         unsigned workers = verify_pool_workers(m->pool);
+        size_t unowned = orphans_count(m);
         CLEANUP_FREE struct worker_record *records = calloc(workers + 1, sizeof *records);
-        if (!records) {
+        CLEANUP_FREE const char **journals = calloc(unowned + 1, sizeof *journals);
+        if (!records || !journals) {
                 call_fail_ledger_unavailable(call, "out of memory");
                 return;
         }
         for (unsigned i = 0; i < workers; i++)
                 verify_pool_record(m->pool, i, &records[i]);
+        for (size_t i = 0; i < unowned; i++)
+                journals[i] = orphans_journal(m, i);
         struct daemon_record daemon = {
                 .version = SWEEPD_VERSION,
                 .pid = getpid(),
@@ -69,6 +73,8 @@ static void get_daemon(struct manager *m, struct call *call) {
                 .worker_count = workers,
                 .workers = records,
                 .devices = m->device_count,
+                .unowned_count = unowned,
+                .unowned = journals,
         };
         for (size_t i = 0; i < m->device_count; i++) {
                 struct device_record record;

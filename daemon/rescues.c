@@ -203,8 +203,10 @@ static void on_ended(struct manager *m, struct rescue_task *t) {
         struct errand_result result;
         bool forgot = t->method == METHOD_FORGET_RESCUE && !t->finding;
         t->errand = errand_finish(t->errand, &result);
-        if (forgot && result.status == ERRAND_OK)
+        if (forgot && result.status == ERRAND_OK) {
                 look_again(m, t->device, false);
+                orphans_look(m);
+        }
         if (!t->call)
                 return;
         if (result.status != ERRAND_OK)

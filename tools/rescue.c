@@ -25,7 +25,7 @@ static void show_rescue(struct table *table, const json_t *rescue) {
         snprintf(id, sizeof id, "%" PRIu64, field_count(rescue, "id"));
         field_time_short(since, rescue, "armed_at", never);
         page_place(place, field_count(rescue, "offset"));
-        page_place(length, field_count(rescue, "length"));
+        text_format_size(length, sizeof length, field_count(rescue, "length"));
         const char *cells[] = { id, field_text_or(rescue, "device", "?"), field_text_or(rescue, "kind", "?"), since,
                 place, length };
         table_add(table, cells);
@@ -39,7 +39,7 @@ static void show_rescues(const json_t *rescues) {
         static const struct column columns[] = {
                 { "ID", COLUMN_KEY },
                 { "DEVICE", COLUMN_KEY },
-                { "KIND", COLUMN_PLAIN },
+                { "KIND", COLUMN_KEY },
                 { "SINCE", COLUMN_OPTIONAL },
                 { "OFFSET", COLUMN_PLAIN },
                 { "LENGTH", COLUMN_PLAIN },

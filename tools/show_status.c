@@ -128,6 +128,19 @@ static void show_ledger_attention(const json_t *daemon, size_t width) {
                           "be written; more in: journalctl -u sweepd");
 }
 
+static void show_unowned_attention(const json_t *daemon, size_t width) {
+        const json_t *journals = json_object_get(daemon, "unowned_journals");
+        for (size_t i = 0; i < json_array_size(journals); i++) {
+                const char *journal = json_string_value(json_array_get(journals, i));
+                puts("\nAn undo journal needs attention:");
+                page_fact(stdout, width, "  found", "%s holds data of a device that is not configured",
+                        journal ? journal : "?");
+                page_fact(stdout, width, "  what to do",
+                        "add an entry of that name to /etc/sweepd/sweepd.conf, then: sweepctl reload; or look at what "
+                        "it holds: sweepctl rescue list");
+        }
+}
+
 static void show_all(const json_t *daemon, const json_t *devices, int status) {
         size_t width = page_width();
         show_daemon(daemon, width);
@@ -139,6 +152,7 @@ static void show_all(const json_t *daemon, const json_t *devices, int status) {
                 show_devices(devices, width);
         if (!ledger_is_good(daemon))
                 show_ledger_attention(daemon, width);
+        show_unowned_attention(daemon, width);
         for (size_t i = 0; i < json_array_size(devices); i++)
                 if (field_true(json_array_get(devices, i), "needs_attention"))
                         show_attention(json_array_get(devices, i), width);
@@ -258,8 +272,11 @@ static void show_one(const json_t *daemon, const json_t *device) {
                 show_ledger_attention(daemon, width);
 }
 
-static int attention(const json_t *daemon, const json_t *devices) {
+/* one: a device was named. */
+static int attention(const json_t *daemon, const json_t *devices, bool one) {
         if (!ledger_is_good(daemon))
+                return STATUS_ATTENTION;
+        if (!one && json_array_size(json_object_get(daemon, "unowned_journals")) > 0)
                 return STATUS_ATTENTION;
         for (size_t i = 0; i < json_array_size(devices); i++)
                 if (field_true(json_array_get(devices, i), "needs_attention"))
@@ -274,7 +291,7 @@ int command_status(struct ctl *ctl, const struct arguments *arguments) {
         json_t *daemon = ctl_object(ctl, answer, "daemon");
         if (!daemon || !ctl_list(ctl, "ListDevices", ctl_for_device(arguments->device), "device", &devices))
                 return STATUS_FAILED;
-        int status = attention(daemon, devices);
+        int status = attention(daemon, devices, arguments->device);
         if (arguments->device && json_array_size(devices) != 1)
                 return ctl_complain("sweepd gave no answer about %s: sweepctl status", arguments->device);
         if (ctl->json)

@@ -74,6 +74,9 @@ struct message records_daemon(const struct daemon_record *daemon) {
         }
         message_set_integer(&m, "devices", daemon->devices);
         message_set_integer(&m, "devices_needing_attention", daemon->devices_needing_attention);
+        message_set_array(&m, "unowned_journals");
+        for (size_t i = 0; i < daemon->unowned_count; i++)
+                message_add_string(&m, "unowned_journals", daemon->unowned[i]);
         return m;
 }
 

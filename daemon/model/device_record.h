@@ -74,4 +74,6 @@ struct daemon_record {
         size_t worker_count;
         const struct worker_record *workers;
         uint64_t devices, devices_needing_attention;
+        size_t unowned_count; /* undo journals that hold something, of devices that are not configured */
+        const char *const *unowned;
 };

@@ -220,6 +220,45 @@ def journals_that_no_device_owns_are_listed_too(case):
 
 
 @test
+def a_journal_whose_device_left_the_configuration_is_told_once_and_shown(case):
+    target = case.faultdisk(16 * MIB)
+    directory = f'/var/tmp/{os.path.basename(case.scratch)}'
+    os.mkdir(directory)
+    case.undo(run, 'rm', '-rf', directory)
+    daemon, originals, entry = saved(case, target, 'gone', os.path.join(directory, 'undo'))
+    journal = os.path.join(daemon.state, 'undo', 'gone.undo')
+    other = device_entry('d0', case.loop(MIB))
+    daemon.configure([other])
+    daemon.start()
+    assert unowned(daemon) == [] and 'is not configured' not in daemon.log_text()
+    # In the state directory: seen at the start, and at a reload.
+    shutil.copytree(os.path.join(directory, 'undo'), os.path.join(daemon.state, 'undo'))
+    daemon.hup()
+    eventually('it is shown', lambda: unowned(daemon) == [journal])
+    line, = [line for line in daemon.log_text().splitlines() if 'is not configured' in line]
+    assert 'alert' in line and journal in line and '"gone"' in line, line
+    daemon.hup()
+    eventually('the reload is over', lambda: daemon.log_text().count('configuration read') == 2)
+    daemon.stop()
+    daemon.start()
+    eventually('it is shown after a restart', lambda: unowned(daemon) == [journal])
+    assert daemon.log_text().count('is not configured') == 2, daemon.log_text()
+    shown = daemon.ctl('status', check=False, as_json=False)
+    assert shown.returncode == 2 and journal in shown.stdout and 'sweepctl reload' in shown.stdout, shown
+    assert daemon.ctl('status', 'd0', check=False, as_json=False).returncode == 0
+    assert {r['device'] for r in daemon.ctl('rescue', 'list')['rescues']} == {'gone'}
+    # What is given up is not shown any more.
+    for slot in rescues(daemon)[0]:
+        daemon.call('ForgetRescue', id=slot['id'], serial=os.path.join(target.mount, 'disk'))
+    eventually('it is shown no more', lambda: unowned(daemon) == [])
+    assert daemon.ctl('status', check=False, as_json=False).returncode == 0
+
+
+def unowned(daemon):
+    return daemon.call('GetDaemon')['daemon']['unowned_journals']
+
+
+@test
 def a_journal_that_can_not_be_read_is_told_after_the_others(case):
     target = case.faultdisk(16 * MIB)
     daemon, originals, entry = saved(case, target)

@@ -216,6 +216,17 @@ def a_ledger_that_is_not_good_needs_attention():
 
 
 @test
+def journals_of_devices_that_are_not_configured_need_attention():
+    told = {**DAEMON, 'unowned_journals': ['/var/lib/sweepd/undo/gone.undo', '/var/lib/sweepd/undo/old.undo']}
+    with FakeDaemon(GetDaemon={'daemon': told}, ListDevices=each('device', [device('a')])) as fake:
+        done = expect(ask(fake, 'status'), 2, '/var/lib/sweepd/undo/gone.undo', '/var/lib/sweepd/undo/old.undo',
+                      'sweepctl rescue list')
+        assert 'Nothing needs attention' not in done.stdout, done.stdout
+        expect_width(done.stdout)
+        expect(ask(fake, 'status', 'a'), 0)
+
+
+@test
 def status_without_devices_says_how_to_get_one():
     with FakeDaemon(ListDevices=[{}]) as fake:
         expect(ask(fake, 'status'), 0, 'There are no devices. Add some to /etc/sweepd/sweepd.conf '
