@@ -7,6 +7,8 @@
 
 #include "base/cleanup.h"
 #include "base/text.h"
+#include "media/boot_holds.h"
+#include "media/target.h"
 #include "model/finding.h"
 #include "plan/settings.h"
 #include "sweep/mend.h"
@@ -21,7 +23,8 @@
 #include <string.h>
 #include <sys/eventfd.h>
 
-enum { TRY_AGAIN_MS = 250, PATIENCE_MS = 30000 };
+/* At boot systemd waits for 90 s for a device that it is to mount: one that comes later is not mounted, either. */
+enum { TRY_AGAIN_MS = 250, PATIENCE_MS = 30000, BOOT_PATIENCE_MS = 100000 };
 
 static void say(void *userdata, const struct recovery_note *note) {
         const struct device_config *config = userdata;
@@ -76,6 +79,44 @@ static bool recover(const struct device_config *config, const char *state_dir, i
         if (r != MEND_OK)
                 fprintf(stderr, "%s: %s %s\n", config->name, reason.found, reason.remedy);
         return r == MEND_OK;
+}
+
+/* Boot goes on behind us, also where we are killed, or wait for a disk that hangs: so what may be used too early is
+ * held before the first of them is tried. */
+static void hold(const char *directory, const struct device_config *config) {
+        struct target_options options = { .path = config->path };
+        struct target *target = NULL;
+        struct target_facts *facts = calloc(1, sizeof *facts);
+        struct reason reason;
+        if (!directory || !facts) {
+                free(facts);
+                return;
+        }
+        if (target_open(&target, &reason, &options) == TARGET_OK)
+                *facts = *target_facts(target);
+        else
+                text_copy(facts->path, sizeof facts->path, config->path);
+        target_close(target);
+        int r = boot_holds_set(directory, config->name, facts);
+        if (r < 0)
+                fprintf(stderr, "%s: what boot does with it could not be held back (%s): %s\n", config->name, directory,
+                        strerror(-r));
+        free(facts);
+}
+
+/* Whether its journal holds something, or can't be asked. */
+static bool may_be_armed(const struct device_config *config, const char *state_dir) {
+        char path[PATH_MAX];
+        struct reason reason;
+        struct undo_store *store = NULL;
+        struct undo_store_state state = { 0 };
+        mend_journal_path(path, config, state_dir);
+        struct undo_store_options options = { .journal = path, .device = config->name, .look_only = true };
+        int r = undo_store_open(&store, &reason, &options);
+        if (r == UNDO_STORE_OK)
+                r = undo_store_state(store, &state);
+        undo_store_close(store);
+        return r != UNDO_STORE_E_NONE && (r != UNDO_STORE_OK || state.armed + state.pinned > 0);
 }
 
 /* With its journal in that directory. */
@@ -141,9 +182,21 @@ int recover_all(const struct settings *settings) {
         if (wake_fd < 0)
                 return -errno;
         bool all = true;
-        int patience_ms = PATIENCE_MS;
+        const char *directory = getenv("RUNTIME_DIRECTORY"); /* of sweepd-recover.service */
+        int patience_ms = directory ? BOOT_PATIENCE_MS : PATIENCE_MS;
+        if (directory)
+                boot_holds_clear(directory);
         for (size_t i = 0; i < settings->device_count; i++)
-                all &= recover(settings->devices[i], settings->state_dir, wake_fd, &patience_ms);
+                if (directory && may_be_armed(settings->devices[i], settings->state_dir))
+                        hold(directory, settings->devices[i]);
+        for (size_t i = 0; i < settings->device_count; i++) {
+                bool done = recover(settings->devices[i], settings->state_dir, wake_fd, &patience_ms);
+                if (directory)
+                        boot_holds_release(directory, settings->devices[i]->name);
+                if (!done) /* again, as things are now: more devices may be there */
+                        hold(directory, settings->devices[i]);
+                all &= done;
+        }
         all &= look_for_orphans(settings);
         return all ? 0 : 1;
 }

@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * After a power cut in mid-sweep the next boot mounts the file system, or runs fsck on it, while parts of it are still
- * in the journal: it would be damaged for good. So it has to be known whether boot uses the device. fstab(5) and
- * crypttab(5) name devices in many ways, of which some mean nothing without udev: those are compared with what the
- * device itself says. What can't be told counts as named.
+ * in the journal: it would be damaged for good. So it has to be known whether boot uses the device: by fstab(5),
+ * crypttab(5), the units of systemd, or without being named at all, for its partition's type. What can't be told counts
+ * as named.
  */
 #include "media/fstab.h"
 
 #include "base/cleanup.h"
 #include "base/text.h"
+#include "media/boot_units.h"
+#include "media/device_names.h"
 #include "media/mounts.h"
-#include "media/signatures.h"
 #include "media/sysfs.h"
 #include "media/target.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -23,131 +23,14 @@
 
 #define RECOVER_UNIT "sweepd-recover.service"
 
-/* 258 as in users.c: itself, its whole disk, its partitions. */
-enum { PARTS_MAX = 258, FIELDS_MAX = 4 };
-
-/* All whose bytes are the target's, too. */
-struct parts {
-        size_t count;
-        dev_t devices[PARTS_MAX];
-};
-
-static void parts_add(struct parts *parts, dev_t device) {
-        if (parts->count < PARTS_MAX)
-                parts->devices[parts->count++] = device;
-}
-
-static void gather_parts(struct parts *parts, const struct target_facts *facts) {
-        parts_add(parts, facts->device);
-        if (facts->disk != facts->device) {
-                parts_add(parts, facts->disk);
-                return;
-        }
-        CLEANUP_CLOSE int dir = sysfs_open(facts->device);
-        CLEANUP_CLOSEDIR DIR *list = dir >= 0 ? sysfs_list(dir, ".") : NULL;
-        const char *name;
-        while (list && (name = sysfs_next(list)) != NULL) {
-                CLEANUP_CLOSE int below = sysfs_open_entry(dirfd(list), name);
-                dev_t partition;
-                if (below >= 0 && sysfs_exists(below, "partition") && sysfs_device(below, &partition))
-                        parts_add(parts, partition);
-        }
-}
-
-/* --- one name of a device --- */
-
-static bool tag_is_ours(const struct parts *parts, const char *tag, const char *value) {
-        for (size_t i = 0; i < parts->count; i++)
-                if (signatures_named(parts->devices[i], tag, value) != 0)
-                        return true;
-        return false;
-}
-
-static int hex_digit(char c) {
-        return isdigit((unsigned char)c)     ? c - '0'
-                : isxdigit((unsigned char)c) ? tolower((unsigned char)c) - 'a' + 10
-                                             : -1;
-}
-
-/* udev writes what can't stand in a name of its links as \x20. */
-static void undo_hex(char *text) {
-        char *to = text;
-        for (const char *from = text; *from;) {
-                if (from[0] == '\\' && from[1] == 'x' && hex_digit(from[2]) >= 0 && hex_digit(from[3]) >= 0) {
-                        *to++ = (char)(hex_digit(from[2]) * 16 + hex_digit(from[3]));
-                        from += 4;
-                } else {
-                        *to++ = *from++;
-                }
-        }
-        *to = '\0';
-}
-
-/* A link that udev would make, where udev does not run. */
-static bool link_is_ours(const struct parts *parts, const char *path) {
-        static const struct {
-                const char *directory, *tag;
-        } links[] = {
-                { "/dev/disk/by-uuid/", "UUID" },
-                { "/dev/disk/by-label/", "LABEL" },
-                { "/dev/disk/by-partuuid/", "PARTUUID" },
-                { "/dev/disk/by-partlabel/", "PARTLABEL" },
-        };
-        for (size_t i = 0; i < ELEMENTS(links); i++) {
-                size_t n = strlen(links[i].directory);
-                if (strncmp(path, links[i].directory, n) != 0)
-                        continue;
-                char value[PATH_MAX];
-                text_copy(value, sizeof value, path + n);
-                undo_hex(value);
-                return tag_is_ours(parts, links[i].tag, value);
-        }
-        return false;
-}
-
-static bool path_is_ours(const struct parts *parts, const struct target_facts *facts, const char *path) {
-        struct stat st;
-        if (strcmp(path, facts->path) == 0 || strcmp(path, facts->identity.backing_file) == 0)
-                return true;
-        if (strncmp(path, "/dev/", strlen("/dev/")) != 0) /* elsewhere a look may wait for a dead server */
-                return false;
-        if (stat(path, &st) < 0)
-                return link_is_ours(parts, path);
-        for (size_t i = 0; i < parts->count; i++)
-                if (S_ISBLK(st.st_mode) && st.st_rdev == parts->devices[i])
-                        return true;
-        return false;
-}
-
-/* A path, or TAG=value, the value in quotes or not. */
-static bool is_ours(const struct parts *parts, const struct target_facts *facts, const char *name) {
-        static const char *const tags[] = { "UUID", "LABEL", "PARTUUID", "PARTLABEL", "ID" };
-        if (name[0] == '/')
-                return path_is_ours(parts, facts, name);
-        for (size_t i = 0; i < ELEMENTS(tags); i++) {
-                size_t n = strlen(tags[i]);
-                if (strncmp(name, tags[i], n) != 0 || name[n] != '=')
-                        continue;
-                char value[PATH_MAX], path[PATH_MAX + 32];
-                const char *from = name + n + 1;
-                text_copy(value, sizeof value, *from == '"' || *from == '\'' ? from + 1 : from);
-                value[strcspn(value, "\"'")] = '\0';
-                if (strcmp(tags[i], "ID") != 0)
-                        return tag_is_ours(parts, tags[i], value);
-                text_format(path, sizeof path, "/dev/disk/by-id/%s", value);
-                return path_is_ours(parts, facts, path);
-        }
-        return false;
-}
-
-/* --- the files --- */
+enum { FIELDS_MAX = 4 };
 
 /* The value of an option may be a device, too: logdev=, journal_path=, device=, header=. */
-static bool option_is_ours(const struct parts *parts, const struct target_facts *facts, char *options) {
+static bool option_is_ours(const struct device_names *names, char *options) {
         char *rest = options, *option;
         while ((option = strsep(&rest, ",")) != NULL) {
                 const char *value = strchr(option, '=');
-                if (value && value[1] && is_ours(parts, facts, value + 1))
+                if (value && value[1] && device_names_have(names, value + 1))
                         return true;
         }
         return false;
@@ -160,8 +43,7 @@ struct table {
 };
 
 /* Fields are apart by white space; what is in them is escaped as in mountinfo. */
-static bool line_is_ours(
-        const struct table *table, const struct parts *parts, const struct target_facts *facts, char *line) {
+static bool line_is_ours(const struct table *table, const struct device_names *names, char *line) {
         char *fields[FIELDS_MAX] = { 0 }, *rest = line, *field;
         size_t count = 0;
         while (count < FIELDS_MAX && (field = strsep(&rest, " \t\r\n")) != NULL)
@@ -172,8 +54,8 @@ static bool line_is_ours(
         for (size_t i = 0; i < count; i++)
                 mounts_unescape(fields[i]);
         const char *key = table->key && count > table->key ? strrchr(fields[table->key], ':') : NULL;
-        return is_ours(parts, facts, fields[table->device]) || (key && is_ours(parts, facts, key + 1)) ||
-                (count == FIELDS_MAX && option_is_ours(parts, facts, fields[FIELDS_MAX - 1]));
+        return device_names_have(names, fields[table->device]) || (key && device_names_have(names, key + 1)) ||
+                (count == FIELDS_MAX && option_is_ours(names, fields[FIELDS_MAX - 1]));
 }
 
 static void unreadable(struct target_facts *facts, const struct table *table, int error) {
@@ -181,7 +63,7 @@ static void unreadable(struct target_facts *facts, const struct table *table, in
 }
 
 /* Fills in boot_use where the table names the target, or can't be read. */
-static void look_into(const struct table *table, const struct parts *parts, struct target_facts *facts) {
+static void look_into(const struct table *table, const struct device_names *names, struct target_facts *facts) {
         FILE *file = fopen(table->path, "re");
         if (!file) {
                 if (errno != ENOENT)
@@ -191,7 +73,7 @@ static void look_into(const struct table *table, const struct parts *parts, stru
         CLEANUP_FREE char *line = NULL;
         size_t line_bytes = 0;
         for (unsigned number = 1; !facts->boot_use[0] && getline(&line, &line_bytes, file) >= 0; number++)
-                if (line_is_ours(table, parts, facts, line))
+                if (line_is_ours(table, names, line))
                         text_format(
                                 facts->boot_use, sizeof facts->boot_use, "line %u of %s names it", number, table->path);
         if (ferror(file))
@@ -280,10 +162,12 @@ void fstab_probe(struct target_facts *facts, const char *journal) {
                 { .path = "/etc/fstab", .device = 0 },
                 { .path = "/etc/crypttab", .device = 1, .key = 2 },
         };
-        struct parts parts = { 0 };
-        gather_parts(&parts, facts);
+        struct device_names names;
+        device_names_gather(&names, facts);
         for (size_t i = 0; i < ELEMENTS(tables) && !facts->boot_use[0]; i++)
-                look_into(&tables[i], &parts, facts);
+                look_into(&tables[i], &names, facts);
+        if (!facts->boot_use[0])
+                boot_units_probe(facts, &names);
         facts->boot_known = true;
         facts->recovers_at_boot = recovery_is_enabled();
         facts->journal_at_boot = journal_is_there_at_boot(journal);

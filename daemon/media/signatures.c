@@ -147,6 +147,31 @@ void signatures_partuuid(char *uuid, size_t uuid_bytes, dev_t disk, uint64_t sta
         }
 }
 
+int signatures_partition_type(dev_t device, char type[static PARTITION_TYPE_BYTES], uint64_t *ret_flags) {
+        CLEANUP_CLOSE int fd = sysfs_open_node(device);
+        if (fd < 0)
+                return fd;
+        CLEANUP(free_probep)
+        blkid_probe probe = blkid_new_probe();
+        if (!probe)
+                return -ENOMEM;
+        if (blkid_probe_set_device(probe, fd, 0, 0) < 0 || blkid_probe_enable_superblocks(probe, 0) < 0 ||
+                blkid_probe_enable_partitions(probe, 1) < 0 ||
+                blkid_probe_set_partitions_flags(probe, BLKID_PARTS_ENTRY_DETAILS) < 0)
+                return -EIO;
+        errno = 0;
+        int r = blkid_do_probe(probe);
+        if (r != 0)
+                return r == 1 ? 0 : errno > 0 ? -errno : -EIO;
+        const char *scheme = lookup(probe, "PART_ENTRY_SCHEME", NULL), *flags = lookup(probe, "PART_ENTRY_FLAGS", NULL);
+        const char *found = lookup(probe, "PART_ENTRY_TYPE", NULL);
+        if (!scheme || strcmp(scheme, "gpt") != 0 || !found)
+                return 0;
+        text_copy(type, PARTITION_TYPE_BYTES, found);
+        *ret_flags = flags ? strtoull(flags, NULL, 0) : 0;
+        return 1;
+}
+
 static bool has_value(blkid_probe probe, const char *key, const char *value) {
         const char *found = lookup(probe, key, NULL);
         return found && (strstr(key, "UUID") ? strcasecmp(found, value) : strcmp(found, value)) == 0;

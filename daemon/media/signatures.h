@@ -17,3 +17,8 @@ void signatures_partuuid(char *uuid, size_t uuid_bytes, dev_t disk, uint64_t sta
  * partition. 1, 0, or negative errno: can't be told.
  */
 int signatures_named(dev_t device, const char *tag, const char *value);
+
+enum { PARTITION_TYPE_BYTES = 40 };
+
+/* The type of a GPT partition, a UUID in lower case, and its flags. 1; 0: it is none; or negative errno. */
+int signatures_partition_type(dev_t device, char type[static PARTITION_TYPE_BYTES], uint64_t *ret_flags);

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/queue.h"
 #include "base/text.h"
+#include "media/boot_holds.h"
 #include "media/engine_libaio.h"
 #include "media/target.h"
 #include "sweep/interlock.h"
@@ -192,6 +193,8 @@ static bool mend_first(struct sweep_thread *t) {
                 .units_foreign = result.recovery.units_foreign,
                 .units_lost = result.recovery.units_lost,
         };
+        if (r == MEND_OK) /* what boot could not use may be used */
+                boot_holds_release(BOOT_HOLDS_DIRECTORY, t->o.config->name);
         if (result.tried || (t->o.recover_only && r == MEND_OK))
                 post_patiently(t, &news);
         if (!may_go_on(t))

@@ -220,6 +220,9 @@ class Machine:
         shown = self.run('systemctl', 'status', '--no-pager', '-l', 'sweepd.service', check=False).stdout
         return shown + self.run('journalctl', '--no-pager', '-n', '30', check=False).stdout
 
+    def recovery_text(self):
+        return self.run('systemctl', 'status', '--no-pager', '-l', 'sweepd-recover.service', check=False).stdout
+
     def close(self):
         process, self.process = self.process, None
         if process:
@@ -354,6 +357,43 @@ def members_of_its_group_may_look_and_others_may_not(case):
         shut_out = machine.ctl(*arguments, user='stranger')
         assert shut_out.returncode == 1 and 'd0' not in shut_out.stdout, shut_out
         assert 'may not connect' in shut_out.stderr and 'group sweepd' in shut_out.stderr, shut_out
+
+
+@test
+def what_a_failed_recovery_leaves_is_not_mounted_and_all_else_is(case):
+    """A journal that is damaged can't be asked, so the device may have originals in it."""
+    machine = boot(case)
+    mounts = {'mnt-kept.mount': (machine.disk.backing, 'ext4'), 'mnt-other.mount': ('tmpfs', 'tmpfs')}
+    for unit, (what, kind) in mounts.items():
+        where = '/' + unit.split('.', maxsplit=1)[0].replace('-', '/')
+        machine.write(f'/etc/systemd/system/{unit}',
+                      f'[Unit]\nDefaultDependencies=no\n[Mount]\nWhat={what}\nWhere={where}\nType={kind}\n')
+    machine.run('systemctl', 'daemon-reload')
+    machine.run('install', '-d', '-o', 'sweepd', '-g', 'sweepd', '/var/lib/sweepd', '/var/lib/sweepd/undo')
+    machine.run('install', '-m', '600', '-o', 'sweepd', '/etc/passwd', '/var/lib/sweepd/undo/d0.undo')
+    failed = machine.run('systemctl', 'start', 'sweepd-recover.service', check=False)
+    assert failed.returncode != 0, machine.recovery_text()
+    held = machine.run('ls', '/run/sweepd-recover').stdout.split()
+    assert held == ['mnt-kept.mount'], (held, machine.recovery_text())
+    kept = machine.run('systemctl', 'start', 'mnt-kept.mount', check=False)
+    assert kept.returncode != 0 and machine.show('AssertResult', 'mnt-kept.mount') == 'no', kept
+    machine.run('systemctl', 'start', 'mnt-other.mount')
+    assert machine.show('ActiveState', 'mnt-other.mount') == 'active'
+    # The daemon finds nothing any more, and lets go.
+    machine.run('rm', '-r', '/var/lib/sweepd/undo')
+    assert machine.ctl('status').returncode in (0, 2), machine.text()
+    eventually('nothing is held', lambda: machine.run('ls', '/run/sweepd-recover').stdout == '', 20)
+    machine.run('systemctl', 'start', 'mnt-kept.mount', check=False)
+    assert machine.show('AssertResult', 'mnt-kept.mount') == 'yes'
+
+
+@test
+def a_recovery_with_nothing_to_do_holds_nothing(case):
+    machine = boot(case)
+    machine.run('install', '-d', '-o', 'sweepd', '-g', 'sweepd', '/var/lib/sweepd')
+    machine.run('systemctl', 'start', 'sweepd-recover.service', check=False)
+    assert machine.show('Result', 'sweepd-recover.service') == 'success', machine.recovery_text()
+    assert machine.run('ls', '/run/sweepd-recover').stdout == ''
 
 
 @test

@@ -6,6 +6,7 @@
 #include "base/cleanup.h"
 #include "base/text.h"
 #include "loop_disk.h"
+#include "media/boot_holds.h"
 #include "media/fstab.h"
 #include "media/target.h"
 #include "suite.h"
@@ -56,6 +57,16 @@ static bool is_named(const char *path, const char *line) {
         if (facts.boot_use[0])
                 ck_assert_str_eq(facts.boot_use, "line 3 of /etc/fstab names it");
         return facts.boot_use[0] != '\0';
+}
+
+/* What is in a unit's file; facts.boot_use then. */
+static const char *by_unit(const char *path, const char *unit, const char *text) {
+        char file[PATH_MAX];
+        text_format(file, sizeof file, "/etc/systemd/system/%s", unit);
+        put(file, text);
+        probe(path);
+        ck_assert_int_eq(unlink(file), 0);
+        return facts.boot_use;
 }
 
 static bool run(const char *command) {
@@ -127,22 +138,130 @@ START_TEST(what_is_unlocked_at_boot_is_known_by_crypttab) {
 }
 END_TEST
 
-START_TEST(a_partition_and_its_disk_go_by_each_others_names) {
+START_TEST(a_unit_that_mounts_swaps_to_or_unlocks_it_names_it) {
         struct loop_disk disk;
-        char file[PATH_MAX], command[PATH_MAX], path[64], line[PATH_MAX];
-        loop_disk_file(file, loop_disk_directory, DISK_BYTES, true);
-        loop_disk_attach(&disk, file, LO_FLAGS_DIRECT_IO | LO_FLAGS_PARTSCAN, 0);
-        text_format(command, sizeof command,
-                "printf 'label: gpt\\nstart=2048,size=8192,uuid=" PARTUUID
-                ",name=\"my part\"\\n' | sfdisk -q --no-reread %s",
+        char text[PATH_MAX];
+        with_ext4(&disk);
+        ck_assert(mkdir("/etc/systemd", 0755) == 0 && mkdir("/etc/systemd/system", 0755) == 0);
+        text_format(text, sizeof text, "[Mount]\nWhat=%s\nWhere=/srv\n", disk.path);
+        ck_assert_str_eq(by_unit(disk.path, "srv.mount", text), "/etc/systemd/system/srv.mount names it");
+        ck_assert_str_eq(by_unit(disk.path, "srv.service", text), "");
+        ck_assert(by_unit(disk.path, "srv.mount", "[Mount]\n What = UUID=" UUID " \r\n")[0]);
+        ck_assert(by_unit(disk.path, "x.swap", "[Swap]\nWhat=/dev/disk/by-uuid/" UUID "\n")[0]);
+        ck_assert_str_eq(by_unit(disk.path, "srv.mount", "[Mount]\nWhat=/dev/sda9\n#What=UUID=" UUID "\n"), "");
+        text_format(text, sizeof text, "[Unit]\nDescription=%s\n[Mount]\nWhat=tmpfs\n", disk.path);
+        ck_assert_str_eq(by_unit(disk.path, "srv.mount", text), "");
+        text_format(text, sizeof text,
+                "[Service]\nExecStart=/usr/lib/systemd/systemd-cryptsetup attach 'home' '%s' 'none' 'luks'\n",
                 disk.path);
+        ck_assert(by_unit(disk.path, "systemd-cryptsetup@home.service", text)[0]);
+        ck_assert_int_eq(mkdir("/etc/systemd/system/srv.mount.d", 0755), 0);
+        ck_assert_str_eq(by_unit(disk.path, "srv.mount.d/10-disk.conf", "[Mount]\nWhat=LABEL=my data\n"),
+                "/etc/systemd/system/srv.mount.d/10-disk.conf names it");
+        close(disk.fd);
+}
+END_TEST
+
+static void add_partition(struct loop_disk *disk, char path[static 64], const char *description) {
+        char file[PATH_MAX], command[PATH_MAX];
+        loop_disk_file(file, loop_disk_directory, DISK_BYTES, true);
+        loop_disk_attach(disk, file, LO_FLAGS_DIRECT_IO | LO_FLAGS_PARTSCAN, 0);
+        text_format(command, sizeof command,
+                "printf 'label: gpt\\nstart=2048,size=8192,%s\\n' | sfdisk -q --no-reread %s", description, disk->path);
         (void)run(command); /* fails only in telling the kernel */
-        text_format(path, sizeof path, "%sp1", disk.path);
+        text_format(path, 64, "%sp1", disk->path);
         struct blkpg_partition p = { .start = 1 << 20, .length = 4 << 20, .pno = 1 };
         struct blkpg_ioctl_arg argument = { .op = BLKPG_ADD_PARTITION, .datalen = sizeof p, .data = &p };
-        ck_assert_int_eq(ioctl(disk.fd, BLKPG, &argument), 0);
+        ck_assert_int_eq(ioctl(disk->fd, BLKPG, &argument), 0);
         for (unsigned tries = 0; tries < 100 && access(path, F_OK) < 0; tries++)
                 usleep(10000);
+}
+
+static void remove_partition(struct loop_disk *disk) {
+        struct blkpg_partition p = { .pno = 1 };
+        struct blkpg_ioctl_arg argument = { .op = BLKPG_DEL_PARTITION, .datalen = sizeof p, .data = &p };
+        ck_assert_int_eq(ioctl(disk->fd, BLKPG, &argument), 0);
+        close(disk->fd);
+}
+
+START_TEST(what_systemd_mounts_by_the_type_of_a_partition_is_known) {
+        static const struct {
+                const char *description;
+                const char *use; /* NULL: none */
+        } cases[] = { { "type=933AC7E1-2EB4-4F13-B844-0E14E2AEF915", "/home" },
+                { "type=0657FD6D-A4AB-43C4-84E5-0933C84B4F4F", "swap" },
+                { "type=933AC7E1-2EB4-4F13-B844-0E14E2AEF915,attrs=\"GUID:63\"", NULL },
+                { "type=0FC63DAF-8483-4772-8E79-3D69D8477DE4", NULL } };
+        if (access("/usr/lib/systemd/system-generators/systemd-gpt-auto-generator", F_OK) < 0)
+                return;
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                struct loop_disk disk;
+                char path[64];
+                add_partition(&disk, path, cases[i].description);
+                probe(path);
+                if (cases[i].use)
+                        ck_assert_msg(strstr(facts.boot_use, cases[i].use) != NULL, "%s", facts.boot_use);
+                else
+                        ck_assert_str_eq(facts.boot_use, "");
+                probe(disk.path);
+                ck_assert_int_eq(facts.boot_use[0] != '\0', cases[i].use != NULL);
+                remove_partition(&disk);
+        }
+}
+END_TEST
+
+static void hold_for(const char *device, const char *path) {
+        struct target *t = NULL;
+        struct reason reason = { 0 };
+        struct target_options options = { .path = path };
+        ck_assert_int_eq(target_open(&t, &reason, &options), TARGET_OK);
+        ck_assert_int_eq(boot_holds_set("/etc/holds", device, target_facts(t)), 0);
+        target_close(t);
+}
+
+static bool is_held(const char *unit) {
+        char path[PATH_MAX];
+        text_format(path, sizeof path, "/etc/holds/%s", unit);
+        return access(path, F_OK) == 0;
+}
+
+START_TEST(what_uses_a_device_is_held_with_its_check_until_it_is_released) {
+        struct loop_disk disk, other;
+        with_ext4(&disk);
+        loop_disk_new(&other, DISK_BYTES);
+        ck_assert(mkdir("/etc/systemd", 0755) == 0 && mkdir("/etc/systemd/system", 0755) == 0);
+        ck_assert_int_eq(mkdir("/etc/holds", 0755), 0);
+        put("/etc/systemd/system/srv.mount",
+                "[Unit]\nRequires=x.service systemd-fsck@dev-srv.service\n[Mount]\nWhat=UUID=" UUID "\n");
+        put("/etc/systemd/system/opt.mount",
+                "[Unit]\nRequires=systemd-fsck@dev-opt.service\n[Mount]\nWhat=/dev/sda9\n");
+        hold_for("a", disk.path);
+        hold_for("a", disk.path); /* once more is not twice */
+        hold_for("other", other.path);
+        ck_assert(is_held("srv.mount") && is_held("systemd-fsck@dev-srv.service"));
+        ck_assert(!is_held("x.service") && !is_held("opt.mount") && !is_held("systemd-fsck@dev-opt.service"));
+        hold_for("b", disk.path);
+        boot_holds_release("/etc/holds", "a");
+        ck_assert(is_held("srv.mount"));
+        boot_holds_release("/etc/holds", "b");
+        ck_assert(!is_held("srv.mount") && !is_held("systemd-fsck@dev-srv.service"));
+        /* One that is not there has its path alone. */
+        struct target_facts *missing = calloc(1, sizeof *missing);
+        text_copy(missing->path, sizeof missing->path, "/dev/sda9");
+        ck_assert_int_eq(boot_holds_set("/etc/holds", "gone", missing), 0);
+        ck_assert(is_held("opt.mount") && !is_held("srv.mount"));
+        free(missing);
+        boot_holds_clear("/etc/holds");
+        ck_assert(!is_held("opt.mount"));
+        close(disk.fd);
+        close(other.fd);
+}
+END_TEST
+
+START_TEST(a_partition_and_its_disk_go_by_each_others_names) {
+        struct loop_disk disk;
+        char command[PATH_MAX], path[64], line[PATH_MAX];
+        add_partition(&disk, path, "uuid=" PARTUUID ",name=\"my part\"");
         text_format(command, sizeof command, "mkfs.ext4 -qF -U " UUID " %s >/dev/null 2>&1", path);
         ck_assert(run(command));
         static const char *const names[] = { "PARTUUID=" PARTUUID " /srv ext4", "PARTLABEL=my\\040part /srv ext4",
@@ -156,9 +275,7 @@ START_TEST(a_partition_and_its_disk_go_by_each_others_names) {
         text_format(line, sizeof line, "%s /srv ext4", disk.path);
         ck_assert(is_named(path, line));
         ck_assert(!is_named(path, "PARTUUID=" UUID " /srv ext4"));
-        argument.op = BLKPG_DEL_PARTITION;
-        ck_assert_int_eq(ioctl(disk.fd, BLKPG, &argument), 0);
-        close(disk.fd);
+        remove_partition(&disk);
 }
 END_TEST
 
@@ -230,6 +347,9 @@ int main(void) {
         tcase_add_test(tests, every_name_of_a_file_system_is_known);
         tcase_add_test(tests, a_line_that_looks_alike_names_another);
         tcase_add_test(tests, what_is_unlocked_at_boot_is_known_by_crypttab);
+        tcase_add_test(tests, a_unit_that_mounts_swaps_to_or_unlocks_it_names_it);
+        tcase_add_test(tests, what_systemd_mounts_by_the_type_of_a_partition_is_known);
+        tcase_add_test(tests, what_uses_a_device_is_held_with_its_check_until_it_is_released);
         tcase_add_test(tests, a_partition_and_its_disk_go_by_each_others_names);
         tcase_add_test(tests, a_table_that_can_not_be_read_counts_as_naming);
         tcase_add_test(tests, a_recovery_is_enabled_by_a_link_and_not_masked);
