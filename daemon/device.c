@@ -230,10 +230,11 @@ static void fill_coverage(const struct device *d, struct device_record *ret, uin
         bool verified = d->config->mode != MODE_READ;
         uint64_t since_us = d->config->every_us < wall_us ? wall_us - d->config->every_us : 0;
         if (d->regions) {
-                struct region all = region_table_at(d->regions, (struct extent){ 0, d->regions->size_bytes });
+                struct extent extent = device_config_extent(d->config, d->regions->size_bytes);
+                struct region all = region_table_at(d->regions, extent);
                 ret->oldest_checked_us = all.checked_us;
                 ret->oldest_verified_us = all.verified_us;
-                ret->coverage = region_table_share(d->regions, verified, since_us);
+                ret->coverage = region_table_share(d->regions, extent, verified, since_us);
                 return;
         }
         ret->oldest_checked_us = h->last_checked_us;
@@ -264,7 +265,9 @@ void device_fill_record(
                 .mode = d->thread ? d->running_mode : d->config->mode,
                 .identity = d->identified ? &d->identity : NULL,
                 .size_bytes = d->identified ? d->size_bytes : 0,
-                .extent_length_bytes = d->identified ? d->size_bytes : 0,
+                .extent_offset_bytes = d->config->offset_bytes,
+                .extent_length_bytes = d->identified ? device_config_extent(d->config, d->size_bytes).length_bytes
+                                                     : d->config->length_bytes,
                 .state = device_state(d, wall_us),
                 .verdict = d->history.verdict,
                 .write_cache = d->write_cache,

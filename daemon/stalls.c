@@ -57,7 +57,9 @@ static void begin(struct manager *m, struct device *d, const struct sweep_debt *
         f->target_row = d->target_row;
         f->sweep_id = d->sweep_id;
         f->fault = FAULT_HUNG;
-        f->place = debt->place.length_bytes > 0 ? debt->place : (struct extent){ 0, d->identified ? d->size_bytes : 0 };
+        f->place = debt->place;
+        if (f->place.length_bytes == 0)
+                f->place = d->identified ? device_config_extent(d->config, d->size_bytes) : (struct extent){ 0 };
         char limit[32];
         text_format_span(limit, sizeof limit, allowed_us(d));
         text_format(f->text, sizeof f->text, "%s was not answered within %s", request_words[debt->request], limit);

@@ -54,6 +54,7 @@ int device_config_new(struct device_config **ret, const char *name, const char *
         config->every_us = UINT64_C(30) * 24 * 3600 * 1000000;
         config->yield = true;
         config->settle_us = UINT64_C(60) * 1000000;
+        config->rate_min_bytes = UINT64_C(8) << 20;
         *ret = STEAL(config);
         return 0;
 }
@@ -94,6 +95,13 @@ uint64_t device_config_segment_bytes(const struct device_config *config, enum sw
         return sweep_mode_keeps(mode) ? UINT64_C(512) << 20 : UINT64_C(1) << 30;
 }
 
+struct extent device_config_extent(const struct device_config *config, uint64_t size_bytes) {
+        uint64_t offset = config->offset_bytes, room = size_bytes > offset ? size_bytes - offset : 0;
+        if (config->length_bytes > room)
+                return (struct extent){ offset, 0 };
+        return (struct extent){ offset, config->length_bytes ? config->length_bytes : room };
+}
+
 struct device_config *device_config_ref(struct device_config *config) {
         assert(config->references > 0);
         config->references++;
@@ -113,6 +121,7 @@ struct device_config *device_config_unref(struct device_config *config) {
         free(config->serial);
         free(config->destroys_data);
         free(config->journal);
+        free(config->calendar);
         free(config);
         return NULL;
 }

@@ -2,9 +2,13 @@
 /* device_config: one entry of `devices`, checked and immutable. A running sweep keeps the one that it began with. */
 #pragma once
 
+#include "model/extent.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+struct calendar;
 
 enum sweep_mode { MODE_READ, MODE_REFRESH, MODE_PRESERVE, MODE_PATTERN, MODE_COUNT };
 
@@ -37,6 +41,12 @@ struct device_config {
         uint64_t slow_after_us;    /* a read that takes longer is slow */
         uint64_t every_us;         /* EVERY_NEVER: only by hand */
         bool yield;                /* to others who use the disk */
+        uint64_t offset_bytes;     /* of the extent, with its length; ask device_config_extent() */
+        uint64_t length_bytes;     /* 0: to the end of the device */
+        struct calendar *calendar; /* when it may be swept: flat; NULL: always */
+        uint64_t rate_min_bytes;   /* a second: a sweep by the plan is never asked to be slower */
+        uint64_t rate_max_bytes;   /* a second: no sweep is ever faster; 0: no limit */
+        double write_limit;        /* how often a year the extent may be written; 0: no limit */
         uint64_t settle_us;        /* refresh and preserve begin after this long without I/O of others */
         int line;                  /* where it stands in the configuration file, for messages */
 };
@@ -55,6 +65,9 @@ struct device_config *device_config_unref(struct device_config *config);
 
 /* The mode may be another one than the configured, where a sweep is started by hand. */
 uint64_t device_config_segment_bytes(const struct device_config *config, enum sweep_mode mode);
+
+/* What is swept of a device of this size. Length 0: the device ends before it begins, or within it. */
+struct extent device_config_extent(const struct device_config *config, uint64_t size_bytes);
 
 static inline int sweep_mode_writes(enum sweep_mode mode) {
         return mode != MODE_READ;

@@ -62,14 +62,14 @@ struct region region_table_at(const struct region_table *t, struct extent place)
         return sum;
 }
 
-double region_table_share(const struct region_table *t, bool verified, uint64_t since_us) {
+double region_table_share(const struct region_table *t, struct extent place, bool verified, uint64_t since_us) {
         uint64_t bytes = 0;
         for (size_t i = 0; i < region_table_count(t); i++) {
                 uint64_t when_us = verified ? t->regions[i].verified_us : t->regions[i].checked_us;
                 if (when_us > 0 && when_us >= since_us)
-                        bytes += region_table_place(t, i).length_bytes;
+                        bytes += extent_common(region_table_place(t, i), place).length_bytes;
         }
-        return t->size_bytes > 0 ? (double)bytes / (double)t->size_bytes : 0;
+        return place.length_bytes > 0 ? (double)bytes / (double)place.length_bytes : 0;
 }
 
 /* Times differ little from region to region, either way; as unsigned numbers the small ones stay small. */

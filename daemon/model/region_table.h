@@ -37,8 +37,8 @@ void region_table_update(struct region_table *known, const struct region_table *
 /* Of all regions that the place touches: the oldest times (0 where one of them never was), the longest read. */
 struct region region_table_at(const struct region_table *t, struct extent place);
 
-/* The share of the bytes that was verified (or else checked) at this time or later: 0 to 1. */
-double region_table_share(const struct region_table *t, bool verified, uint64_t since_us);
+/* The share of the place's bytes that was verified (or else checked) at this time or later: 0 to 1. */
+double region_table_share(const struct region_table *t, struct extent place, bool verified, uint64_t since_us);
 
 /* A part of a map as it is asked for. */
 struct region_record {

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/cpus.h"
 #include "base/text.h"
+#include "plan/calendar.h"
 #include "plan/lexer.h"
 #include "plan/settings_error.h"
 #include "plan/source.h"
@@ -31,7 +32,10 @@ enum {
         WORKERS_DEFAULT_MAX = 4,
         DEVICES_MAX = 4096,
         PATTERNS_MAX = 256,
-        KEYS_MAX = 40 /* of one group, with the end of the table */
+        KEYS_MAX = 48, /* of one group, with the end of the table */
+        EXTENT_ALIGN = 4096,
+        RATE_MIN = 4096,
+        WRITE_LIMIT_MAX = 1000000
 };
 
 /* Keeps sums of times far from 2^64, and tells "never" from a slip. */
@@ -223,6 +227,33 @@ static int take_cpus(struct loader *l, const config_setting_t *s, void *into) {
 
 static int take_concurrent_sweeps(struct loader *l, const config_setting_t *s, void *into) {
         return take_number(l, s, 0, INT_MAX, &((struct settings *)into)->concurrent_sweeps);
+}
+
+/* Bytes a second. none: what no limit is called, or NULL where there must be one. */
+static int take_rate(struct loader *l, const config_setting_t *s, const char *none, uint64_t *ret) {
+        const char *text;
+        int r = take_string(l, s, "a rate as a string, such as \"200M\"", &text);
+        if (r != 0)
+                return r;
+        if (none && strcmp(text, none) == 0) {
+                *ret = 0;
+                return 0;
+        }
+        uint64_t bytes;
+        r = text_parse_size(&bytes, text);
+        if (r == -EINVAL)
+                return FAIL(l, s,
+                        "%s: \"%.100s\" is not a rate: write bytes a second, or a number with K, M, G or T, such as \"200M\"",
+                        config_setting_name(s), text);
+        if (r < 0 || bytes < RATE_MIN)
+                return FAIL(l, s, "%s: \"%.100s\" is out of range: give at least \"4K\" a second%s",
+                        config_setting_name(s), text, none ? ", or \"none\"" : "");
+        *ret = bytes;
+        return 0;
+}
+
+static int take_limits_rate(struct loader *l, const config_setting_t *s, void *into) {
+        return take_rate(l, s, "none", &((struct settings *)into)->rate_bytes);
 }
 
 /* --- keys of a device --- */
@@ -456,6 +487,91 @@ static int take_yield(struct loader *l, const config_setting_t *s, void *into) {
         return 0;
 }
 
+static int take_extent_bytes(struct loader *l, const config_setting_t *s, uint64_t *ret) {
+        uint64_t bytes;
+        int r = take_size(l, s, &bytes);
+        if (r != 0)
+                return r;
+        if (bytes % EXTENT_ALIGN != 0)
+                return FAIL(l, s, "%s: %" PRIu64 " bytes must be a multiple of %d", config_setting_name(s), bytes,
+                        EXTENT_ALIGN);
+        *ret = bytes;
+        return 0;
+}
+
+static int take_offset(struct loader *l, const config_setting_t *s, void *into) {
+        return take_extent_bytes(l, s, &((struct device_config *)into)->offset_bytes);
+}
+
+static int take_length(struct loader *l, const config_setting_t *s, void *into) {
+        struct device_config *device = into;
+        int r = take_extent_bytes(l, s, &device->length_bytes);
+        if (r == 0 && device->length_bytes == 0) /* would stand for "not given" */
+                return FAIL(l, s, "length: 0 bytes is nothing to sweep: leave the key out to sweep up to the end");
+        return r;
+}
+
+static int take_calendar(struct loader *l, const config_setting_t *s, enum calendar_part part, void *into) {
+        struct device_config *device = into;
+        const char *key = config_setting_name(s);
+        if (!config_setting_is_array(s) && !config_setting_is_list(s))
+                return FAIL(l, s, "%s: expected a list, such as [ \"Mon..Fri 22:00-06:00\", \"Sat,Sun\" ], found %s",
+                        key, type_word(s));
+        if (!device->calendar)
+                device->calendar = calloc(1, sizeof *device->calendar);
+        if (!device->calendar)
+                return -ENOMEM;
+        calendar_clear(device->calendar, part);
+        for (unsigned i = 0; i < (unsigned)config_setting_length(s); i++) {
+                const config_setting_t *element = config_setting_get_elem(s, i);
+                const char *text = config_setting_get_string(element);
+                char problem[CALENDAR_PROBLEM_BYTES];
+                if (!text)
+                        return FAIL(l, element, "%s: expected strings, such as \"Mon..Fri 22:00-06:00\", found %s", key,
+                                type_word(element));
+                if (calendar_add(device->calendar, part, text, problem) < 0)
+                        return FAIL(l, element, "%s: \"%.100s\": %s", key, text, problem);
+        }
+        return 0;
+}
+
+static int take_windows(struct loader *l, const config_setting_t *s, void *into) {
+        return take_calendar(l, s, CALENDAR_WINDOWS, into);
+}
+
+static int take_blackouts(struct loader *l, const config_setting_t *s, void *into) {
+        return take_calendar(l, s, CALENDAR_BLACKOUTS, into);
+}
+
+static int take_rate_min(struct loader *l, const config_setting_t *s, void *into) {
+        return take_rate(l, s, NULL, &((struct device_config *)into)->rate_min_bytes);
+}
+
+static int take_rate_max(struct loader *l, const config_setting_t *s, void *into) {
+        return take_rate(l, s, "none", &((struct device_config *)into)->rate_max_bytes);
+}
+
+static int take_write_limit(struct loader *l, const config_setting_t *s, void *into) {
+        double limit;
+        switch (config_setting_type(s)) {
+        case CONFIG_TYPE_INT:
+        case CONFIG_TYPE_INT64:
+                limit = (double)config_setting_get_int64(s);
+                break;
+        case CONFIG_TYPE_FLOAT:
+                limit = config_setting_get_float(s);
+                break;
+        default:
+                return wrong_type(l, s, "a number: how often a year everything may be written");
+        }
+        if (!(limit > 0 && limit <= WRITE_LIMIT_MAX))
+                return FAIL(l, s,
+                        "write_limit: %g is out of range: give how often a year everything may be written, more than 0 and at most %d",
+                        limit, WRITE_LIMIT_MAX);
+        ((struct device_config *)into)->write_limit = limit;
+        return 0;
+}
+
 /* --- groups --- */
 
 static const struct key device_keys[] = {
@@ -476,6 +592,13 @@ static const struct key device_keys[] = {
         { "slow_after", take_slow_after, false },
         { "every", take_every, false },
         { "yield", take_yield, false },
+        { "offset", take_offset, false },
+        { "length", take_length, false },
+        { "windows", take_windows, false },
+        { "blackouts", take_blackouts, false },
+        { "rate_min", take_rate_min, false },
+        { "rate_max", take_rate_max, false },
+        { "write_limit", take_write_limit, false },
         { 0 },
 };
 
@@ -487,6 +610,7 @@ static const struct key verify_keys[] = {
 
 static const struct key limits_keys[] = {
         { "concurrent_sweeps", take_concurrent_sweeps, false },
+        { "rate", take_limits_rate, false },
         { 0 },
 };
 
@@ -499,7 +623,7 @@ static const struct key *find_key(const struct key *keys, const char *name) {
 
 static int unknown_key(struct loader *l, const config_setting_t *s, const struct key *keys) {
         const char *names[KEYS_MAX], *name = config_setting_name(s);
-        char all[256] = "";
+        char all[400] = "";
         size_t count = 0;
         for (; keys[count].name; count++) {
                 assert(count + 1 < KEYS_MAX);
@@ -603,6 +727,37 @@ static int check_slow_after(struct loader *l, const config_setting_t *group, str
                 device->slow_after_us / USEC_PER_MSEC, device->io_timeout_us / USEC_PER_MSEC);
 }
 
+/* The setting of this key, of the device or of all, or NULL. */
+static const config_setting_t *find_setting(const struct loader *l, const config_setting_t *group, const char *key) {
+        const config_setting_t *own = config_setting_get_member(group, key);
+        return own || !l->defaults_group ? own : config_setting_get_member(l->defaults_group, key);
+}
+
+/* Not given, it follows a rate_max that is lower than usual; given, the two must fit. */
+static int check_rates(struct loader *l, const config_setting_t *group, struct device_config *device) {
+        if (device->rate_max_bytes == 0 || device->rate_min_bytes <= device->rate_max_bytes)
+                return 0;
+        const config_setting_t *at = find_setting(l, group, "rate_min");
+        if (at)
+                return FAIL(l, at, "rate_min: %" PRIu64 " bytes a second is more than rate_max, which is %" PRIu64,
+                        device->rate_min_bytes, device->rate_max_bytes);
+        device->rate_min_bytes = device->rate_max_bytes;
+        return 0;
+}
+
+static int check_plan(struct loader *l, const config_setting_t *group, struct device_config *device) {
+        const config_setting_t *at;
+        if (device->calendar && calendar_week_minutes(device->calendar) == 0) {
+                at = find_setting(l, group, "blackouts");
+                return FAIL(l, at ? at : group, "blackouts: they leave nothing of the windows: take some out");
+        }
+        if (device->length_bytes > INT64_MAX - device->offset_bytes) {
+                at = find_setting(l, group, "length");
+                return FAIL(l, at ? at : group, "length: the extent ends behind the end of any device");
+        }
+        return check_rates(l, group, device);
+}
+
 static int check_device(struct loader *l, const config_setting_t *group, const struct device_config *device) {
         const config_setting_t *destroys_data = config_setting_get_member(group, "destroys_data");
         if (destroys_data && device->mode != MODE_PATTERN)
@@ -643,6 +798,25 @@ static int same_as(struct loader *l, const config_setting_t *s, size_t other, co
                 l->settings->devices[other]->name, place);
 }
 
+/* As far as can be told without the device: no length reaches to the end. */
+static bool extents_overlap(const struct device_config *a, const struct device_config *b) {
+        return extent_overlaps(device_config_extent(a, INT64_MAX), device_config_extent(b, INT64_MAX));
+}
+
+/* Two devices on one path have to share it. */
+static int same_device(
+        struct loader *l, const config_setting_t *group, size_t other, const struct device_config *device) {
+        const struct device_config *before = l->settings->devices[other];
+        const config_setting_t *path = config_setting_get_member(group, "path");
+        bool whole = device->offset_bytes == 0 && device->length_bytes == 0 && before->offset_bytes == 0 &&
+                before->length_bytes == 0;
+        if (whole)
+                return same_as(
+                        l, path, other, device->path, "configured twice: take one out; it is the same device as");
+        return same_as(l, path, other, device->path,
+                "configured twice, and the extents overlap: change offset or length; it is the same device as");
+}
+
 /* Against the devices before it. */
 static int check_alone(struct loader *l, const config_setting_t *group, const struct device_config *device) {
         size_t n = l->settings->device_count;
@@ -652,9 +826,9 @@ static int check_alone(struct loader *l, const config_setting_t *group, const st
                 if (strcmp(device->name, other->name) == 0)
                         return same_as(l, config_setting_get_member(group, "name"), i, device->name,
                                 "taken: give each device its own name, and not that of");
-                if (strcmp(device->path, other->path) == 0 || same_node(&l->nodes[n], &l->nodes[i]))
-                        return same_as(l, config_setting_get_member(group, "path"), i, device->path,
-                                "configured twice: take one out; it is the same device as");
+                bool same = strcmp(device->path, other->path) == 0 || same_node(&l->nodes[n], &l->nodes[i]);
+                if (same && extents_overlap(device, other))
+                        return same_device(l, group, i, device);
         }
         return 0;
 }
@@ -754,6 +928,23 @@ static int add_device(struct loader *l, const config_setting_t *group, struct de
         return r;
 }
 
+static void take_plan_defaults(struct device_config *device, const struct device_config *defaults) {
+        device->every_us = defaults->every_us;
+        device->offset_bytes = defaults->offset_bytes;
+        device->length_bytes = defaults->length_bytes;
+        device->rate_min_bytes = defaults->rate_min_bytes;
+        device->rate_max_bytes = defaults->rate_max_bytes;
+        device->write_limit = defaults->write_limit;
+}
+
+static int copy_calendar(struct calendar **to, const struct calendar *from) {
+        *to = malloc(sizeof **to);
+        if (!*to)
+                return -ENOMEM;
+        **to = *from;
+        return 0;
+}
+
 static int take_device(struct loader *l, const config_setting_t *group) {
         if (!config_setting_is_group(group))
                 return FAIL(l, group, "devices: expected a group such as { name = \"...\"; path = \"...\"; }, found %s",
@@ -775,18 +966,22 @@ static int take_device(struct loader *l, const config_setting_t *group) {
         device->io_timeout_us = l->defaults->io_timeout_us;
         device->settle_us = l->defaults->settle_us;
         device->slow_after_us = l->defaults->slow_after_us;
-        device->every_us = l->defaults->every_us;
         device->yield = l->defaults->yield;
         const config_setting_t *name = config_setting_get_member(group, "name");
         device->line = line_of(l, name ? name : config_setting_get_member(group, "match"));
+        take_plan_defaults(device, l->defaults);
         if (l->defaults->journal)
                 r = copy_to(&device->journal, l->defaults->journal);
+        if (r == 0 && l->defaults->calendar)
+                r = copy_calendar(&device->calendar, l->defaults->calendar);
         if (r == 0)
                 r = take_keys(l, group, device_keys, device);
         if (r == 0)
                 r = check_device(l, group, device);
         if (r == 0)
                 r = check_slow_after(l, group, device);
+        if (r == 0)
+                r = check_plan(l, group, device);
         return r != 0 ? r : add_device(l, group, &device);
 }
 

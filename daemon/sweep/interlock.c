@@ -112,14 +112,26 @@ static bool permits_block_size(const struct inquiry *q) {
  * data. */
 static bool permits_extent(const struct inquiry *q) {
         const struct target_facts *f = q->facts;
-        uint64_t start = f->identity.partition_offset_bytes, end = start + f->size_bytes;
+        struct extent extent = device_config_extent(q->config, f->size_bytes);
+        uint64_t start = f->identity.partition_offset_bytes + extent.offset_bytes, end = start + extent.length_bytes;
         uint64_t physical = MAX(f->physical_block_bytes, f->logical_block_bytes);
-        bool to_device_end = f->device == f->disk;
+        bool to_device_end = f->device == f->disk && extent_end(extent) == f->size_bytes;
         if (physical > 0 && start % physical == 0 && (end % physical == 0 || to_device_end))
                 return true;
-        return REFUSE(q, "alignment", "Move the partition's start and end to physical blocks, or choose mode read.",
-                "%s spans bytes %" PRIu64 " to %" PRIu64 " of its disk, whose physical blocks have %" PRIu64 " bytes.",
+        return REFUSE(q, "alignment",
+                "Move the start and end of the partition, or offset and length, to physical blocks, or choose mode read.",
+                "%s is to be swept in bytes %" PRIu64 " to %" PRIu64 " of its disk, whose physical blocks have %" PRIu64
+                " bytes.",
                 f->path, start, end, physical);
+}
+
+static bool permits_place(const struct inquiry *q) {
+        uint64_t offset = q->config->offset_bytes, least = q->config->length_bytes ? q->config->length_bytes : 1;
+        if (device_config_extent(q->config, q->facts->size_bytes).length_bytes > 0 || q->facts->size_bytes == 0)
+                return true;
+        return REFUSE(q, "extent", "Correct offset or length of this device in the configuration.",
+                "%s has %" PRIu64 " bytes, and is to be swept from byte %" PRIu64 " to %" PRIu64 ".", q->facts->path,
+                q->facts->size_bytes, offset, offset + least);
 }
 
 /* What can't be read again is left out by physical blocks, so each has to lie in one I/O. */
@@ -262,7 +274,7 @@ static bool all_permit(const struct inquiry *q, rule_function *const *rules, siz
 bool interlock_permits(struct reason *reason, const struct target_facts *facts, const struct device_config *config,
         const char *overwrite) {
         /* An I/O that is not in whole logical blocks fails with EINVAL, which would look like a fault of the disk. */
-        static rule_function *const always[] = { permits_serial, permits_block_size };
+        static rule_function *const always[] = { permits_serial, permits_block_size, permits_place };
         static rule_function *const writing[] = { permits_matched, permits_read_only, permits_in_use, permits_holders,
                 permits_slaves, permits_swap, permits_zoned, permits_thin, permits_loop_direct, permits_loop_sparse,
                 permits_size, permits_extent, permits_iostats, permits_serial_missing, permits_twin, permits_state_disk,

@@ -3,7 +3,7 @@
  * interlock: whether a target may be swept in a mode, by the facts alone (design 9). It does no I/O and never falls
  * back to another mode: the first rule that is broken is the answer.
  *
- * Rules: serial_mismatch alignment (every mode); matched read_only in_use holders slaves swap member zoned thin
+ * Rules: serial_mismatch alignment extent (every mode); matched read_only in_use holders slaves swap member zoned thin
  * loop_not_direct loop_sparse iostats too_small serial_missing twin state_disk no_identity destroys_data_missing
  * destroys_data_mismatch signature (modes that write); logical_block fstab shared (refresh and preserve). They are an
  * interface: programs switch on them.

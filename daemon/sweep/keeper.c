@@ -45,8 +45,9 @@ static bool is_armed(const struct keep_slot *slot) {
         return slot->step >= KEEP_ARM && slot->marker.state != UNDO_FREE;
 }
 
-static uint64_t extent_bytes(const struct keeper *k) {
-        return k->s->o.size_bytes;
+/* Where what is swept ends. */
+static uint64_t end_bytes(const struct keeper *k) {
+        return extent_end(k->s->o.extent);
 }
 
 static void clear_bits(const struct keep_slot *slot, uint64_t *bits) {
@@ -357,14 +358,14 @@ static bool is_letting_go(const struct keeper *k, const struct keep_slot *slot) 
 
 static bool wants_to_save(const struct keeper *k, const struct keep_slot *slot) {
         bool soon = slot->step == KEEP_FREE || slot->step == KEEP_DISARM || slot->step == KEEP_DISARM_FLUSH;
-        return soon && k->next_offset < extent_end((struct extent){ 0, extent_bytes(k) });
+        return soon && k->next_offset < end_bytes(k);
 }
 
 static bool begin_save(struct keeper *k, struct keep_slot *slot) {
-        if (k->owner || k->next_offset >= extent_bytes(k))
+        if (k->owner || k->next_offset >= end_bytes(k))
                 return false;
         slot->place.offset_bytes = k->next_offset;
-        slot->place.length_bytes = MIN(k->s->o.undo.segment_bytes, extent_bytes(k) - k->next_offset);
+        slot->place.length_bytes = MIN(k->s->o.undo.segment_bytes, end_bytes(k) - k->next_offset);
         k->next_offset = extent_end(slot->place);
         slot->table.units = slot->present = undo_units(slot->place.length_bytes);
         clear_bits(slot, slot->table.absent);
@@ -468,7 +469,7 @@ void keeper_stop(struct keeper *k) {
 }
 
 bool keeper_is_over(const struct keeper *k) {
-        bool over = k->stopping || k->next_offset >= extent_bytes(k);
+        bool over = k->stopping || k->next_offset >= end_bytes(k);
         for (size_t i = 0; i < UNDO_SLOTS; i++)
                 over &= k->slots[i].step == KEEP_FREE || k->slots[i].step == KEEP_LEFT;
         return (over || sweep_is_ending(k->s)) && keep_io_idle(k);
@@ -571,6 +572,7 @@ int keeper_new(struct keeper **ret, struct sweep *s) {
         if (!k)
                 return -ENOMEM;
         k->s = s;
+        k->next_offset = k->reached = s->o.extent.offset_bytes;
         k->sequence = s->o.undo_sequence;
         k->record = s->o.undo_record;
         int r = keep_io_init(k);

@@ -40,10 +40,10 @@ static bool has_answer(const struct sweep *s) {
 
 static uint64_t expected_bytes(struct sweep *s) {
         uint64_t bytes = 0;
-        for (uint64_t at = 0; at < s->o.size_bytes;) {
+        for (uint64_t at = s->o.extent.offset_bytes; at < extent_end(s->o.extent);) {
                 const struct span *span = sweep_span(s, at);
                 if (span->count > 0)
-                        bytes += span->place.length_bytes;
+                        bytes += extent_common(span->place, s->o.extent).length_bytes;
                 at = extent_end(span->place);
         }
         return bytes;
@@ -92,18 +92,20 @@ static void post_mark(struct sweep *s, struct extent settled, struct extent ahea
 }
 
 static struct extent segment_at(const struct sweep *s, uint64_t offset_bytes) {
-        return (struct extent){ offset_bytes, MIN(s->o.segment_bytes, s->o.size_bytes - offset_bytes) };
+        uint64_t segment_bytes = s->o.segment_bytes -
+                offset_bytes % s->o.block_bytes; /* the next one begins with a block */
+        return (struct extent){ offset_bytes, MIN(segment_bytes, extent_end(s->o.extent) - offset_bytes) };
 }
 
 /* What a step needs when it begins. */
 static void on_enter(struct sweep *s) {
         switch (s->step) {
         case STEP_READ:
-                s->record.bytes.total = s->o.size_bytes;
-                begin_pass(s, (struct extent){ 0, s->o.size_bytes });
+                s->record.bytes.total = s->o.extent.length_bytes;
+                begin_pass(s, s->o.extent);
                 break;
         case STEP_CHECK: /* in faults, one pass with the sample: it comes to the same places again */
-                begin_pass(s, (struct extent){ 0, s->o.size_bytes });
+                begin_pass(s, s->o.extent);
                 break;
         case STEP_STAMP:
                 s->pass_number++;
@@ -215,7 +217,7 @@ static bool step_sample(struct sweep *s) {
                 return any;
         sweep_sample_conclude(s);
         if (!sweep_is_ending(s)) {
-                s->record.bytes.total = 2 * s->o.size_bytes + (s->step == STEP_CHECK ? expected_bytes(s) : 0);
+                s->record.bytes.total = 2 * s->o.extent.length_bytes + (s->step == STEP_CHECK ? expected_bytes(s) : 0);
                 sweep_post(s, NEWS_STARTED, false, NULL);
         }
         return true;
@@ -225,12 +227,13 @@ static bool step_check(struct sweep *s) {
         bool any = false;
         while (s->cursor < extent_end(s->pass) && !sweep_is_ending(s) && !sweep_slow_holds(s)) {
                 const struct span *span = sweep_span(s, s->cursor);
+                uint64_t end = MIN(extent_end(span->place), extent_end(s->pass));
                 if (span->count == 0) {
-                        s->cursor = extent_end(span->place);
+                        s->cursor = end;
                         any = true;
                         continue;
                 }
-                struct extent place = next_place(s, extent_end(span->place));
+                struct extent place = next_place(s, end);
                 if (!sweep_io_read_next(s, place, span))
                         break;
                 s->cursor = extent_end(place);
@@ -297,7 +300,7 @@ static bool step_read(struct sweep *s) {
         s->reached_end = extent_end(s->pass);
         if (verify)
                 sweep_settle_repairs(s);
-        if (s->reached_end == s->o.size_bytes) {
+        if (s->reached_end == extent_end(s->o.extent)) {
                 sweep_finish(s, END_FINISHED);
         } else {
                 s->segment = segment_at(s, s->reached_end);
@@ -311,7 +314,7 @@ static void judge(struct sweep *s) {
         for (size_t i = 0; i < fault_table_count(s->faults); i++)
                 faulty |= fault_table_at(s->faults, i)->fault != FAULT_SLOW;
         /* INV-5: clean only of what the last pass judged, all of it. */
-        bool whole = s->record.end == END_FINISHED && s->covered_bytes == s->o.size_bytes;
+        bool whole = s->record.end == END_FINISHED && s->covered_bytes == s->o.extent.length_bytes;
         s->record.findings = fault_table_count(s->faults);
         s->record.verdict = faulty ? VERDICT_FAULTY : whole ? VERDICT_CLEAN : VERDICT_INCOMPLETE;
         if (whole && !faulty)
@@ -356,7 +359,7 @@ static bool step(struct sweep *s) {
                         sweep_enter(s, STEP_REWRITE);
                         return true;
                 }
-                s->segment = segment_at(s, 0);
+                s->segment = segment_at(s, s->o.extent.offset_bytes);
                 post_mark(s, (struct extent){ 0 }, s->segment);
                 sweep_enter(s, STEP_MARK);
                 return true;
@@ -437,7 +440,8 @@ const struct sweep_record *sweep_record(const struct sweep *s) {
 }
 
 struct extent sweep_reached(const struct sweep *s) {
-        return (struct extent){ 0, s->reached_end };
+        uint64_t from = s->o.extent.offset_bytes;
+        return (struct extent){ from, s->reached_end - from };
 }
 
 bool sweep_was_refused(const struct sweep *s) {
@@ -456,6 +460,10 @@ int sweep_new(struct sweep **ret, const struct sweep_options *options) {
                 return -ENOMEM;
         s->o = *options;
         s->o.target = NULL; /* the caller's until we succeed */
+        if (s->o.extent.length_bytes == 0)
+                s->o.extent = (struct extent){ 0, options->size_bytes };
+        assert(extent_end(s->o.extent) <= options->size_bytes);
+        s->reached_end = s->o.extent.offset_bytes;
         s->record.id = options->id;
         s->record.mode = options->mode;
         s->record.started_us = options->started_us;
@@ -479,7 +487,7 @@ int sweep_new(struct sweep **ret, const struct sweep_options *options) {
         s->pass_step = s->step;
         on_enter(s);
         if (keeps)
-                s->record.bytes.total = (options->mode == MODE_PRESERVE ? 6 : 4) * options->size_bytes;
+                s->record.bytes.total = (options->mode == MODE_PRESERVE ? 6 : 4) * s->o.extent.length_bytes;
         if (s->step != STEP_SAMPLE)
                 sweep_post(s, NEWS_STARTED, false, NULL);
         *ret = STEAL(s);

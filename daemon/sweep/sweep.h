@@ -8,6 +8,7 @@
 
 #include "media/engine.h"
 #include "model/device_config.h"
+#include "model/extent.h"
 #include "model/survey.h"
 #include "model/sweep_record.h"
 #include "model/target_record.h"
@@ -76,6 +77,7 @@ struct sweep_options {
         uint64_t segment_bytes;
         unsigned depth; /* requests in flight at most */
         uint64_t size_bytes;
+        struct extent extent; /* what is swept, within the target and aligned to units; length 0: all of it */
         uint32_t logical_block_bytes;
         uint32_t physical_block_bytes;
         uint32_t max_io_bytes; /* the largest request that the kernel makes of several blocks; 0: unknown */

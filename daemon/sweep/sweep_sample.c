@@ -10,15 +10,15 @@
 #include <inttypes.h>
 
 static uint64_t end_bytes(const struct sweep *s) {
-        return MIN(SAMPLE_END_BYTES, s->o.size_bytes);
+        return MIN(SAMPLE_END_BYTES, s->o.extent.length_bytes);
 }
 
 /* The second end, behind the first where they would overlap. */
 static struct extent far_end(const struct sweep *s) {
-        uint64_t near = end_bytes(s);
-        uint64_t from = s->o.size_bytes > 2 * near ? s->o.size_bytes - near : near;
+        uint64_t near = end_bytes(s), length = s->o.extent.length_bytes;
+        uint64_t from = s->o.extent.offset_bytes + (length > 2 * near ? length - near : near);
         from -= from % UNIT_BYTES;
-        return (struct extent){ from, s->o.size_bytes - from };
+        return (struct extent){ from, extent_end(s->o.extent) - from };
 }
 
 static size_t blocks_of(const struct sweep *s, uint64_t bytes) {
@@ -32,7 +32,8 @@ static struct extent block_of(const struct sweep *s, struct extent e, size_t ind
 
 /* The index-th unit of the spread: one at random in each of as many equal stretches between the two ends. */
 static struct extent spread_unit(const struct sweep *s, size_t index) {
-        uint64_t from = end_bytes(s) / UNIT_BYTES, units = far_end(s).offset_bytes / UNIT_BYTES - from;
+        uint64_t from = (s->o.extent.offset_bytes + end_bytes(s)) / UNIT_BYTES,
+                 units = far_end(s).offset_bytes / UNIT_BYTES - from;
         uint64_t begin = from + units * index / SAMPLE_SPREAD_UNITS,
                  end = from + units * (index + 1) / SAMPLE_SPREAD_UNITS;
         uint64_t unit = begin + layout_mix(s->o.random[2] + index) % MAX(end - begin, 1);
@@ -42,19 +43,18 @@ static struct extent spread_unit(const struct sweep *s, size_t index) {
 /* What is to be read next: near end, far end, spread, and last the suspects. False: no more. */
 bool sweep_sample_place(struct sweep *s, struct extent *ret) {
         size_t i = s->sample.next;
-        struct extent near = { 0, end_bytes(s) }, far = far_end(s);
+        struct extent near = { s->o.extent.offset_bytes, end_bytes(s) }, far = far_end(s);
         size_t near_blocks = blocks_of(s, near.length_bytes), far_blocks = blocks_of(s, far.length_bytes);
-        size_t spread = s->o.size_bytes > UINT64_C(4) * SAMPLE_END_BYTES ? SAMPLE_SPREAD_UNITS : 0;
-        size_t middle = spread || far.offset_bytes == near.length_bytes
-                ? 0
-                : blocks_of(s, far.offset_bytes - near.length_bytes); /* small: simply all of it */
+        size_t spread = s->o.extent.length_bytes > UINT64_C(4) * SAMPLE_END_BYTES ? SAMPLE_SPREAD_UNITS : 0;
+        struct extent between = { extent_end(near), far.offset_bytes - extent_end(near) };
+        size_t middle = spread ? 0 : blocks_of(s, between.length_bytes); /* small: simply all of it */
         if (i < near_blocks) {
                 *ret = block_of(s, near, i);
                 return true;
         }
         i -= near_blocks;
         if (i < middle) {
-                *ret = block_of(s, (struct extent){ near.length_bytes, far.offset_bytes - near.length_bytes }, i);
+                *ret = block_of(s, between, i);
                 return true;
         }
         i -= middle;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What a sweep measures on its way. It is done for every request, so it must cost next to nothing; and a region of the
- * map must never count as checked while a part of it was left out. So the bytes of each region are counted, once a
- * round: the retention pass is one, the passes that write and read back are another.
+ * map must never count as checked while a part of it that is to be swept was left out. So the bytes of each region are
+ * counted, once a round: the retention pass is one, the passes that write and read back are another.
  */
 #include "sweep/sweep_private.h"
 
@@ -45,9 +45,10 @@ static void count(struct sweep *s, uint64_t *bytes, size_t when_at, struct exten
                 size_t i = (size_t)(at / s->region_step);
                 struct extent region = region_table_place(&s->survey.regions, i);
                 uint64_t end = MIN(extent_end(place), extent_end(region));
+                uint64_t whole = extent_common(region, s->o.extent).length_bytes;
                 bytes[i] += end - at;
-                assert(bytes[i] <= region.length_bytes);
-                if (bytes[i] == region.length_bytes)
+                assert(bytes[i] <= whole);
+                if (bytes[i] == whole)
                         memcpy((char *)&s->survey.regions.regions[i] + when_at, &s->wall_us, sizeof s->wall_us);
                 at = end;
         }

@@ -427,6 +427,7 @@ static int build_sweep(struct sweep_thread *t) {
                 .segment_bytes = device_config_segment_bytes(t->o.config, t->o.mode),
                 .depth = depth,
                 .size_bytes = facts->size_bytes,
+                .extent = device_config_extent(t->o.config, facts->size_bytes),
                 .logical_block_bytes = facts->logical_block_bytes,
                 .physical_block_bytes = facts->physical_block_bytes,
                 .max_io_bytes = facts->max_io_bytes,

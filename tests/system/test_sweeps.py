@@ -6,6 +6,7 @@ import os
 
 from harness import (KIB, MIB, SECTOR, UNIT, Skip, VarlinkError, device_entry, eventually, expect_clean, main, need, run,
                      sha256, test)
+from keeping import journal_bytes
 
 BLOCK_SIZES = ['4K', '8K', '16K', '32K', '64K', '128K', '256K', '512K', '1M']
 
@@ -66,6 +67,69 @@ def a_partition_is_swept_and_the_rest_of_its_disk_left_alone(case):
         assert (sweep['generation'], sweep['bytes_written']) == (generation, size), sweep
     assert daemon.device('p1')['identity']['partuuid'] == uuid, daemon.device('p1')
     assert outside == (disk.read(0, begin), disk.read(begin + size, disk.size - begin - size))
+
+
+def outside_of(disk, extents):
+    """What lies outside of these (offset, length), as one string of bytes."""
+    data = bytearray(disk.read(0, disk.size))
+    for offset, length in extents:
+        data[offset:offset + length] = bytes(length)
+    return bytes(data)
+
+
+@test
+def two_extents_of_one_disk_are_swept_and_the_rest_left_alone(case):
+    disk = case.loop(64 * MIB)
+    disk.write(0, case.rng.randbytes(disk.size))
+    first = MIB + 3 * UNIT, 20 * MIB + 5 * UNIT
+    second = first[0] + first[1], 12 * MIB
+    before = outside_of(disk, (first, second))
+    daemon = case.daemon([
+        device_entry('one', disk, offset=str(first[0]), length=str(first[1]), segment='4M'),
+        device_entry('two', disk, offset=str(second[0]), length=str(second[1]), block_size='64K')])
+    for sweeps in (1, 2):
+        for name, (offset, length) in (('one', first), ('two', second)):
+            sweep = daemon.sweep(name)
+            expect_clean(sweep)
+            assert sweep['bytes_written'] == length and sweep['bytes_verified'] == sweeps * length, sweep
+            device = daemon.device(name)
+            assert (device['extent_offset'], device['extent_length']) == (offset, length), device
+            assert device['coverage'] == 1.0, device
+    assert outside_of(disk, (first, second)) == before, 'something outside of the extents was written'
+    place = first[0] + 7 * UNIT
+    disk.flip_bits(place, 5, case.rng)
+    sweep = daemon.sweep('one')
+    found = daemon.findings()
+    assert sweep['verdict'] == 'faulty' and [(f['device'], f['offset']) for f in found] == [('one', place)], found
+    expect_clean(daemon.sweep('two'))
+
+
+@test
+def an_extent_is_refreshed_and_read_and_nothing_else(case):
+    disk = case.loop(24 * MIB)
+    journal = case.loop(journal_bytes(2 * MIB))
+    original = case.rng.randbytes(disk.size)
+    disk.write(0, original)
+    extent = 5 * MIB + UNIT, 9 * MIB
+    keys = {'offset': str(extent[0]), 'length': str(extent[1])}
+    for mode, factor in (('preserve', 2), ('refresh', 1), ('read', 0)):
+        daemon = case.daemon([device_entry('d0', disk, mode, segment='2M', settle='1s', journal=journal.path, **keys)])
+        sweep = daemon.sweep('d0')
+        expect_clean(sweep, 'verified' if factor else 'readable')
+        assert sweep['bytes_written'] == factor * extent[1], sweep
+        assert disk.read(0, disk.size) == original
+        daemon.stop()
+
+
+@test
+def an_extent_that_the_device_does_not_have_is_refused(case):
+    disk = case.loop(4 * MIB)
+    daemon = case.daemon([device_entry('d0', disk, 'read', offset='2M', length='4M')])
+    try:
+        daemon.begin('d0')
+        raise AssertionError('it was not refused')
+    except VarlinkError as error:
+        assert error.parameters['reason']['rule'] == 'extent', error
 
 
 @test

@@ -170,6 +170,17 @@ static void break_logical(struct scene *s) {
         s->facts.logical_block_bytes = s->facts.physical_block_bytes = 8192;
         s->facts.size_bytes = UINT64_C(1) << 40;
 }
+static void break_extent_end(struct scene *s) {
+        s->config.length_bytes = s->facts.size_bytes;
+        s->config.offset_bytes = 1 << 20;
+}
+static void break_extent_start(struct scene *s) {
+        s->config.offset_bytes = s->facts.size_bytes;
+}
+static void break_extent_align(struct scene *s) {
+        s->facts.physical_block_bytes = 8192;
+        s->config.offset_bytes = 4096;
+}
 static void break_boot_known(struct scene *s) {
         s->facts.boot_known = false;
 }
@@ -197,6 +208,7 @@ static const struct {
         { scene_loop, break_sparse, "loop_sparse" },
         { scene_partition, break_start, "alignment" },
         { scene_partition, break_end, "alignment" },
+        { scene_disk, break_extent_align, "alignment" },
         { scene_disk, break_iostats, "iostats" },
         { scene_disk, break_serial_given, "serial_missing" },
         { scene_disk, break_twin, "twin" },
@@ -252,6 +264,19 @@ START_TEST(mode_read_asks_none_of_that) {
         broken[_i].break_one(broken[_i].scene(&s));
         s.config.mode = MODE_READ;
         ck_assert_msg(permits(&s), "%s: %s", s.reason.rule, s.reason.found);
+}
+END_TEST
+
+START_TEST(an_extent_that_is_not_there_is_refused_in_every_mode) {
+        static void (*const breaks[])(struct scene *) = { break_extent_end, break_extent_start };
+        for (enum sweep_mode mode = MODE_READ; mode < MODE_COUNT; mode++)
+                for (size_t i = 0; i < ELEMENTS(breaks); i++) {
+                        struct scene s;
+                        breaks[i](scene_disk(&s));
+                        s.config.mode = mode;
+                        ck_assert(!permits(&s));
+                        ck_assert_str_eq(s.reason.rule, "extent");
+                }
 }
 END_TEST
 
@@ -404,6 +429,7 @@ int main(void) {
         tcase_add_test(tests, a_target_in_order_is_permitted);
         tcase_add_loop_test(tests, one_broken_fact_is_refused_by_its_rule, 0, (int)ELEMENTS(broken));
         tcase_add_loop_test(tests, mode_read_asks_none_of_that, 0, (int)ELEMENTS(broken));
+        tcase_add_test(tests, an_extent_that_is_not_there_is_refused_in_every_mode);
         tcase_add_test(tests, a_wrong_serial_is_refused_in_every_mode);
         tcase_add_test(tests, an_empty_serial_matches_nothing);
         tcase_add_test(tests, the_wwn_is_as_good_as_the_serial);

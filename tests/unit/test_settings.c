@@ -6,6 +6,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/cpus.h"
+#include "plan/calendar.h"
 #include "plan/settings.h"
 #include "plan/utf8.h"
 #include "suite.h"
@@ -140,6 +141,70 @@ START_TEST(global_keys_are_taken) {
 }
 END_TEST
 
+START_TEST(the_keys_of_the_plan_are_taken) {
+        CLEANUP(settings_freep)
+        struct settings *s = loaded(
+                "limits = { rate = \"1G\"; };\n"
+                "defaults = { windows = [ \"Mon..Fri 22:00-06:00\", \"Sat,Sun\" ]; rate_max = \"1M\"; write_limit = 12; };\n"
+                "devices = ( " DEVICE_A ",\n"
+                "  { name = \"b\"; path = \"/dev/nonexistent-b\"; windows = [ ]; blackouts = ( \"Sun\" ); rate_min = \"4K\";\n"
+                "    rate_max = \"none\"; write_limit = 0.5; offset = \"1M\"; length = \"8K\"; } );");
+        const struct device_config *a = s->devices[0], *b = s->devices[1];
+        ck_assert_uint_eq(s->rate_bytes, 1 << 30);
+        ck_assert_uint_eq(calendar_week_minutes(a->calendar), (5 * 8 + 24 + 24 - 6) * 60);
+        ck_assert_uint_eq(calendar_week_minutes(b->calendar), 6 * 24 * 60);
+        ck_assert_uint_eq(a->rate_min_bytes, 1 << 20);
+        ck_assert_uint_eq(a->rate_max_bytes, 1 << 20);
+        ck_assert_uint_eq(b->rate_min_bytes, 4096);
+        ck_assert_uint_eq(b->rate_max_bytes, 0);
+        ck_assert_double_eq(a->write_limit, 12);
+        ck_assert_double_eq(b->write_limit, 0.5);
+        struct extent extent = device_config_extent(b, 2 << 20);
+        ck_assert(extent.offset_bytes == 1 << 20 && extent.length_bytes == 8192);
+        ck_assert_uint_eq(device_config_extent(b, (1 << 20) + 4096).length_bytes, 0);
+        ck_assert_uint_eq(device_config_extent(b, 4096).length_bytes, 0);
+}
+END_TEST
+
+START_TEST(a_plan_that_makes_no_sense_is_told) {
+        assert_invalid_device("windows = \"Sat\";", "windows: expected a list, such as");
+        assert_invalid_device("windows = [ 1 ];", "windows: expected strings");
+        assert_invalid_device("windows = [ \"Sat\", \"Smurf\" ];", "windows: \"Smurf\": \"Smurf\" is no day");
+        assert_invalid("devices = ( { name = \"a\"; path = \"/dev/x\"; windows = (\n\"Sat\",\n\"22-06\"); } );", 3,
+                "\"22\" is no time of day");
+        assert_invalid_device(
+                "windows = [ \"Sat\" ]; blackouts = [ \"Fri..Mon\" ];", "they leave nothing of the windows");
+        assert_invalid("defaults = { blackouts = [ \"Sat\" ]; };\n"
+                       "devices = ( { name = \"a\"; path = \"/dev/x\"; windows = [ \"Sat\" ]; } );",
+                1, "they leave nothing of the windows");
+        assert_invalid_device("rate_max = \"1K\";", "rate_max: \"1K\" is out of range: give at least \"4K\" a second");
+        assert_invalid_device("rate_max = \"fast\";", "rate_max: \"fast\" is not a rate");
+        assert_invalid_device("rate_min = \"none\";", "rate_min: \"none\" is not a rate");
+        assert_invalid_device("rate_min = \"2M\"; rate_max = \"1M\";", "rate_min: 2097152 bytes a second is more than");
+        assert_invalid("limits = { rate = 5; };", 1, "rate: expected a rate as a string");
+        assert_invalid_device("write_limit = \"12\";", "write_limit: expected a number");
+        assert_invalid_device("write_limit = 0;", "write_limit: 0 is out of range");
+        assert_invalid_device("write_limit = -1.5;", "write_limit: -1.5 is out of range");
+        assert_invalid_device("offset = \"4097\";", "offset: 4097 bytes must be a multiple of 4096");
+        assert_invalid_device("length = \"0\";", "length: 0 bytes is nothing to sweep");
+        assert_invalid_device("offset = \"7000000T\"; length = \"7000000T\";", "ends behind the end of any device");
+}
+END_TEST
+
+START_TEST(two_extents_of_one_device_may_not_overlap) {
+        static const char form[] = "devices = ( { name = \"a\"; path = \"/dev/nonexistent\"; length = \"1M\"; },\n"
+                                   "{ name = \"b\"; path = \"/dev/nonexistent\"; offset = \"%s\"; } );";
+        char text[512];
+        snprintf(text, sizeof text, form, "1020K");
+        assert_invalid(
+                text, 2, "the extents overlap: change offset or length; it is the same device as \"a\" in line 1");
+        snprintf(text, sizeof text, form, "1M");
+        CLEANUP(settings_freep)
+        struct settings *s = loaded(text);
+        ck_assert_uint_eq(s->device_count, 2);
+}
+END_TEST
+
 START_TEST(there_are_as_many_workers_as_cpus_and_at_most_four) {
         CLEANUP(settings_freep)
         struct settings *one = loaded("verify = { cpus = \"2\"; };");
@@ -175,6 +240,13 @@ START_TEST(a_device_has_the_documented_defaults) {
         ck_assert_uint_eq(d->io_timeout_us, 60 * USEC_PER_SEC);
         ck_assert_uint_eq(d->slow_after_us, 2 * USEC_PER_SEC);
         ck_assert(d->yield);
+        ck_assert_ptr_null(d->calendar);
+        struct extent all = device_config_extent(d, UINT64_C(1) << 40);
+        ck_assert(all.offset_bytes == 0 && all.length_bytes == UINT64_C(1) << 40);
+        ck_assert_uint_eq(d->rate_min_bytes, 8 << 20);
+        ck_assert_uint_eq(d->rate_max_bytes, 0);
+        ck_assert_double_eq(d->write_limit, 0);
+        ck_assert_uint_eq(s->rate_bytes, 0);
         ck_assert_int_eq(d->line, 2);
 }
 END_TEST
@@ -291,7 +363,7 @@ START_TEST(an_unknown_key_names_the_nearest_that_exists) {
         assert_invalid("limits = {\n\n concurent_sweeps = 2; };", 3, "did you mean \"concurrent_sweeps\"?");
         assert_invalid("defaults = { evry = \"1d\"; };", 1, "did you mean \"every\"?");
         assert_invalid_device("block_sise = \"4K\";", "did you mean \"block_size\"?");
-        assert_invalid_device("windows = [ \"Sat\" ];", "the keys are name, path, match, exclude, mode, serial,");
+        assert_invalid_device("moonlight = true;", "the keys are name, path, match, exclude, mode, serial,");
         assert_invalid("devices = ( { nmae = \"a\"; path = \"/dev/x\"; } );", 1, "did you mean \"name\"?");
 }
 END_TEST
@@ -747,6 +819,9 @@ int main(void) {
         tcase_add_test(t, an_empty_file_is_idle_with_the_documented_defaults);
         tcase_add_test(t, the_state_directory_comes_from_the_service_manager_unless_given);
         tcase_add_test(t, global_keys_are_taken);
+        tcase_add_test(t, the_keys_of_the_plan_are_taken);
+        tcase_add_test(t, a_plan_that_makes_no_sense_is_told);
+        tcase_add_test(t, two_extents_of_one_device_may_not_overlap);
         tcase_add_test(t, there_are_as_many_workers_as_cpus_and_at_most_four);
         tcase_add_test(t, a_device_has_the_documented_defaults);
         tcase_add_test(t, every_device_key_is_taken);

@@ -208,8 +208,10 @@ START_TEST(the_oldest_speaks_for_all_and_never_is_older_than_any) {
         ck_assert_uint_eq(one.latency_max_us, 10);
         struct region beyond = region_table_at(&t, (struct extent){ t.size_bytes, 1 });
         ck_assert_uint_eq(beyond.checked_us, 0);
-        ck_assert_double_eq_tol(region_table_share(&t, true, 1), 1023.0 / 1024, 1e-9);
-        ck_assert_double_eq_tol(region_table_share(&t, false, 1000 + 512), 0.5, 1e-9);
+        struct extent every = { 0, t.size_bytes }, half = { 512 * step, 512 * step };
+        ck_assert_double_eq_tol(region_table_share(&t, every, true, 1), 1023.0 / 1024, 1e-9);
+        ck_assert_double_eq_tol(region_table_share(&t, every, false, 1000 + 512), 0.5, 1e-9);
+        ck_assert_double_eq_tol(region_table_share(&t, half, false, 1000 + 512), 1, 1e-9);
 }
 END_TEST
 
