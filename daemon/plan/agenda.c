@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A host that was off for a week has all of its disks due when it comes up, and so have a thousand others after a power
+ * cut; a clock that was set forward looks the same. What was missed is therefore spread over some minutes, by host and
+ * name, so that it is the same each time. The other danger is a start that is put off for ever: everything here that
+ * delays has a limit.
+ */
+#include "plan/agenda.h"
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "plan/calendar.h"
+
+#include <assert.h>
+
+#define SPREAD_MAX_US (15 * 60 * USEC_PER_SEC)
+#define YEAR_US       (365 * USEC_PER_DAY)
+
+enum { SPREAD_SHARE = 50 }; /* of `every`: a period is not made much longer by it */
+
+static uint64_t later(uint64_t at_us, uint64_t span_us) {
+        uint64_t sum;
+        return __builtin_add_overflow(at_us, span_us, &sum) ? SCHEDULE_NEVER : sum;
+}
+
+/* FNV-1a over the name, begun with the host's number (Fowler, Noll and Vo), and stirred, as its high bits are weak. */
+static uint64_t number_of(uint64_t seed, const char *name) {
+        uint64_t h = seed ^ UINT64_C(0xcbf29ce484222325);
+        for (; *name; name++)
+                h = (h ^ (uint8_t)*name) * UINT64_C(0x100000001b3);
+        h ^= h >> 32;
+        h *= UINT64_C(0x9e3779b97f4a7c15);
+        return h >> 16;
+}
+
+static uint64_t spread(const struct agenda_question *q) {
+        uint64_t most_us = MIN(q->config->every_us / SPREAD_SHARE, SPREAD_MAX_US);
+        return number_of(q->seed, q->config->name) % (most_us + 1);
+}
+
+/* It was planned for a time at which nobody could begin it. A device that was never swept, and a sweep that was cut
+ * short, begin at once: of these there are few. */
+static bool was_missed(const struct agenda_question *q, uint64_t planned_us) {
+        const struct schedule_history *h = q->history;
+        bool waited_for = h->last_end == END_FINISHED || h->last_end == END_CANCELLED || h->last_end == END_FAILED;
+        return waited_for && planned_us < q->awake_us;
+}
+
+uint64_t agenda_write_pause(double write_limit, uint64_t written_bytes, uint64_t extent_bytes) {
+        if (write_limit <= 0 || extent_bytes == 0)
+                return 0;
+        double pause_us = (double)YEAR_US * ((double)written_bytes / (double)extent_bytes) / write_limit;
+        return pause_us < (double)(100 * YEAR_US) ? (uint64_t)pause_us : 100 * YEAR_US;
+}
+
+uint64_t agenda_written_bytes(enum sweep_mode mode, uint64_t extent_bytes) {
+        static const uint8_t times[MODE_COUNT] = { [MODE_REFRESH] = 1, [MODE_PRESERVE] = 2, [MODE_PATTERN] = 1 };
+        assert(mode < MODE_COUNT);
+        return times[mode] * extent_bytes;
+}
+
+uint64_t agenda_work_bytes(enum sweep_mode mode, uint64_t extent_bytes) {
+        static const uint8_t times[MODE_COUNT] = {
+                [MODE_READ] = 1, [MODE_REFRESH] = 4, [MODE_PRESERVE] = 6, [MODE_PATTERN] = 3
+        };
+        assert(mode < MODE_COUNT);
+        return times[mode] * extent_bytes;
+}
+
+/* When what was written last lets the next sweep begin. A time that can't be tells nothing. */
+static uint64_t writes_allow(const struct agenda_question *q, uint64_t now_us) {
+        const struct schedule_history *h = q->history;
+        uint64_t pause_us = agenda_write_pause(q->config->write_limit, h->last_written_bytes, q->extent_bytes);
+        if (!sweep_mode_writes(q->config->mode) || pause_us == 0 || h->last_started_us > now_us)
+                return 0;
+        return later(h->last_started_us, pause_us);
+}
+
+static void delay(struct agenda *a, uint64_t until_us, enum agenda_hold why) {
+        if (until_us <= a->start_us)
+                return;
+        a->start_us = until_us;
+        a->hold = why;
+}
+
+/* A whole period after the one in which it was planned: the extent is then swept once in each. One that begins when
+ * its period is over has a period of its own. */
+static void find_deadline(struct agenda *a, const struct agenda_question *q, uint64_t now_us) {
+        uint64_t every_us = q->config->every_us, due_us = schedule_next_due(q->history, every_us, now_us);
+        if (due_us == SCHEDULE_NEVER) {
+                a->deadline_us = SCHEDULE_NEVER;
+                return;
+        }
+        uint64_t deadline_us = due_us ? later(due_us, every_us) : 0;
+        a->missed = deadline_us > 0 && now_us > deadline_us;
+        if (q->started_us > 0 && deadline_us <= q->started_us)
+                deadline_us = later(q->started_us, every_us);
+        a->deadline_us = deadline_us;
+}
+
+struct agenda agenda_at(const struct agenda_question *q, uint64_t now_us) {
+        struct agenda a = { .planned_us = schedule_next_start(q->history, q->config->every_us, now_us) };
+        a.start_us = a.planned_us;
+        find_deadline(&a, q, now_us);
+        if (a.planned_us == SCHEDULE_NEVER)
+                return a;
+        if (was_missed(q, a.planned_us))
+                delay(&a, later(q->awake_us, spread(q)), AGENDA_SPREAD);
+        delay(&a, writes_allow(q, now_us), AGENDA_WRITES);
+        uint64_t from_us = MAX(a.start_us, now_us), open_us = calendar_next_open(q->config->calendar, from_us);
+        if (open_us > from_us)
+                delay(&a, open_us, AGENDA_WINDOW);
+        return a;
+}

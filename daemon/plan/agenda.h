@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * agenda: what the plan says of one device at a moment: when its next sweep is planned, when that may begin, what holds
+ * it back until then, and by when it has to be done. A pure function of configuration, history and now.
+ */
+#pragma once
+
+#include "model/device_config.h"
+#include "plan/schedule.h"
+
+#include <stdint.h>
+
+/* Why a sweep that is due does not begin. */
+enum agenda_hold {
+        AGENDA_FREE,
+        AGENDA_SPREAD, /* it was missed: not all at once */
+        AGENDA_WRITES, /* write_limit */
+        AGENDA_WINDOW
+};
+
+struct agenda_question {
+        const struct device_config *config;
+        const struct schedule_history *history;
+        uint64_t extent_bytes; /* 0: unknown */
+        uint64_t awake_us;     /* since when the daemon runs, on a clock that was not stepped; wall time */
+        uint64_t seed;         /* of this host */
+        uint64_t started_us;   /* of the sweep that runs, wall time; 0: none */
+};
+
+struct agenda {
+        uint64_t planned_us;   /* schedule_next_start() */
+        uint64_t start_us;     /* when it may begin: not before planned_us; 0: at once; SCHEDULE_NEVER */
+        enum agenda_hold hold; /* what start_us waits for last, beyond planned_us */
+        uint64_t deadline_us;  /* by when the sweep that is planned, or runs, has to be done. 0: not known before it has
+                                  begun; SCHEDULE_NEVER */
+        bool missed;           /* that is over: the device is overdue */
+};
+
+struct agenda agenda_at(const struct agenda_question *q, uint64_t now_us);
+
+/* How long after the start of a sweep that wrote so much the next one may begin. 0: at once. */
+uint64_t agenda_write_pause(double write_limit, uint64_t written_bytes, uint64_t extent_bytes);
+
+/* Bytes that a sweep of this mode writes to an extent, and all that it reads and writes. The pass that verifies what
+ * the sweep before left is counted, too. */
+uint64_t agenda_written_bytes(enum sweep_mode mode, uint64_t extent_bytes);
+uint64_t agenda_work_bytes(enum sweep_mode mode, uint64_t extent_bytes);

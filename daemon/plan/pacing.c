@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A sweep that keeps to the rate that it needs ends at its deadline exactly, and late if anything goes wrong: so it is
+ * told to be done a little earlier. What else could go wrong is arithmetic: bytes times microseconds does not fit into
+ * 64 bits, an open time of zero divides badly, and a rate that is asked for the last seconds of a period is absurd.
+ */
+#include "plan/pacing.h"
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "plan/calendar.h"
+#include "plan/schedule.h"
+
+#include <assert.h>
+#include <errno.h>
+
+enum {
+        MARGIN_PERCENT = 95, /* of the open time is planned with */
+        BY_HAND_PERCENT = 25 /* of limits.rate, at least, where sweeps were started by hand */
+};
+
+#define MINUTE_US (60 * USEC_PER_SEC)
+
+/* Beyond what any disk does: a limit would only cost. */
+#define RATE_ABSURD (UINT64_C(64) << 30)
+
+/* bytes / time, rounded up. */
+static uint64_t rate_for(uint64_t bytes, uint64_t open_us) {
+        if (bytes == 0)
+                return 0;
+        if (open_us == 0)
+                return PACING_ALL;
+        double rate = (double)bytes * (double)USEC_PER_SEC / (double)open_us;
+        return rate >= (double)RATE_ABSURD ? PACING_ALL : (uint64_t)rate + 1;
+}
+
+static uint64_t time_for(uint64_t bytes, uint64_t rate) {
+        assert(rate > 0);
+        double us = (double)bytes * (double)USEC_PER_SEC / (double)rate;
+        return us < (double)INT64_MAX ? (uint64_t)us + 1 : INT64_MAX;
+}
+
+static uint64_t with_margin(uint64_t open_us) {
+        return open_us / 100 * MARGIN_PERCENT + open_us % 100 * MARGIN_PERCENT / 100;
+}
+
+/* Whether it takes part in what is planned. */
+static bool is_planned(const struct pacing_job *j) {
+        return !j->by_hand && j->deadline_us != SCHEDULE_NEVER && j->left_bytes > 0;
+}
+
+static void judge_alone(struct pacing_job *j, const struct pacing_limits *limits, uint64_t now_us) {
+        uint64_t caps[] = { j->rate_max, j->speed, limits->rate };
+        j->possible = PACING_ALL;
+        for (size_t i = 0; i < ELEMENTS(caps); i++)
+                if (caps[i] > 0)
+                        j->possible = MIN(j->possible, caps[i]);
+        j->open_us = is_planned(j) ? calendar_open_us(j->calendar, MAX(j->from_us, now_us), j->deadline_us) : 0;
+        j->need = is_planned(j) ? rate_for(j->left_bytes, with_margin(j->open_us)) : 0;
+        j->host_need = is_planned(j) ? rate_for(j->left_bytes, j->open_us) : 0;
+        j->short_of = PACING_IN_TIME;
+        if (!is_planned(j))
+                return;
+        if (j->open_us == 0)
+                j->short_of = PACING_NO_TIME;
+        else if (rate_for(j->left_bytes, j->open_us) > j->possible)
+                j->short_of = j->possible == j->rate_max ? PACING_RATE_MAX
+                        : j->possible == j->speed        ? PACING_SPEED
+                                                         : PACING_HOST;
+}
+
+/* By deadline, so that a prefix is all that is due by one. */
+static int by_deadline(const void *a, const void *b) {
+        const struct pacing_job *const *p = a, *const *q = b;
+        return ((*p)->deadline_us > (*q)->deadline_us) - ((*p)->deadline_us < (*q)->deadline_us);
+}
+
+/* The jobs of a group, sorted. */
+struct group {
+        struct pacing_job **jobs;
+        size_t count;
+};
+
+static uint64_t plus(uint64_t a, uint64_t b) {
+        uint64_t sum;
+        return __builtin_add_overflow(a, b, &sum) ? UINT64_MAX : sum;
+}
+
+/*
+ * R, over all that is due. Windows may differ: the time until a deadline is that of the one that has most of it. A
+ * group in which all may run at a time needs what its members need, so what begins later takes no part.
+ */
+static uint64_t needed_rate(const struct group *g, unsigned at_a_time) {
+        uint64_t needed = 0, bytes = 0, open_us = 0, deadline_us = 0;
+        bool crowded = at_a_time > 0 && g->count > at_a_time;
+        for (size_t i = 0; i < g->count; i++) {
+                const struct pacing_job *j = g->jobs[i];
+                if (!j->running && !crowded)
+                        continue;
+                bytes = plus(bytes, j->left_bytes);
+                open_us = MAX(open_us, j->open_us);
+                deadline_us = j->deadline_us;
+                if (i + 1 < g->count && g->jobs[i + 1]->deadline_us == deadline_us)
+                        continue;
+                needed = MAX(needed, rate_for(bytes, with_margin(open_us)));
+        }
+        return needed;
+}
+
+/* R by need among those that run. */
+static void share_out(const struct group *g, uint64_t needed) {
+        double sum = 0;
+        for (size_t i = 0; i < g->count; i++)
+                if (g->jobs[i]->running)
+                        sum += (double)g->jobs[i]->need;
+        for (size_t i = 0; i < g->count && sum > 0; i++) {
+                struct pacing_job *j = g->jobs[i];
+                if (!j->running || j->rate == PACING_ALL)
+                        continue;
+                double share = (double)needed * ((double)j->need / sum);
+                if (needed == PACING_ALL || share >= (double)RATE_ABSURD)
+                        j->rate = PACING_ALL;
+                else
+                        j->rate = MAX(j->rate, (uint64_t)share);
+        }
+}
+
+/* limits.rate is not enough for all that is due by some deadline: who has that one is told. */
+static void judge_host(const struct group *g, uint64_t limit) {
+        uint64_t bytes = 0, open_us = 0;
+        for (size_t i = 0; i < g->count; i++) {
+                struct pacing_job *j = g->jobs[i];
+                bytes = plus(bytes, j->left_bytes);
+                open_us = MAX(open_us, j->open_us);
+                j->host_need = MAX(j->host_need, rate_for(bytes, open_us));
+                if (j->short_of == PACING_IN_TIME && j->host_need > limit)
+                        j->short_of = PACING_HOST;
+        }
+}
+
+static void collect(struct group *g, struct pacing_job *jobs, size_t count, uint64_t controller) {
+        g->count = 0;
+        for (size_t i = 0; i < count; i++)
+                if (is_planned(&jobs[i]) && (controller == 0 || jobs[i].controller == controller))
+                        g->jobs[g->count++] = &jobs[i];
+        qsort(g->jobs, g->count, sizeof(struct pacing_job *), by_deadline);
+}
+
+/* Each controller once: with the first of its jobs. */
+static bool is_first_of(const struct pacing_job *jobs, size_t index) {
+        for (size_t i = 0; i < index; i++)
+                if (jobs[i].controller == jobs[index].controller)
+                        return false;
+        return jobs[index].controller != 0;
+}
+
+static void bound(struct pacing_job *j) {
+        if (j->by_hand || j->deadline_us == SCHEDULE_NEVER)
+                j->rate = PACING_ALL;
+        j->rate = MAX(j->rate, j->rate_min);
+        if (j->rate_max > 0)
+                j->rate = MIN(j->rate, j->rate_max);
+}
+
+/* All together keep to the limit; who was started by hand leaves most of it to those that have a deadline. */
+static void keep_limit(struct pacing_job *jobs, size_t count, uint64_t limit) {
+        double planned = 0, by_hand = 0;
+        for (size_t i = 0; i < count; i++)
+                if (jobs[i].running)
+                        *(jobs[i].by_hand ? &by_hand : &planned) += (double)MIN(jobs[i].rate, limit);
+        double room = (double)limit, most = by_hand > 0 ? room * (100 - BY_HAND_PERCENT) / 100 : room;
+        double for_planned = MIN(planned, planned + by_hand > room ? MAX(most, room - by_hand) : room);
+        for (size_t i = 0; i < count; i++) {
+                struct pacing_job *j = &jobs[i];
+                double all = j->by_hand ? by_hand : planned, share = j->by_hand ? room - for_planned : for_planned;
+                if (j->running)
+                        j->rate = MAX((uint64_t)((double)MIN(j->rate, limit) * (all > share ? share / all : 1)), 1);
+        }
+}
+
+int pacing_plan(struct pacing_job *jobs, size_t count, const struct pacing_limits *limits, uint64_t now_us) {
+        CLEANUP_FREE struct pacing_job **sorted = calloc(count + 1, sizeof(struct pacing_job *));
+        if (!sorted)
+                return -ENOMEM;
+        struct group g = { .jobs = sorted };
+        for (size_t i = 0; i < count; i++) {
+                judge_alone(&jobs[i], limits, now_us);
+                jobs[i].rate = jobs[i].need;
+        }
+        for (size_t i = 0; i < count; i++) {
+                if (!is_first_of(jobs, i))
+                        continue;
+                collect(&g, jobs, count, jobs[i].controller);
+                share_out(&g, needed_rate(&g, limits->per_controller));
+        }
+        collect(&g, jobs, count, 0);
+        share_out(&g, needed_rate(&g, limits->concurrent_sweeps));
+        if (limits->rate > 0)
+                judge_host(&g, limits->rate);
+        for (size_t i = 0; i < count; i++)
+                bound(&jobs[i]);
+        if (limits->rate > 0)
+                keep_limit(jobs, count, limits->rate);
+        for (size_t i = 0; i < count; i++)
+                jobs[i].rate = jobs[i].rate >= RATE_ABSURD ? 0 : jobs[i].rate;
+        return 0;
+}
+
+/* To whole minutes, hours or days, as a person would write it. */
+static uint64_t round_up(uint64_t span_us) {
+        uint64_t step_us = span_us > 2 * USEC_PER_DAY ? USEC_PER_DAY
+                : span_us > 2 * USEC_PER_HOUR         ? USEC_PER_HOUR
+                                                      : MINUTE_US;
+        return (span_us + step_us - 1) / step_us * step_us;
+}
+
+/* The end of so many bytes that are begun now. */
+static uint64_t end_of(const struct pacing_job *j, uint64_t bytes, uint64_t rate, uint64_t from_us) {
+        return calendar_after_open(j->calendar, from_us, time_for(bytes, rate));
+}
+
+void pacing_advise(struct pacing_advice *ret, const struct pacing_job *job, uint64_t work_bytes, uint64_t every_us,
+        uint64_t now_us) {
+        assert(job->short_of != PACING_IN_TIME);
+        *ret = (struct pacing_advice){ 0 };
+        uint64_t from_us = MAX(job->from_us, now_us);
+        uint64_t possible = job->possible == PACING_ALL ? MAX(job->rate_min, 1) : job->possible;
+        uint64_t needed = job->short_of == PACING_HOST ? job->host_need : rate_for(job->left_bytes, job->open_us);
+        bool by_rate = job->short_of == PACING_RATE_MAX || job->short_of == PACING_HOST;
+        if (by_rate && needed != PACING_ALL)
+                ret->rate = (needed + (1 << 20) - 1) >> 20 << 20;
+        /* As much more of the week, or of time, as there is more to do than can be done. */
+        double factor = needed == PACING_ALL ? 0 : (double)needed / (double)possible;
+        double minutes = (double)calendar_week_minutes(job->calendar) * factor;
+        if (factor > 1 && minutes + 60 <= CALENDAR_WEEK_MINUTES)
+                ret->open_minutes_a_week = ((unsigned)minutes + 60) / 60 * 60;
+        if (job->short_of == PACING_HOST && factor > 1 && factor < 1000) {
+                ret->every_us = round_up((uint64_t)((double)every_us * factor) / MARGIN_PERCENT * 100);
+                return;
+        }
+        uint64_t begin_us = job->deadline_us > every_us ? job->deadline_us - every_us : 0;
+        uint64_t end_us = end_of(job, job->left_bytes, possible, from_us);
+        uint64_t anew_us = end_of(job, work_bytes, possible, from_us);
+        if (end_us == CALENDAR_NEVER || anew_us == CALENDAR_NEVER)
+                return;
+        ret->every_us = round_up(MAX(end_us - begin_us, anew_us - from_us) / MARGIN_PERCENT * 100);
+}

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* When one device is swept next, held back and due: case by case, as a mistake here is noticed after months. */
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "plan/agenda.h"
+#include "plan/calendar.h"
+#include "suite.h"
+
+#include <string.h>
+#include <time.h>
+
+#define NOW   (UINT64_C(1795348800) * USEC_PER_SEC) /* Sunday, 2026-11-22, 12:00 UTC */
+#define HOUR  USEC_PER_HOUR
+#define DAY   USEC_PER_DAY
+#define AWAKE (NOW - 3 * DAY)
+
+struct scene {
+        struct device_config config;
+        struct calendar calendar;
+        struct schedule_history history;
+        struct agenda_question question;
+};
+
+static struct scene *scene(struct scene *s) {
+        *s = (struct scene){
+                .config = { .name = "a", .mode = MODE_PATTERN, .every_us = 10 * DAY },
+                .history = { .last_started_us = NOW - 9 * DAY,
+                        .last_ended_us = NOW - 8 * DAY,
+                        .last_end = END_FINISHED,
+                        .last_finished_us = NOW - 9 * DAY,
+                        .last_written_bytes = 1 << 30 },
+        };
+        s->question = (struct agenda_question){
+                .config = &s->config, .history = &s->history, .extent_bytes = 1 << 30, .awake_us = AWAKE, .seed = 7
+        };
+        ck_assert_int_eq(setenv("TZ", "UTC", 1), 0);
+        tzset();
+        return s;
+}
+
+static void window(struct scene *s, const char *text) {
+        char problem[CALENDAR_PROBLEM_BYTES];
+        ck_assert_int_eq(calendar_add(&s->calendar, CALENDAR_WINDOWS, text, problem), 0);
+        s->config.calendar = &s->calendar;
+}
+
+START_TEST(a_sweep_is_planned_a_period_after_the_last_and_due_a_period_later) {
+        struct scene s;
+        struct agenda a = agenda_at(&scene(&s)->question, NOW);
+        ck_assert_uint_eq(a.planned_us, NOW + DAY);
+        ck_assert_uint_eq(a.start_us, NOW + DAY);
+        ck_assert_int_eq(a.hold, AGENDA_FREE);
+        ck_assert_uint_eq(a.deadline_us, NOW + 11 * DAY);
+        ck_assert(!a.missed);
+}
+END_TEST
+
+START_TEST(a_device_that_was_never_swept_begins_at_once_and_has_a_deadline_from_then_on) {
+        struct scene s;
+        scene(&s)->history = (struct schedule_history){ 0 };
+        struct agenda a = agenda_at(&s.question, NOW);
+        ck_assert_uint_eq(a.start_us, 0);
+        ck_assert_uint_eq(a.deadline_us, 0);
+        s.question.started_us = NOW - HOUR;
+        ck_assert_uint_eq(agenda_at(&s.question, NOW).deadline_us, NOW - HOUR + 10 * DAY);
+}
+END_TEST
+
+START_TEST(a_window_that_is_closed_puts_the_start_off_until_it_opens) {
+        struct scene s;
+        window(scene(&s), "22:00-06:00");
+        struct agenda a = agenda_at(&s.question, NOW);
+        ck_assert_uint_eq(a.start_us, NOW + DAY + 10 * HOUR);
+        ck_assert_int_eq(a.hold, AGENDA_WINDOW);
+        ck_assert_uint_eq(a.planned_us, NOW + DAY);
+        s.history.last_started_us = s.history.last_finished_us = NOW - 10 * DAY - 1;
+        s.question.awake_us = NOW - 11 * DAY;
+        ck_assert_uint_eq(agenda_at(&s.question, NOW).start_us, NOW + 10 * HOUR);
+        a = agenda_at(&s.question, NOW + 11 * HOUR);
+        ck_assert_uint_eq(a.start_us, a.planned_us);
+        ck_assert_int_eq(a.hold, AGENDA_FREE);
+}
+END_TEST
+
+START_TEST(what_was_missed_is_spread_over_minutes_and_always_the_same) {
+        uint64_t least_us = UINT64_MAX, most_us = 0;
+        for (uint64_t seed = 0; seed < 1000; seed++) {
+                struct scene s;
+                scene(&s)->question.seed = seed;
+                s.history.last_started_us = s.history.last_finished_us = NOW - 14 * DAY;
+                struct agenda a = agenda_at(&s.question, NOW - 3 * DAY);
+                ASSERT_SEEDED(seed, a.hold == AGENDA_SPREAD || a.start_us == AWAKE);
+                ASSERT_SEEDED(seed, a.start_us >= AWAKE && a.start_us <= AWAKE + 15 * 60 * USEC_PER_SEC);
+                ASSERT_SEEDED(seed, agenda_at(&s.question, NOW).start_us == a.start_us);
+                least_us = MIN(least_us, a.start_us);
+                most_us = MAX(most_us, a.start_us);
+        }
+        ck_assert_uint_gt(most_us - least_us, 14 * 60 * USEC_PER_SEC);
+}
+END_TEST
+
+START_TEST(what_was_cut_short_begins_at_once) {
+        struct scene s;
+        scene(&s)->history.last_end = END_KILLED;
+        ck_assert_uint_eq(agenda_at(&s.question, NOW).start_us, 0);
+}
+END_TEST
+
+START_TEST(a_history_in_the_future_is_no_reason_to_wait_for_it) {
+        struct scene s;
+        scene(&s);
+        s.history.last_started_us = s.history.last_finished_us = NOW + 70 * 365 * DAY;
+        struct agenda a = agenda_at(&s.question, NOW);
+        ck_assert_uint_le(a.start_us, NOW);
+        s.question.awake_us = NOW; /* the clock was set back just now: not all at the same moment */
+        a = agenda_at(&s.question, NOW);
+        ck_assert(a.start_us >= NOW && a.start_us <= NOW + 15 * 60 * USEC_PER_SEC);
+        s.history.last_started_us = s.history.last_finished_us = NOW + DAY;
+        ck_assert_uint_eq(agenda_at(&s.question, NOW).start_us, NOW + 11 * DAY);
+}
+END_TEST
+
+START_TEST(a_clock_of_1970_starts_nothing_at_once_and_does_not_stall) {
+        struct scene s;
+        uint64_t now_us = 60 * USEC_PER_SEC;
+        scene(&s)->question.awake_us = now_us;
+        struct agenda a = agenda_at(&s.question, now_us);
+        ck_assert(a.start_us >= now_us && a.start_us <= now_us + 15 * 60 * USEC_PER_SEC);
+}
+END_TEST
+
+START_TEST(write_limit_holds_a_sweep_back_by_what_the_last_one_wrote) {
+        struct scene s;
+        scene(&s)->config.write_limit = 12;
+        struct agenda a = agenda_at(&s.question, NOW);
+        ck_assert_uint_eq(a.start_us, NOW - 9 * DAY + 365 * DAY / 12);
+        ck_assert_int_eq(a.hold, AGENDA_WRITES);
+        s.history.last_written_bytes = 1 << 20; /* it failed early */
+        a = agenda_at(&s.question, NOW);
+        ck_assert_int_eq(a.hold, AGENDA_FREE);
+        s.history.last_written_bytes = 1 << 30;
+        s.config.mode = MODE_READ;
+        ck_assert_int_eq(agenda_at(&s.question, NOW).hold, AGENDA_FREE);
+}
+END_TEST
+
+START_TEST(a_period_that_ended_without_a_whole_sweep_is_missed) {
+        struct scene s;
+        scene(&s)->history.last_end = END_FAILED;
+        s.history.last_finished_us = NOW - 20 * DAY;
+        ck_assert(!agenda_at(&s.question, NOW).missed);
+        ck_assert(agenda_at(&s.question, NOW + 1).missed);
+        s.question.started_us = NOW + 1; /* it gets a period of its own, and stays late */
+        ck_assert_uint_eq(agenda_at(&s.question, NOW + 2).deadline_us, NOW + 1 + 10 * DAY);
+        ck_assert(agenda_at(&s.question, NOW + 2).missed);
+}
+END_TEST
+
+START_TEST(never_is_neither_planned_nor_due) {
+        struct scene s;
+        scene(&s)->config.every_us = EVERY_NEVER;
+        struct agenda a = agenda_at(&s.question, NOW);
+        ck_assert(a.start_us == SCHEDULE_NEVER && a.deadline_us == SCHEDULE_NEVER && !a.missed);
+}
+END_TEST
+
+int main(void) {
+        TCase *tests = tcase_create("agenda");
+        tcase_add_test(tests, a_sweep_is_planned_a_period_after_the_last_and_due_a_period_later);
+        tcase_add_test(tests, a_device_that_was_never_swept_begins_at_once_and_has_a_deadline_from_then_on);
+        tcase_add_test(tests, a_window_that_is_closed_puts_the_start_off_until_it_opens);
+        tcase_add_test(tests, what_was_missed_is_spread_over_minutes_and_always_the_same);
+        tcase_add_test(tests, what_was_cut_short_begins_at_once);
+        tcase_add_test(tests, a_history_in_the_future_is_no_reason_to_wait_for_it);
+        tcase_add_test(tests, a_clock_of_1970_starts_nothing_at_once_and_does_not_stall);
+        tcase_add_test(tests, write_limit_holds_a_sweep_back_by_what_the_last_one_wrote);
+        tcase_add_test(tests, a_period_that_ended_without_a_whole_sweep_is_missed);
+        tcase_add_test(tests, never_is_neither_planned_nor_due);
+        return suite_run("agenda", tests);
+}

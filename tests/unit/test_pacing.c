@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Rates by the plan. A small host is lived through second by second: whatever the windows, limits and sizes, a deadline
+ * that could be met is met, no limit is passed, and what can't be done is told before it is too late.
+ */
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "plan/calendar.h"
+#include "plan/pacing.h"
+#include "plan/schedule.h"
+#include "suite.h"
+
+#include <string.h>
+#include <time.h>
+
+#define NOW  (UINT64_C(1795348800) * USEC_PER_SEC) /* Sunday, 2026-11-22, 12:00 UTC */
+#define HOUR USEC_PER_HOUR
+#define DAY  USEC_PER_DAY
+#define MIB  (UINT64_C(1) << 20)
+
+static const struct pacing_limits no_limits;
+
+static struct pacing_job job(uint64_t left_bytes, uint64_t deadline_us) {
+        return (struct pacing_job){
+                .running = true, .left_bytes = left_bytes, .deadline_us = deadline_us, .rate_min = 8 * MIB
+        };
+}
+
+static struct calendar nights(void) {
+        struct calendar c = { 0 };
+        char problem[CALENDAR_PROBLEM_BYTES];
+        ck_assert_int_eq(setenv("TZ", "UTC", 1), 0);
+        tzset();
+        ck_assert_int_eq(calendar_add(&c, CALENDAR_WINDOWS, "22:00-06:00", problem), 0);
+        return c;
+}
+
+static void plan(struct pacing_job *jobs, size_t count, const struct pacing_limits *limits) {
+        ck_assert_int_eq(pacing_plan(jobs, count, limits, NOW), 0);
+}
+
+static bool is_near(uint64_t a, double b) {
+        return (double)a > b * 0.999 && (double)a < b * 1.001;
+}
+
+START_TEST(a_sweep_goes_as_fast_as_lets_it_end_a_little_before_its_deadline) {
+        struct pacing_job j = job(86400 * 100 * MIB, NOW + DAY);
+        plan(&j, 1, &no_limits);
+        ck_assert(is_near(j.rate, 100.0 * (double)MIB / 0.95));
+        ck_assert_int_eq(j.short_of, PACING_IN_TIME);
+}
+END_TEST
+
+START_TEST(only_open_time_counts) {
+        struct calendar c = nights();
+        struct pacing_job j = job(8 * 3600 * 100 * MIB, NOW + DAY);
+        j.calendar = &c;
+        plan(&j, 1, &no_limits);
+        ck_assert_uint_eq(j.open_us, 8 * HOUR);
+        ck_assert(is_near(j.rate, 100.0 * (double)MIB / 0.95));
+}
+END_TEST
+
+START_TEST(a_rate_lies_between_the_two_that_were_given) {
+        struct pacing_job j = job(MIB, NOW + DAY);
+        plan(&j, 1, &no_limits);
+        ck_assert_uint_eq(j.rate, 8 * MIB);
+        j = job(86400 * 100 * MIB, NOW + DAY);
+        j.rate_max = 50 * MIB;
+        plan(&j, 1, &no_limits);
+        ck_assert_uint_eq(j.rate, 50 * MIB);
+        ck_assert_int_eq(j.short_of, PACING_RATE_MAX);
+}
+END_TEST
+
+START_TEST(a_deadline_that_is_over_is_run_for_without_a_limit) {
+        struct pacing_job j = job(MIB, NOW - 1);
+        plan(&j, 1, &no_limits);
+        ck_assert_uint_eq(j.rate, 0);
+        ck_assert_int_eq(j.short_of, PACING_NO_TIME);
+        j.rate_max = 50 * MIB;
+        plan(&j, 1, &no_limits);
+        ck_assert_uint_eq(j.rate, 50 * MIB);
+}
+END_TEST
+
+START_TEST(a_sweep_by_hand_and_one_without_a_deadline_keep_to_rate_max_alone) {
+        struct pacing_job j[2] = { job(MIB, NOW + DAY), job(MIB, SCHEDULE_NEVER) };
+        j[0].by_hand = true;
+        j[1].rate_max = 50 * MIB;
+        plan(j, 2, &no_limits);
+        ck_assert_uint_eq(j[0].rate, 0);
+        ck_assert_uint_eq(j[1].rate, 50 * MIB);
+        ck_assert_int_eq(j[0].short_of, PACING_IN_TIME);
+}
+END_TEST
+
+START_TEST(who_runs_goes_faster_where_others_wait_for_its_place) {
+        struct pacing_job j[4];
+        for (size_t i = 0; i < 4; i++)
+                j[i] = job(86400 * 10 * MIB, NOW + DAY);
+        for (size_t i = 1; i < 4; i++)
+                j[i].running = false;
+        struct pacing_limits one = { .concurrent_sweeps = 1 };
+        plan(j, 4, &one);
+        ck_assert(is_near(j[0].rate, 40.0 * (double)MIB / 0.95));
+        plan(j, 4, &no_limits);
+        ck_assert(is_near(j[0].rate, 10.0 * (double)MIB / 0.95));
+        struct pacing_limits two = { .per_controller = 2 };
+        for (size_t i = 0; i < 4; i++)
+                j[i].controller = 1 + i / 3; /* three on one, and one on another */
+        j[1].running = true;
+        plan(j, 4, &two);
+        ck_assert(is_near(j[0].rate, 15.0 * (double)MIB / 0.95));
+        ck_assert(is_near(j[1].rate, 15.0 * (double)MIB / 0.95));
+}
+END_TEST
+
+START_TEST(a_near_deadline_of_one_does_not_hurry_the_others) {
+        struct pacing_job j[2] = { job(3600 * 100 * MIB, NOW + HOUR), job(86400 * 10 * MIB, NOW + DAY) };
+        struct pacing_limits two = { .concurrent_sweeps = 2 };
+        plan(j, 2, &two);
+        ck_assert(is_near(j[0].rate, 100.0 * (double)MIB / 0.95));
+        ck_assert(is_near(j[1].rate, 10.0 * (double)MIB / 0.95));
+}
+END_TEST
+
+START_TEST(all_together_keep_to_the_limit_of_the_host) {
+        for (uint64_t name = 1; name <= 2000; name++) {
+                uint64_t seed = name, sum = 0;
+                struct pacing_job j[12];
+                size_t count = 1 + suite_random(&seed) % ELEMENTS(j);
+                for (size_t i = 0; i < count; i++) {
+                        j[i] = job(suite_random(&seed) % (1000 * 86400 * MIB), NOW + suite_random(&seed) % (30 * DAY));
+                        j[i].running = suite_random(&seed) % 4;
+                        j[i].by_hand = j[i].running && suite_random(&seed) % 4 == 0;
+                        j[i].rate_max = suite_random(&seed) % 2 ? 0 : 8 * MIB + suite_random(&seed) % (200 * MIB);
+                        j[i].controller = suite_random(&seed) % 3;
+                        if (suite_random(&seed) % 8 == 0)
+                                j[i].deadline_us = SCHEDULE_NEVER;
+                }
+                struct pacing_limits limits = { .rate = 100 * MIB,
+                        .concurrent_sweeps = (unsigned)(suite_random(&seed) % 4),
+                        .per_controller = (unsigned)(suite_random(&seed) % 4) };
+                plan(j, count, &limits);
+                for (size_t i = 0; i < count; i++) {
+                        if (!j[i].running)
+                                continue;
+                        ASSERT_SEEDED(name, j[i].rate > 0);
+                        ASSERT_SEEDED(name, j[i].rate_max == 0 || j[i].rate <= j[i].rate_max);
+                        sum += j[i].rate;
+                }
+                ASSERT_SEEDED(name, sum <= 100 * MIB + count);
+        }
+}
+END_TEST
+
+START_TEST(a_sweep_by_hand_leaves_most_of_the_limit_to_those_with_a_deadline) {
+        struct pacing_job j[2] = { job(86400 * 90 * MIB, NOW + DAY), job(MIB, NOW + DAY) };
+        struct pacing_limits limits = { .rate = 100 * MIB };
+        j[1].by_hand = true;
+        plan(j, 2, &limits);
+        ck_assert(is_near(j[0].rate, 75.0 * (double)MIB));
+        ck_assert(is_near(j[1].rate, 25.0 * (double)MIB));
+}
+END_TEST
+
+START_TEST(what_the_host_can_not_do_is_told_of_the_deadline_that_is_lost) {
+        struct pacing_job j[3] = { job(86400 * 60 * MIB, NOW + DAY), job(86400 * 60 * MIB, NOW + DAY + HOUR),
+                job(MIB, NOW + 9 * DAY) };
+        struct pacing_limits limits = { .rate = 100 * MIB };
+        plan(j, 3, &limits);
+        ck_assert_int_eq(j[0].short_of, PACING_IN_TIME);
+        ck_assert_int_eq(j[1].short_of, PACING_HOST);
+        ck_assert_int_eq(j[2].short_of, PACING_IN_TIME);
+}
+END_TEST
+
+START_TEST(windows_that_do_not_open_in_time_are_told) {
+        struct calendar c = nights();
+        struct pacing_job j = job(MIB, NOW + 9 * HOUR);
+        j.calendar = &c;
+        plan(&j, 1, &no_limits);
+        ck_assert_int_eq(j.short_of, PACING_NO_TIME);
+}
+END_TEST
+
+/* Follows the advice, each part of it alone, for a sweep that is about to begin. */
+START_TEST(each_advice_helps_when_it_is_followed) {
+        unsigned rates = 0, windows = 0, spans = 0;
+        struct calendar c = nights();
+        for (uint64_t name = 1; name <= 500; name++) {
+                uint64_t seed = name, every_us = (2 + suite_random(&seed) % 40) * DAY;
+                struct pacing_job j = job(1 + suite_random(&seed) % (40 * 86400 * 100 * MIB), NOW + every_us);
+                j.calendar = suite_random(&seed) % 2 ? &c : NULL;
+                j.rate_max = 100 * MIB;
+                plan(&j, 1, &no_limits);
+                if (j.short_of == PACING_IN_TIME)
+                        continue;
+                struct pacing_advice advice;
+                pacing_advise(&advice, &j, j.left_bytes, every_us, NOW);
+                struct pacing_job again = j;
+                ASSERT_SEEDED(name, advice.rate > 0 && advice.every_us > every_us);
+                again.rate_max = advice.rate;
+                plan(&again, 1, &no_limits);
+                ASSERT_SEEDED(name, again.short_of == PACING_IN_TIME);
+                again = j;
+                again.deadline_us = NOW + advice.every_us;
+                plan(&again, 1, &no_limits);
+                ASSERT_SEEDED(name, again.short_of == PACING_IN_TIME);
+                rates++;
+                spans++;
+                if (advice.open_minutes_a_week == 0)
+                        continue;
+                double open_us = (double)every_us * advice.open_minutes_a_week / CALENDAR_WEEK_MINUTES;
+                ASSERT_SEEDED(name, advice.open_minutes_a_week > calendar_week_minutes(j.calendar));
+                ASSERT_SEEDED(name, (double)j.left_bytes <= open_us / 1e6 * (double)j.rate_max * 1.15);
+                windows++;
+        }
+        ck_assert_msg(rates > 50 && windows > 20 && spans > 50, "%u %u %u", rates, windows, spans);
+}
+END_TEST
+
+/* Lives through the time until all deadlines, an hour at a time; the disks do what they are told. */
+static void live(struct pacing_job *jobs, size_t count, const struct pacing_limits *limits, bool *met, bool *warned) {
+        for (uint64_t now_us = NOW; now_us < NOW + 12 * DAY; now_us += HOUR / 2) {
+                for (size_t i = 0; i < count; i++)
+                        jobs[i].running = jobs[i].left_bytes > 0 && calendar_is_open(jobs[i].calendar, now_us);
+                ck_assert_int_eq(pacing_plan(jobs, count, limits, now_us), 0);
+                for (size_t i = 0; i < count; i++) {
+                        if (jobs[i].left_bytes > 0 && now_us < jobs[i].deadline_us)
+                                warned[i] |= jobs[i].short_of != PACING_IN_TIME;
+                        if (jobs[i].left_bytes > 0 && now_us >= jobs[i].deadline_us)
+                                met[i] = false;
+                        uint64_t done = jobs[i].rate ? jobs[i].rate * 1800 : UINT64_MAX;
+                        if (jobs[i].running)
+                                jobs[i].left_bytes -= MIN(jobs[i].left_bytes, done);
+                }
+        }
+}
+
+START_TEST(a_deadline_is_met_or_it_is_told_before) {
+        struct calendar c = nights();
+        unsigned lost = 0;
+        for (uint64_t name = 1; name <= 300; name++) {
+                uint64_t seed = name;
+                struct pacing_job jobs[6];
+                bool met[6], warned[6] = { 0 };
+                size_t count = 1 + suite_random(&seed) % ELEMENTS(jobs);
+                struct pacing_limits limits = { .rate = suite_random(&seed) % 2 ? 0 : 400 * MIB };
+                for (size_t i = 0; i < count; i++) {
+                        uint64_t span_us = (2 + suite_random(&seed) % 9) * DAY;
+                        jobs[i] = job(suite_random(&seed) % (span_us / USEC_PER_SEC * 100 * MIB), NOW + span_us);
+                        jobs[i].rate_max = suite_random(&seed) % 2 ? 0 : 40 * MIB + suite_random(&seed) % (300 * MIB);
+                        jobs[i].calendar = suite_random(&seed) % 2 ? &c : NULL;
+                        met[i] = true;
+                }
+                live(jobs, count, &limits, met, warned);
+                for (size_t i = 0; i < count; i++) {
+                        ASSERT_SEEDED(name, met[i] || warned[i]);
+                        lost += !met[i];
+                }
+        }
+        ck_assert_uint_gt(lost, 20);
+}
+END_TEST
+
+int main(void) {
+        TCase *tests = tcase_create("pacing");
+        tcase_add_test(tests, a_sweep_goes_as_fast_as_lets_it_end_a_little_before_its_deadline);
+        tcase_add_test(tests, only_open_time_counts);
+        tcase_add_test(tests, a_rate_lies_between_the_two_that_were_given);
+        tcase_add_test(tests, a_deadline_that_is_over_is_run_for_without_a_limit);
+        tcase_add_test(tests, a_sweep_by_hand_and_one_without_a_deadline_keep_to_rate_max_alone);
+        tcase_add_test(tests, who_runs_goes_faster_where_others_wait_for_its_place);
+        tcase_add_test(tests, a_near_deadline_of_one_does_not_hurry_the_others);
+        tcase_add_test(tests, all_together_keep_to_the_limit_of_the_host);
+        tcase_add_test(tests, a_sweep_by_hand_leaves_most_of_the_limit_to_those_with_a_deadline);
+        tcase_add_test(tests, what_the_host_can_not_do_is_told_of_the_deadline_that_is_lost);
+        tcase_add_test(tests, windows_that_do_not_open_in_time_are_told);
+        tcase_add_test(tests, each_advice_helps_when_it_is_followed);
+        tcase_add_test(tests, a_deadline_is_met_or_it_is_told_before);
+        return suite_run("pacing", tests);
+}
