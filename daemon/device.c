@@ -220,8 +220,7 @@ static void fill_reason(const struct device *d, struct device_record *ret) {
                         "Check the path, the cabling and dmesg; sweepd looks again by itself.",
                         "there is no device at %s", d->config->path);
         else if (ret->state == DEVICE_QUEUED)
-                reason_set(&ret->reason, "admission", "It starts by itself when another sweep has ended.",
-                        "as many sweeps as allowed are running, or another one is using its disk");
+                reason_set(&ret->reason, "admission", "It starts by itself.", "it is about to start");
 }
 
 /* From the map of regions; by the last whole sweep where a ledger of an earlier version has no map yet. */

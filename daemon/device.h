@@ -7,6 +7,7 @@
 
 #include "model/device_config.h"
 #include "model/device_record.h"
+#include "model/disk_place.h"
 #include "model/identity.h"
 #include "plan/schedule.h"
 #include "report/finding_book.h"
@@ -62,8 +63,9 @@ struct device {
         bool identified;
         struct identity identity;
         uint64_t size_bytes;
-        uint64_t disk;
-        int write_cache; /* 1, 0; -1: unknown */
+        bool placed;             /* as far as it can be told */
+        struct disk_place place; /* of what was opened last, or is behind its path */
+        int write_cache;         /* 1, 0; -1: unknown */
         uint64_t target_row;
         struct region_table *regions; /* heap; what is known of that target; NULL: nothing */
 

@@ -51,16 +51,6 @@ size_t manager_running(const struct manager *m) {
         return running;
 }
 
-/* One that hangs takes no part in what is allowed at a time: it would keep all others from their sweeps. */
-static unsigned count_alive(const struct manager *m) {
-        size_t n = manager_running(m);
-        for (size_t i = 0; i < m->device_count; i++)
-                n -= m->devices[i]->thread && m->devices[i]->stall.since_us > 0;
-        for (size_t i = 0; i < m->leaving_count; i++)
-                n -= m->leaving[i]->stall.since_us > 0;
-        return (unsigned)n;
-}
-
 static size_t count_attention(struct manager *m, uint64_t wall_us) {
         size_t n = 0;
         for (size_t i = 0; i < m->device_count; i++) {
@@ -126,10 +116,6 @@ static int start(struct manager *m, struct device *d) {
         return 0;
 }
 
-static bool may_start(const struct manager *m, const struct device *d) {
-        return !d->thread && !d->absent && !d->unremembered && d->held_by_pid == 0 && !rescues_hold(m, d);
-}
-
 bool manager_is_leaving(const struct manager *m, const char *name) {
         for (size_t i = 0; i < m->leaving_count; i++)
                 if (strcmp(m->leaving[i]->config->name, name) == 0)
@@ -137,45 +123,22 @@ bool manager_is_leaving(const struct manager *m, const char *name) {
         return false;
 }
 
+bool manager_may_start(const struct manager *m, const struct device *d) {
+        return !d->thread && !d->absent && !d->unremembered && d->held_by_pid == 0 && !rescues_hold(m, d) &&
+                !manager_is_leaving(m, d->config->name);
+}
+
 /* Starts as many as may start now. */
 void manager_admit(struct manager *m) {
-        size_t count = m->device_count;
-        if (!m->ready || m->stopping || count == 0)
+        struct device *d;
+        if (!m->ready || m->stopping)
                 return;
-        CLEANUP_FREE struct schedule_candidate *candidates = calloc(count, sizeof *candidates);
-        CLEANUP_FREE uint64_t *busy = calloc(count + m->leaving_count, sizeof *busy);
-        CLEANUP_FREE size_t *index = calloc(count, sizeof *index);
-        if (!candidates || !busy || !index)
-                return; /* the clock tries again */
-        for (;;) {
-                size_t n = 0, busy_count = 0;
-                uint64_t now_us = clock_wall_us();
-                for (size_t i = 0; i < count; i++) {
-                        struct device *d = m->devices[i];
-                        if (d->thread && d->identified)
-                                busy[busy_count++] = d->disk;
-                        if (!may_start(m, d) || manager_is_leaving(m, d->config->name))
-                                continue;
-                        index[n] = i;
-                        candidates[n++] = (struct schedule_candidate){
-                                .name = d->config->name,
-                                .next_start_us = d->wish.wanted ? 0 : device_next_start_us(d, now_us),
-                                .by_hand = d->wish.wanted,
-                                .disk = d->identified ? d->disk : 0,
-                        };
-                }
-                for (size_t i = 0; i < m->leaving_count; i++)
-                        busy[busy_count++] = m->leaving[i]->disk;
-                int chosen = schedule_admit(
-                        candidates, n, busy, busy_count, count_alive(m), m->settings->concurrent_sweeps, now_us);
-                if (chosen < 0)
-                        return;
-                int r = start(m, m->devices[index[chosen]]);
-                if (r < 0) {
-                        routes_tell(m, EVENT_DAEMON, LOG_ERR, m->devices[index[chosen]], NULL,
-                                "a sweep could not be started: %s", strerror(-r));
-                        return;
-                }
+        while ((d = admit_next(m, clock_wall_us())) != NULL) {
+                int r = start(m, d);
+                if (r == 0)
+                        continue;
+                routes_tell(m, EVENT_DAEMON, LOG_ERR, d, NULL, "a sweep could not be started: %s", strerror(-r));
+                return;
         }
 }
 
@@ -205,6 +168,7 @@ void manager_sweep_ended(struct manager *m, struct device *d) {
         d->thread = sweep_thread_join(d->thread);
         d->running_config = device_config_unref(d->running_config);
         d->under_way = d->recovering = d->refused = d->by_hand = false;
+        d->placed = false;                                        /* until it is opened again its path counts */
         if (d->wish.call && (of_before || d->order != SWEEP_RUN)) /* it never got as far as being refused */
                 call_fail_not_running(STEAL(d->wish.call), d->config->name);
         if (d->order != SWEEP_RUN && unheard) /* whoever has its number can ask what became of it */
@@ -232,6 +196,7 @@ static void look_for_absent(struct manager *m) {
                 if (d->absent == d->announced_absent)
                         continue;
                 d->announced_absent = d->absent;
+                d->placed = false;
                 if (d->absent)
                         routes_tell(m, EVENT_DEVICE_MISSING, LOG_WARNING, d, NULL, "there is no device at %s",
                                 d->config->path);
@@ -297,7 +262,7 @@ void manager_set_clock(struct manager *m) {
                 if (m->devices[i]->held_by_pid > 0)
                         wait_us = MIN(wait_us, BUSY_TICK_US);
                 uint64_t start_us = device_next_start_us(m->devices[i], now_us);
-                if (may_start(m, m->devices[i]) && start_us > now_us)
+                if (manager_may_start(m, m->devices[i]) && start_us > now_us)
                         wait_us = MIN(wait_us, start_us - now_us);
         }
         /* Never later than it was: news that keep coming must not keep the clock from coming. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * manager_private: what the files of the manager share. manager.c builds and ends it and starts sweeps, members.c says
- * which devices there are, routes.c moves news, acknowledgements and events, requests.c answers the control socket,
- * rescues.c what it is asked about undo journals, orphans.c finds those that nobody asks about.
+ * which devices there are, admit.c which may start, routes.c moves news, acknowledgements and events, requests.c answers
+ * the control socket, rescues.c what it is asked about undo journals, orphans.c finds those that nobody asks about.
  */
 #pragma once
 
@@ -107,6 +107,7 @@ struct device *manager_device_of_sweep(struct manager *m, uint64_t sweep_id);
 /* The sweep of a device of that name, from before it was left out, still runs or puts originals back. */
 bool manager_is_leaving(const struct manager *m, const char *name);
 size_t manager_running(const struct manager *m);
+bool manager_may_start(const struct manager *m, const struct device *d);
 void manager_admit(struct manager *m);
 void manager_set_clock(struct manager *m);
 void manager_notify_status(struct manager *m);
@@ -136,6 +137,16 @@ bool members_are_known(const struct manager *m);
 void members_retire(struct manager *m, const char *name);
 /* False: a thread is stuck with a disk. */
 bool members_close(struct manager *m);
+
+/* admit.c */
+/* The device whose turn it is to start; NULL: none may. */
+struct device *admit_next(struct manager *m, uint64_t now_us);
+/* What a queued device waits for. False: it is not known here. */
+bool admit_explain(const struct manager *m, const struct device *d, struct reason *ret);
+/* It was opened, and lies on that disk. */
+void admit_identified(struct device *d, uint64_t disk);
+/* Another one that is being swept, and shares a disk with this; NULL: none. */
+const struct device *admit_same_disk(const struct manager *m, const struct device *d);
 
 /* routes.c */
 /* What the ledger remembers, of devices that are new to the daemon, too. False: no room, or no memory. */

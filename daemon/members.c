@@ -141,7 +141,7 @@ static void note_disk(struct manager *m, const struct roster_member *member) {
         d->identified = true;
         d->identity = member->disk->identity;
         d->size_bytes = member->disk->size_bytes;
-        d->disk = member->disk->device;
+        admit_identified(d, member->disk->device);
 }
 
 static void tell_left_out(struct manager *m, const struct roster *roster) {

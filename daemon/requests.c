@@ -50,6 +50,13 @@ static void fill_device(struct manager *m, const struct device *d, struct device
         device_fill_record(d, ret, &counts, clock_wall_us());
 }
 
+/* As somebody sees it who asks for it: also what it waits for, which depends on all others. */
+static void show_device(struct manager *m, const struct device *d, struct device_record *ret) {
+        fill_device(m, d, ret);
+        if (ret->state == DEVICE_QUEUED)
+                admit_explain(m, d, &ret->reason);
+}
+
 static void get_daemon(struct manager *m, struct call *call) {
         unsigned workers = verify_pool_workers(m->pool);
         size_t unowned = orphans_count(m);
@@ -95,7 +102,7 @@ static void send_devices(struct manager *m, struct listing *l) {
                 if (call_is_full(l->call))
                         return;
                 struct device_record record;
-                fill_device(m, m->devices[l->index++], &record);
+                show_device(m, m->devices[l->index++], &record);
                 bool last = l->index == m->device_count;
                 struct call *call = l->call;
                 if (last)
@@ -336,7 +343,7 @@ static void list_devices(struct manager *m, struct call *call, const struct cont
                 struct device *d = device_or_fail(m, call, r->device);
                 if (!d)
                         return;
-                fill_device(m, d, &record);
+                show_device(m, d, &record);
                 call_reply_device(call, &record, false);
                 return;
         }

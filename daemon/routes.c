@@ -150,29 +150,19 @@ static void deny(struct manager *m, uint64_t sweep_id, const char *rule, const c
         answer(m, sweep_id, a);
 }
 
-static bool disk_is_busy(const struct manager *m, const struct device *d) {
-        for (size_t i = 0; i < m->device_count; i++) {
-                const struct device *other = m->devices[i];
-                if (other != d && other->thread && other->identified && other->disk == d->disk)
-                        return true;
-        }
-        for (size_t i = 0; i < m->leaving_count; i++)
-                if (m->leaving[i] != d && m->leaving[i]->disk == d->disk)
-                        return true;
-        return false;
-}
-
 static void on_identified(struct manager *m, struct device *d, const struct news *news) {
         const struct news_identified *found = news->identified;
         d->identified = true;
         d->identity = found->identity;
         d->size_bytes = found->size_bytes;
-        d->disk = found->disk;
+        admit_identified(d, found->disk);
         d->write_cache = found->write_cache;
         stalls_note_timeout(m, d, found->timeout_us);
-        if (disk_is_busy(m, d)) {
-                deny(m, d->sweep_id, "disk_busy", "It starts by itself when the other sweep has ended.",
-                        "another sweep is using the same disk");
+        const struct device *other = admit_same_disk(m, d);
+        if (other) {
+                char text[REASON_TEXT_BYTES];
+                text_format(text, sizeof text, "the sweep of %s is using the same disk", other->config->name);
+                deny(m, d->sweep_id, "disk_busy", "It starts by itself when the other sweep has ended.", text);
                 return;
         }
         struct ledger_request *request = request_for(LEDGER_IDENTIFY, d->sweep_id, 1);

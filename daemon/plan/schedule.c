@@ -9,8 +9,6 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 
-#include <string.h>
-
 /* "never" is a sum that no clock reaches. */
 static uint64_t later(uint64_t at_us, uint64_t span_us) {
         uint64_t sum;
@@ -57,34 +55,4 @@ uint64_t schedule_next_due(const struct schedule_history *history, uint64_t ever
                 if (believable(known[i], every_us, now_us))
                         from_us = MAX(from_us, known[i]);
         return from_us ? later(from_us, every_us) : 0;
-}
-
-static bool may_start(
-        const struct schedule_candidate *c, const uint64_t *busy_disks, size_t busy_count, uint64_t now_us) {
-        if (!c->by_hand && (c->next_start_us == SCHEDULE_NEVER || c->next_start_us > now_us))
-                return false;
-        for (size_t i = 0; c->disk != 0 && i < busy_count; i++)
-                if (busy_disks[i] == c->disk)
-                        return false;
-        return true;
-}
-
-static bool goes_before(const struct schedule_candidate *a, const struct schedule_candidate *b) {
-        if (a->by_hand != b->by_hand)
-                return a->by_hand;
-        if (a->next_start_us != b->next_start_us)
-                return a->next_start_us < b->next_start_us;
-        return strcmp(a->name, b->name) < 0;
-}
-
-int schedule_admit(const struct schedule_candidate *candidates, size_t candidate_count, const uint64_t *busy_disks,
-        size_t busy_count, unsigned running, unsigned concurrent_sweeps, uint64_t now_us) {
-        if (concurrent_sweeps > 0 && running >= concurrent_sweeps)
-                return -1;
-        int best = -1;
-        for (size_t i = 0; i < candidate_count; i++)
-                if (may_start(&candidates[i], busy_disks, busy_count, now_us) &&
-                        (best < 0 || goes_before(&candidates[i], &candidates[best])))
-                        best = (int)i;
-        return best;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* schedule: when a device is due, and which of the due ones may start now. Pure functions: no I/O, no clock. */
+/* schedule: when a device is due. Pure functions: no I/O, no clock. */
 #pragma once
 
 #include "model/device_config.h"
@@ -37,17 +37,3 @@ uint64_t schedule_next_start(const struct schedule_history *history, uint64_t ev
  * end of a cancelled one, whichever is later; 0: none ever did; SCHEDULE_NEVER for every = "never".
  */
 uint64_t schedule_next_due(const struct schedule_history *history, uint64_t every_us, uint64_t now_us);
-
-struct schedule_candidate {
-        const char *name;
-        uint64_t next_start_us; /* by schedule_next_start(), or 0 for a start by hand */
-        bool by_hand;
-        uint64_t disk; /* the whole disk that it was last seen on; 0: unknown, conflicts with nothing */
-};
-
-/*
- * The index of the candidate that may start now, or -1. None starts while `running` has reached `concurrent_sweeps`
- * (0: no limit), nor on a disk in busy_disks. By hand before due, then the most overdue, then by name.
- */
-int schedule_admit(const struct schedule_candidate *candidates, size_t candidate_count, const uint64_t *busy_disks,
-        size_t busy_count, unsigned running, unsigned concurrent_sweeps, uint64_t now_us);

@@ -30,6 +30,7 @@ enum {
         QUEUE_DEPTH_MAX = 256,
         WORKERS_MAX = 256,
         WORKERS_DEFAULT_MAX = 4,
+        PER_CONTROLLER = 8,
         DEVICES_MAX = 4096,
         PATTERNS_MAX = 256,
         KEYS_MAX = 48, /* of one group, with the end of the table */
@@ -254,6 +255,10 @@ static int take_rate(struct loader *l, const config_setting_t *s, const char *no
 
 static int take_limits_rate(struct loader *l, const config_setting_t *s, void *into) {
         return take_rate(l, s, "none", &((struct settings *)into)->rate_bytes);
+}
+
+static int take_per_controller(struct loader *l, const config_setting_t *s, void *into) {
+        return take_number(l, s, 0, INT_MAX, &((struct settings *)into)->per_controller);
 }
 
 /* --- keys of a device --- */
@@ -611,6 +616,7 @@ static const struct key verify_keys[] = {
 static const struct key limits_keys[] = {
         { "concurrent_sweeps", take_concurrent_sweeps, false },
         { "rate", take_limits_rate, false },
+        { "per_controller", take_per_controller, false },
         { 0 },
 };
 
@@ -1016,6 +1022,7 @@ static void set_defaults(struct settings *s, const struct settings_surroundings 
         text_copy(s->state_dir, sizeof s->state_dir, directory);
         s->state_dir[strcspn(s->state_dir, ":")] = '\0'; /* systemd may give several: systemd.exec(5) */
         text_copy(s->control_socket, sizeof s->control_socket, "/run/sweepd/control");
+        s->per_controller = PER_CONTROLLER;
         s->cpus = surroundings->cpus;
         cpus_format(s->cpus_text, sizeof s->cpus_text, &s->cpus);
 }

@@ -16,6 +16,7 @@ struct settings {
         cpu_set_t cpus;             /* never empty */
         char cpus_text[256];        /* as given, or the daemon's own affinity: for messages */
         unsigned concurrent_sweeps; /* 0: no limit */
+        unsigned per_controller;    /* likewise */
         uint64_t rate_bytes;        /* a second, of all sweeps together; 0: no limit */
         size_t device_count;
         struct device_config **devices; /* that are named one by one */

@@ -5,7 +5,7 @@
 import os
 import threading
 
-from harness import KIB, MIB, DirectFile, device_entry, eventually, expect_clean, main, need, run, test
+from harness import KIB, MIB, SECTOR, DirectFile, Skip, device_entry, eventually, expect_clean, main, need, run, test
 from keeping import journal_bytes
 
 BLOCK = 64 * KIB
@@ -159,6 +159,31 @@ def a_disk_that_others_have_open_is_begun_carefully(case):
     reaches(daemon, 'sweeping')
     disk.command('clear')
     expect_clean(daemon.end(sweep_id), 'readable')
+
+
+@test
+def a_disk_is_swept_once_at_a_time_and_who_waits_says_for_whom(case):
+    need('addpart', 'delpart')
+    disk = slow_disk(case)
+    for number in (1, 2):
+        begin, size = (1, 6)[number - 1] * MIB // SECTOR, 4 * MIB // SECTOR
+        if run('addpart', disk.path, str(number), str(begin), str(size), check=False).returncode != 0:
+            raise Skip('the kernel has no partitions')
+        case.undo(run, 'delpart', disk.path, str(number))
+        eventually('the partition appears', lambda n=number: os.path.exists(f'{disk.path}p{n}'), 5)
+    entries = [device_entry(f'p{n}', f'{disk.path}p{n}', 'read', block_size='64K', queue_depth=4) for n in (1, 2)]
+    daemon = case.daemon([*entries, device_entry('whole', disk, 'read', destroys_data=None)])
+    first = daemon.begin('p1')
+    daemon.sweeping('p1')
+    others = {name: daemon.begin(name) for name in ('p2', 'whole')}
+    for name in others:
+        device = daemon.device(name)
+        assert device['state'] == 'queued' and device['reason']['rule'] == 'admission', device
+        assert device['reason']['found'] == 'the sweep of p1 is using the same disk', device
+    disk.command('clear')
+    expect_clean(daemon.end(first), 'readable')
+    for name, sweep_id in others.items():
+        expect_clean(daemon.end(sweep_id), 'readable')
 
 
 def class_of_thread(pid, name):

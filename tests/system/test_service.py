@@ -270,7 +270,8 @@ def a_queued_sweep_can_be_cancelled(case):
     daemon.sweeping('d0')
     daemon.begin('d1')
     device = daemon.device('d1')
-    assert device['state'] == 'queued' and device['reason'], device
+    assert device['state'] == 'queued' and device['reason']['rule'] == 'admission', device
+    assert device['reason']['found'] == 'sweeps running: 1, as many as limits.concurrent_sweeps allows', device
     daemon.call('CancelSweep', device='d1')
     eventually('it is no longer queued', lambda: daemon.device('d1')['state'] == 'idle', 5)
     disks[0].command('clear')

@@ -110,6 +110,7 @@ START_TEST(an_empty_file_is_idle_with_the_documented_defaults) {
                 ck_assert_str_eq(s->control_socket, "/run/sweepd/control");
                 ck_assert_uint_eq(s->workers, 4);
                 ck_assert_uint_eq(s->concurrent_sweeps, 0);
+                ck_assert_uint_eq(s->per_controller, 8);
                 ck_assert_str_eq(s->cpus_text, "0-5");
                 ck_assert(CPU_EQUAL(&s->cpus, &surroundings.cpus));
         }
@@ -131,13 +132,14 @@ START_TEST(global_keys_are_taken) {
         CLEANUP(settings_freep)
         struct settings *s = loaded(
                 "state_dir = \"/srv/s\"; control_socket = \"/run/x\";\n"
-                "verify = { workers = 3; cpus = \"1,4-5\"; }; limits = { concurrent_sweeps = 7; };\n");
+                "verify = { workers = 3; cpus = \"1,4-5\"; }; limits = { concurrent_sweeps = 7; per_controller = 3; };\n");
         ck_assert_str_eq(s->state_dir, "/srv/s");
         ck_assert_str_eq(s->control_socket, "/run/x");
         ck_assert_uint_eq(s->workers, 3);
         ck_assert_str_eq(s->cpus_text, "1,4-5");
         ck_assert_int_eq(CPU_COUNT(&s->cpus), 3);
         ck_assert_uint_eq(s->concurrent_sweeps, 7);
+        ck_assert_uint_eq(s->per_controller, 3);
 }
 END_TEST
 
@@ -406,6 +408,7 @@ START_TEST(a_value_out_of_range_names_the_range) {
         assert_invalid("verify = { workers = 257; };", 1, "workers: 257 is out of range: give 0 to 256");
         assert_invalid("verify = { workers = -1; };", 1, "-1 is out of range");
         assert_invalid("limits = { concurrent_sweeps = -1; };", 1, "out of range");
+        assert_invalid("limits = { per_controller = -1; };", 1, "out of range");
         assert_invalid("verify = { workers = 4294967298; };", 1, "too large");
         assert_invalid("verify = { workers = 0x100000002; };", 1, "too large");
         assert_invalid("verify = { workers = 99999999999999999999L; };", 1, "too large");
