@@ -16,6 +16,7 @@
 #include "media/locks.h"
 #include "media/loop_probe.h"
 #include "media/sysfs.h"
+#include "media/topology.h"
 #include "media/users.h"
 
 #include <assert.h>
@@ -155,12 +156,13 @@ static void gather_identity(struct target *t, int dir, int whole, const struct d
 static void gather(struct target *t, const char *state_dir) {
         struct target_facts *facts = &t->facts;
         struct disk_set below = { 0 };
-        facts->disk = facts->device;
+        facts->disk = facts->counted = facts->device;
         disk_set_add(&below, facts->device);
         CLEANUP_CLOSE int dir = sysfs_open(facts->device);
         CLEANUP_CLOSE int whole = dir >= 0 ? sysfs_open_whole(dir) : -1;
         if (whole >= 0) {
                 sysfs_device(whole, &facts->disk);
+                facts->counted = topology_counted("/sys", facts->disk);
                 gather_identity(t, dir, whole, &below);
         }
         if (state_dir) {
@@ -236,7 +238,7 @@ int target_look(const struct target *t, struct engine_look *ret) {
 
 bool target_traffic(const struct target *t, struct engine_traffic *ret) {
         uint64_t fields[SYSFS_STAT_COUNT] = { 0 };
-        CLEANUP_CLOSE int dir = t->facts.iostats ? sysfs_open(t->facts.disk) : -1;
+        CLEANUP_CLOSE int dir = t->facts.iostats ? sysfs_open(t->facts.counted) : -1;
         if (dir < 0 || sysfs_stat(dir, fields) <= SYSFS_STAT_IN_FLIGHT)
                 return false;
         *ret = (struct engine_traffic){

@@ -39,7 +39,8 @@ struct target_facts {
         struct identity identity;
         char path[PATH_MAX]; /* as configured */
         dev_t device;
-        dev_t disk; /* the whole disk that it lies on; itself for a whole disk */
+        dev_t disk;    /* the whole disk that it lies on; itself for a whole disk */
+        dev_t counted; /* whose statistics tell who uses the hardware: the disk, or the one below it */
         uint64_t size_bytes;
         uint32_t logical_block_bytes;
         uint32_t physical_block_bytes;
@@ -109,7 +110,8 @@ int target_signatures(const struct target *t, struct signature *signatures, size
 struct engine_look;
 int target_look(const struct target *t, struct engine_look *ret);
 
-/* By the statistics of the whole disk. False: the kernel keeps none for it. */
+/* By the statistics of the whole disk, or of the one below it (topology_counted). False: the kernel keeps none for it.
+ */
 struct engine_traffic;
 bool target_traffic(const struct target *t, struct engine_traffic *ret);
 

@@ -133,3 +133,49 @@ void topology_read(struct disk_place *ret, const char *sysfs, dev_t device) {
         else
                 disk_place_add_disk(ret, device);
 }
+
+/* What dm does with the bytes is not in sysfs, but who made the device is. VDO writes less, or more, than it is given.
+ */
+static bool passes_bytes_on(int whole) {
+        char uuid[160];
+        if (!sysfs_text(whole, "dm/uuid", uuid, sizeof uuid))
+                return false;
+        size_t length = strlen(uuid), tail = strlen("-vpool");
+        if (length > tail && strcmp(uuid + length - tail, "-vpool") == 0)
+                return false;
+        return strncmp(uuid, "LVM-", strlen("LVM-")) == 0 || strncmp(uuid, "CRYPT-LUKS", strlen("CRYPT-LUKS")) == 0 ||
+                strncmp(uuid, "CRYPT-PLAIN", strlen("CRYPT-PLAIN")) == 0;
+}
+
+/* The directory of the whole disk below the only slave. Negative: there is none, or more. */
+static int open_only_slave(int whole) {
+        CLEANUP_CLOSEDIR DIR *slaves = sysfs_list(whole, "slaves");
+        const char *first = slaves ? sysfs_next(slaves) : NULL;
+        if (!first)
+                return -1;
+        CLEANUP_CLOSE int slave = sysfs_open_entry(dirfd(slaves), first);
+        if (slave < 0 || sysfs_next(slaves))
+                return -1;
+        return sysfs_open_whole(slave);
+}
+
+dev_t topology_counted(const char *sysfs, dev_t disk) {
+        enum { LAYERS_MAX = 8 };
+        char path[PATH_MAX];
+        uint64_t counts;
+        dev_t below;
+        text_format(path, sizeof path, "%s/dev/block/%u:%u", sysfs, major(disk), minor(disk));
+        CLEANUP_CLOSE int dir = sysfs_open_entry(AT_FDCWD, path);
+        for (unsigned layer = 0; dir >= 0 && layer < LAYERS_MAX; layer++) {
+                if (!sysfs_exists(dir, "dm")) /* the bottom */
+                        return sysfs_number(dir, "queue/iostats", &counts) && counts && sysfs_device(dir, &below)
+                                ? below
+                                : disk;
+                if (!passes_bytes_on(dir))
+                        return disk;
+                int next = open_only_slave(dir);
+                close_fd(dir);
+                dir = next;
+        }
+        return disk;
+}

@@ -17,3 +17,9 @@
  * in tests.
  */
 void topology_read(struct disk_place *ret, const char *sysfs, dev_t device);
+
+/*
+ * The disk whose statistics tell of all who use the hardware: below dm-crypt and logical volumes that rest on one disk
+ * alone and pass on each byte as it is; else the disk itself.
+ */
+dev_t topology_counted(const char *sysfs, dev_t disk);

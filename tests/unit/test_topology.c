@@ -206,6 +206,65 @@ START_TEST(disks_of_one_array_wait_for_each_other) {
 }
 END_TEST
 
+static void set_text(const char *at, const char *attribute, const char *text) {
+        char path[PATH_MAX];
+        text_format(path, sizeof path, "%s/%s/%s", root, at, attribute);
+        *strrchr(path, '/') = '\0';
+        make_directory(path);
+        path[strlen(path)] = '/';
+        make_file(path, text);
+}
+
+/* A disk of its own, a partition of it, and dm devices one on the other. */
+static dev_t counted_below(const char *const *uuids, size_t layers, const char *iostats) {
+        static const char disk[] = "devices/virtio9/block/vdz", part[] = "devices/virtio9/block/vdz/vdz1";
+        char below[PATH_MAX], at[PATH_MAX];
+        unsigned number = 100;
+        make_device(disk, number++);
+        make_partition(part, number++);
+        set_text(disk, "queue/iostats", iostats);
+        text_copy(below, sizeof below, part);
+        for (size_t i = 0; i < layers; i++) {
+                text_format(at, sizeof at, "devices/virtual/block/dm-%zu", 10 + i);
+                make_device(at, number);
+                set_text(at, "dm/uuid", uuids[i]);
+                set_text(at, "queue/iostats", "1\n");
+                stack(at, below);
+                text_copy(below, sizeof below, at);
+                number++;
+        }
+        return topology_counted(root, makedev(8, number - 1));
+}
+
+START_TEST(a_volume_on_one_encrypted_disk_is_counted_there) {
+        const char *uuids[] = { "CRYPT-LUKS2-0123-root\n", "LVM-abcdef\n" };
+        ck_assert_uint_eq(counted_below(uuids, 2, "1\n"), makedev(8, 100));
+}
+END_TEST
+
+START_TEST(what_changes_the_bytes_is_counted_itself) {
+        const char *uuids[] = { "LVM-abcdef-vpool\n", "LVM-abcdef\n" };
+        ck_assert_uint_eq(counted_below(uuids, 2, "1\n"), makedev(8, 103));
+}
+END_TEST
+
+START_TEST(where_the_disk_below_counts_nothing_the_volume_does) {
+        const char *uuids[] = { "LVM-abcdef\n" };
+        ck_assert_uint_eq(counted_below(uuids, 1, "0\n"), makedev(8, 102));
+}
+END_TEST
+
+START_TEST(arrays_and_plain_disks_are_counted_themselves) {
+        set_text(PCI "/ata1/host0/target0:0:0/0:0:0:0/block/sda", "queue/iostats", "1\n");
+        ck_assert_uint_eq(topology_counted(root, makedev(8, SDA)), makedev(8, SDA));
+        ck_assert_uint_eq(topology_counted(root, makedev(8, MD)), makedev(8, MD));
+        ck_assert_uint_eq(topology_counted(root, makedev(8, DM)), makedev(8, DM));
+        ck_assert_uint_eq(topology_counted("/nonexistent", makedev(8, DM)), makedev(8, DM));
+        set_text("devices/virtual/block/dm-0", "dm/uuid", "LVM-abcdef\n");
+        ck_assert_uint_eq(topology_counted(root, makedev(8, DM)), makedev(8, DM));
+}
+END_TEST
+
 START_TEST(without_sysfs_a_device_is_itself) {
         struct disk_place p;
         topology_read(&p, "/nonexistent", makedev(8, 16));
@@ -225,6 +284,10 @@ int main(void) {
         tcase_add_test(tests, an_array_is_its_disks_and_what_they_hang_on);
         tcase_add_test(tests, a_partition_is_on_its_disk);
         tcase_add_test(tests, disks_of_one_array_wait_for_each_other);
+        tcase_add_test(tests, a_volume_on_one_encrypted_disk_is_counted_there);
+        tcase_add_test(tests, what_changes_the_bytes_is_counted_itself);
+        tcase_add_test(tests, where_the_disk_below_counts_nothing_the_volume_does);
+        tcase_add_test(tests, arrays_and_plain_disks_are_counted_themselves);
         tcase_add_test(tests, without_sysfs_a_device_is_itself);
         return suite_run("topology", tests);
 }
