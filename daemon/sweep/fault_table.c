@@ -193,9 +193,10 @@ static enum persistence joint_persistence(enum persistence a, enum persistence b
         return a == PERSISTENCE_UNKNOWN ? b : a;
 }
 
+/* Of two of a group. */
 static bool same_kind(const struct fault_run *a, const struct fault_run *b) {
-        return a->pass == b->pass && a->fault == b->fault && a->cause == b->cause && a->withheld == b->withheld &&
-                a->doubtful == b->doubtful && a->lone == b->lone && may_be_one(a->persistence, b->persistence);
+        return a->cause == b->cause && a->withheld == b->withheld && a->doubtful == b->doubtful && a->lone == b->lone &&
+                may_be_one(a->persistence, b->persistence);
 }
 
 static bool touches(const struct fault_run *run, const struct fault_run *fault) {
