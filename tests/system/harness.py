@@ -130,6 +130,17 @@ class LoopDevice:
         # Detached while we hold it open, it goes away with our descriptor: also when the test is killed.
         self.holder = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
         run('losetup', '-d', self.path)
+        # What whoever had its number before has set is still set.
+        self.set_queue('max_sectors_kb', self.queue('max_hw_sectors_kb'))
+        self.set_queue('read_ahead_kb', 128)
+
+    def queue(self, key):
+        with open(f'/sys/block/{os.path.basename(self.path)}/queue/{key}', encoding='utf-8') as file:
+            return int(file.read())
+
+    def set_queue(self, key, value):
+        with open(f'/sys/block/{os.path.basename(self.path)}/queue/{key}', 'w', encoding='utf-8') as file:
+            file.write(str(value))
 
     def close(self):
         if self.path is None:

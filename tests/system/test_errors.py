@@ -55,8 +55,7 @@ def the_first_and_the_last_sector_can_be_bad(case):
 def looking_for_signatures_does_not_use_up_an_error_that_comes_once(case):
     disk = case.faultdisk(16 * MIB)
     # The kernel would read all of the disk for a look at its start.
-    with open(f'/sys/block/{os.path.basename(disk.path)}/queue/read_ahead_kb', 'w', encoding='utf-8') as file:
-        file.write('16384')
+    disk.set_queue('read_ahead_kb', 16384)
     daemon = case.daemon([device_entry('d0', disk, 'pattern', queue_depth=1)])
     expect_clean(daemon.sweep('d0'))
     disk.command(f'error read errno=EIO at={6 * MIB} length={6 * MIB} times=1')
