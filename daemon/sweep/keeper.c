@@ -414,12 +414,35 @@ static uint32_t chunk_bytes(const struct keeper *k, const struct keep_slot *slot
         return (uint32_t)MIN(block - slot->cursor % block, left);
 }
 
+static bool wants_journal(const struct keep_slot *slot) {
+        bool data = slot->step == KEEP_SAVE || slot->step == KEEP_READ_BACK || slot->step == KEEP_RESTORE;
+        return data && (slot->cursor < stretch_bytes(slot) || slot->blocks_out > 0);
+}
+
+/* A disk with a head would go to and fro between the two slots: so they take turns, an eighth of a segment each. */
+static bool may_use_journal(struct keeper *k, struct keep_slot *slot, uint32_t length_bytes) {
+        uint64_t turn_bytes = k->s->o.undo.segment_bytes / JOURNAL_TURNS;
+        bool others = wants_journal(&k->slots[(slot->index + 1) % UNDO_SLOTS]);
+        if (!wants_journal(slot))
+                return true;
+        if (k->turn && k->turn != slot && others && (k->turn_bytes < turn_bytes || k->turn->blocks_out > 0))
+                return false;
+        if (k->turn == slot && others && k->turn_bytes >= turn_bytes)
+                return false;
+        if (k->turn != slot || !others)
+                k->turn_bytes = 0;
+        k->turn = slot;
+        k->turn_bytes += length_bytes;
+        return true;
+}
+
 static bool pump_pass(struct keeper *k, struct keep_slot *slot) {
         bool any = false;
         while (slot->cursor < stretch_bytes(slot) && !sweep_is_ending(k->s)) {
                 uint32_t length = chunk_bytes(k, slot);
-                if (!keep_io_begin(k, slot, slot->cursor, length))
+                if (!keep_io_has_room(k, slot) || !may_use_journal(k, slot, length))
                         break;
+                keep_io_begin(k, slot, slot->cursor, length);
                 slot->cursor += length;
                 any = true;
         }

@@ -121,28 +121,39 @@ void keep_io_request(
         ask(k, b);
 }
 
-/* False: there is no room now. */
-bool keep_io_begin(struct keeper *k, struct keep_slot *slot, uint64_t at, uint32_t length_bytes) {
-        static const struct {
-                unsigned lane;
-                enum engine_op op;
-        } first[KEEP_STEP_COUNT] = {
-                [KEEP_SAVE] = { LANE_TARGET, ENGINE_READ },
-                [KEEP_SEAL] = { LANE_JOURNAL, ENGINE_WRITE },
-                [KEEP_READ_BACK] = { LANE_JOURNAL, ENGINE_READ },
-                [KEEP_READ_TABLE] = { LANE_JOURNAL, ENGINE_READ },
-                [KEEP_ARM] = { LANE_JOURNAL, ENGINE_WRITE },
-                [KEEP_ARM_CHECK] = { LANE_JOURNAL, ENGINE_READ },
-                [KEEP_COMPARE] = { LANE_TARGET, ENGINE_READ },
-                [KEEP_WRITE] = { LANE_TARGET, ENGINE_WRITE },
-                [KEEP_VERIFY] = { LANE_TARGET, ENGINE_READ },
-                [KEEP_RESTORE] = { LANE_JOURNAL, ENGINE_READ },
-                [KEEP_CHECK] = { LANE_TARGET, ENGINE_READ },
-                [KEEP_DISARM] = { LANE_JOURNAL, ENGINE_WRITE },
-        };
-        const struct keep_lane *lane = &k->lanes[first[slot->step].lane];
-        if (!k->free_blocks || lane->in_flight + lane->count >= lane->depth)
-                return false;
+/* Which request a block of a step begins with. */
+static const struct {
+        unsigned lane;
+        enum engine_op op;
+} first_requests[KEEP_STEP_COUNT] = {
+        [KEEP_SAVE] = { LANE_TARGET, ENGINE_READ },
+        [KEEP_SEAL] = { LANE_JOURNAL, ENGINE_WRITE },
+        [KEEP_READ_BACK] = { LANE_JOURNAL, ENGINE_READ },
+        [KEEP_READ_TABLE] = { LANE_JOURNAL, ENGINE_READ },
+        [KEEP_ARM] = { LANE_JOURNAL, ENGINE_WRITE },
+        [KEEP_ARM_CHECK] = { LANE_JOURNAL, ENGINE_READ },
+        [KEEP_COMPARE] = { LANE_TARGET, ENGINE_READ },
+        [KEEP_WRITE] = { LANE_TARGET, ENGINE_WRITE },
+        [KEEP_VERIFY] = { LANE_TARGET, ENGINE_READ },
+        [KEEP_RESTORE] = { LANE_JOURNAL, ENGINE_READ },
+        [KEEP_CHECK] = { LANE_TARGET, ENGINE_READ },
+        [KEEP_DISARM] = { LANE_JOURNAL, ENGINE_WRITE },
+};
+
+/* What is read back in the background leaves the blocks to the slot that has the target. */
+static bool has_its_share(const struct keeper *k, const struct keep_slot *slot) {
+        return slot->step == KEEP_READ_BACK && slot->blocks_out >= MAX(1, k->block_count / 4);
+}
+
+bool keep_io_has_room(const struct keeper *k, const struct keep_slot *slot) {
+        const struct keep_lane *lane = &k->lanes[first_requests[slot->step].lane];
+        return k->free_blocks && lane->in_flight + lane->count < lane->depth && !has_its_share(k, slot);
+}
+
+void keep_io_begin(struct keeper *k, struct keep_slot *slot, uint64_t at, uint32_t length_bytes) {
+        assert(keep_io_has_room(k, slot));
+        unsigned lane = first_requests[slot->step].lane;
+        enum engine_op op = first_requests[slot->step].op;
         struct keep_block *b = k->free_blocks;
         k->free_blocks = b->next;
         b->slot = slot;
@@ -151,13 +162,12 @@ bool keep_io_begin(struct keeper *k, struct keep_slot *slot, uint64_t at, uint32
         b->second = false;
         b->run_at = b->run_bytes = 0;
         slot->blocks_out++;
-        if (first[slot->step].op == ENGINE_WRITE)
+        if (op == ENGINE_WRITE)
                 keep_make_bytes(k, b);
-        if (first[slot->step].lane == LANE_TARGET && slot->step != KEEP_SAVE)
-                keep_next_run(k, b, first[slot->step].op);
+        if (lane == LANE_TARGET && slot->step != KEEP_SAVE)
+                keep_next_run(k, b, op);
         else
-                keep_io_request(k, b, first[slot->step].lane, first[slot->step].op, 0, length_bytes);
-        return true;
+                keep_io_request(k, b, lane, op, 0, length_bytes);
 }
 
 void keep_block_done(struct keeper *k, struct keep_block *b) {

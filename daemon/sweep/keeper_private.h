@@ -34,7 +34,7 @@ enum keep_step {
         KEEP_STEP_COUNT
 };
 
-enum { RESTORE_TRIES_MAX = 3, SECOND_LOOKS_MAX = 1024 };
+enum { RESTORE_TRIES_MAX = 3, SECOND_LOOKS_MAX = 1024, JOURNAL_TURNS = 8 };
 
 struct keep_slot {
         unsigned index;
@@ -119,6 +119,8 @@ struct keeper {
         struct keep_lane lanes[LANE_COUNT];
         struct keep_slot slots[UNDO_SLOTS];
         struct keep_slot *owner;   /* who does I/O on the target; NULL: nobody */
+        struct keep_slot *turn;    /* whose data the journal is reading or writing; NULL: nobody's yet */
+        uint64_t turn_bytes;       /* in this turn, so far */
         uint64_t next_offset;      /* of the next segment */
         uint64_t reached;          /* all before it is done */
         uint64_t sequence, record; /* the last ones that were used */
@@ -151,7 +153,8 @@ uint64_t keep_others_wrote(struct keeper *k, struct keep_slot *slot); /* bytes, 
 /* keeper_io.c */
 int keep_io_init(struct keeper *k);
 void keep_io_deinit(struct keeper *k);
-bool keep_io_begin(struct keeper *k, struct keep_slot *slot, uint64_t at, uint32_t length_bytes);
+bool keep_io_has_room(const struct keeper *k, const struct keep_slot *slot); /* for a block of its step */
+void keep_io_begin(struct keeper *k, struct keep_slot *slot, uint64_t at, uint32_t length_bytes);
 void keep_io_flush(struct keeper *k, struct keep_slot *slot, unsigned lane);
 bool keep_io_pump(struct keeper *k);
 bool keep_io_submit(struct keeper *k);

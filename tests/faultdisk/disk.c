@@ -18,6 +18,8 @@
 
 enum { REQUEST_SECTORS = DISK_REQUEST_BYTES / SECTOR_BYTES };
 
+enum { MODEL_SORTED_BYTES = 16 << 20 }; /* what a disk's queue holds of one stream */
+
 static const uint64_t NOWHERE = UINT64_MAX;
 
 struct request {
@@ -92,12 +94,24 @@ void disk_end(struct disk *disk) {
         pthread_mutex_unlock(&disk->lock);
 }
 
+/*
+ * Whether the head has to move for it. A disk sorts what waits in its queue: so requests of one stream that come a
+ * little out of order, as those that are made at the same time do, are served in passing.
+ */
+static bool model_seeks(const struct model *model, const struct request *request) {
+        uint64_t at = request->offset_bytes, head = model->position_bytes;
+        bool waited = request->arrived_us <= model->busy_until_us;
+        if (request->op == DISK_FLUSH || at == head)
+                return false;
+        return !waited || MAX(at, head) - MIN(at, head) > MODEL_SORTED_BYTES;
+}
+
 /* When the head will have done with this request. */
 static uint64_t model_done_us(struct model *model, const struct request *request) {
         if (!model->bytes_per_s)
                 return 0;
         uint64_t from = MAX(request->arrived_us, model->busy_until_us);
-        if (request->op != DISK_FLUSH && request->offset_bytes != model->position_bytes)
+        if (model_seeks(model, request))
                 from += model->seek_us;
         model->position_bytes = request->offset_bytes + request->length_bytes;
         model->busy_until_us = from + request->length_bytes * 1000000 / model->bytes_per_s;

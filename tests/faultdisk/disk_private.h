@@ -10,7 +10,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
-/* One head that seeks, then transfers; requests wait for it in the order in which they came. */
+/* One head that seeks, then transfers. Requests wait for it in the order in which they came, but for those that are
+ * near the head when their turn comes. */
 struct model {
         uint64_t seek_us;
         uint64_t bytes_per_s; /* 0: no time at all */
