@@ -162,7 +162,8 @@ static void forget_verdicts(struct recovery *r) {
                 r->units[i] = (struct recovery_unit){ .strange = u->foreign | u->strange,
                         .flags = u->flags & UNIT_BLIND };
         }
-        r->foreign_met = r->changed = r->shelf.failed = false;
+        r->foreign_met = r->o.foreign.length_bytes > 0 && extent_overlaps(r->o.foreign, r->slot->marker.place);
+        r->changed = r->shelf.failed = false;
         r->rounds = 0;
         r->flush_error = 0;
         r->copying = COPY_SEARCHING;

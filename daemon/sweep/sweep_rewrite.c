@@ -76,6 +76,9 @@ bool sweep_step_rewrite(struct sweep *s) {
 }
 
 void sweep_begin_undo(struct sweep *s) {
+        struct extent foreign = { 0 };
+        bool alone = keeper_was_alone(s->keeper); /* which may be how it learns of somebody else */
+        (void)keeper_met_foreign(s->keeper, &foreign);
         struct recovery_options options = {
                 .target = s->o.engine,
                 .journal = s->o.journal,
@@ -84,7 +87,8 @@ void sweep_begin_undo(struct sweep *s) {
                 .logical_block_bytes = s->o.logical_block_bytes,
                 .target_bytes = s->o.size_bytes,
                 .head = s->o.undo,
-                .alone = keeper_was_alone(s->keeper),
+                .alone = alone,
+                .foreign = foreign,
                 .unflushed = keeper_lost_a_flush(s->keeper),
                 .wall_us = s->wall_us,
                 .note = note,

@@ -22,6 +22,7 @@ struct world {
         uint64_t sequence;
         uint32_t logical_block_bytes;
         bool alone, unflushed, by_hand;
+        struct extent foreign;
         struct undo_marker markers[UNDO_SLOTS]; /* as they were planted */
         struct recovery *recovery;
         struct recovery_result result;
@@ -140,6 +141,7 @@ static void begin(struct world *w) {
                 .head = { .journal_id = JOURNAL_ID, .segment_bytes = w->segment_bytes, .target_bytes = w->size },
                 .alone = w->alone,
                 .unflushed = w->unflushed,
+                .foreign = w->foreign,
                 .by_hand = w->by_hand,
                 .wall_us = 1700000009000000,
                 .note = take_note,
@@ -559,6 +561,19 @@ START_TEST(unreadable_blocks_are_left_where_the_segment_holds_foreign_bytes) {
         ck_assert_int_eq(note_of(w, RECOVERY_UNREADABLE)->error, EIO);
         ck_assert_uint_eq(marker_of(w, 0).units_lost, 1);
         ck_assert_uint_eq(w->result.units_lost, 0);
+}
+END_TEST
+
+/* Whoever saw the foreign bytes tells, as they may be those that can't be read now. */
+START_TEST(unreadable_blocks_are_left_where_the_caller_met_foreign_bytes) {
+        uint64_t bad = AT + 9 * UNIT_BYTES;
+        arm(w, 0, place, MODE_PRESERVE, 0);
+        plant_unreadable(bad, bad + 512);
+        w->foreign = (struct extent){ _i ? AT : AT + SEGMENT, UNIT_BYTES };
+        run(w);
+        ck_assert_uint_eq(notes_of(w, RECOVERY_UNREADABLE), _i ? 1 : 0);
+        ck_assert_uint_eq(w->target.writes, _i ? 0 : 1);
+        ck_assert_int_eq(marker_of(w, 0).state, _i ? UNDO_PINNED : UNDO_FREE);
 }
 END_TEST
 
@@ -1455,6 +1470,7 @@ int main(void) {
         tcase_add_test(tests, what_the_journal_fails_to_say_once_only_is_not_lost);
         tcase_add_test(tests, unreadable_blocks_are_written_and_their_neighbours_are_not);
         tcase_add_test(tests, unreadable_blocks_are_left_where_the_segment_holds_foreign_bytes);
+        tcase_add_loop_test(tests, unreadable_blocks_are_left_where_the_caller_met_foreign_bytes, 0, 2);
         tcase_add_loop_test(tests, a_block_that_can_not_be_written_is_lost_alone, 0, 2);
         tcase_add_test(tests, a_write_that_fails_now_and_then_loses_nothing);
         tcase_add_test(tests, what_reads_back_wrong_is_written_again);
