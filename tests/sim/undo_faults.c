@@ -18,11 +18,11 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { ROUNDS_MAX = 3, RECOVERIES_MAX = 4, SKIP_MAX = 6 };
+enum { ROUNDS_MAX = 3, RECOVERIES_MAX = 4, SKIP_MAX = 6, NEAR_MOMENTS = 3 };
 
 static const char *const mischief_names[MISCHIEF_COUNT] = { "none", "error", "lasting", "stops", "again", "refused",
-        "nothing", "short", "phantom", "flipped", "rot", "gone", "foreign", "cancel", "stop", "give up", "no memory",
-        "kill", "cut" };
+        "nothing", "short", "phantom", "flipped", "rot", "gone", "replaced", "no count", "foreign", "cancel", "stop",
+        "give up", "no memory", "kill", "cut" };
 
 /* A fault that waits for its moment. */
 struct plan {
@@ -65,6 +65,8 @@ static struct {
         bool rotten[MOMENT_UNITS_MAX];     /* its original in the journal went bad */
         bool told[MOMENT_UNITS_MAX];       /* that its original is not there, or in doubt */
         bool table_rotten, any_foreign, window, journal_lies, journal_flush_failed, misread, pattern_lost, uncertain;
+        bool marker_unread; /* a copy of a marker, for good */
+        bool replaced, uncounted;
         bool foreign_after; /* right after this request has had its effect, somebody else writes there */
         enum sweep_order order;
         bool crashed;
@@ -92,6 +94,9 @@ static bool applies(enum moment m, enum mischief what) {
                 return op == ENGINE_READ;
         case MISCHIEF_ROT: /* of what was read back, and is still needed */
                 return m == MOMENT_RESTORE_READ || m == MOMENT_UNDO_SAVED || m == MOMENT_UNDO_TABLE;
+        case MISCHIEF_REPLACED: /* where a segment, or recovery, must notice before the first write */
+                return m == MOMENT_SAVE_READ || m == MOMENT_COMPARE || m == MOMENT_UNDO_MARKERS ||
+                        m == MOMENT_UNDO_TABLE;
         case MISCHIEF_CANCEL:
         case MISCHIEF_STOP:
         case MISCHIEF_GIVE_UP:
@@ -221,11 +226,15 @@ static void submitted(struct world *w, struct crash_disk *d, struct flight *flig
         const char *broken = oracle_rule_broken(&f.c, w, d, flight);
         if (!broken && flight->moment == MOMENT_WRITE) /* nobody but the keeper writes the pattern */
                 broken = oracle_has_lone_copy(&f.c, w, d, flight);
+        if (f.marker_unread)
+                broken = NULL; /* recovery goes by the copy of a marker that it can read, and that is the older one */
         MUST(!broken || f.any_foreign || f.journal_lies || f.journal_flush_failed || f.misread,
                 "disk %u, offset %" PRIu64 ", %s: %s", d->number, flight->io->offset_bytes, moment_name(flight->moment),
                 broken);
-        if (d->number == DISK_TARGET)
+        if (d->number == DISK_TARGET) {
+                MUST(!f.replaced, "a write to a device that took another one's place");
                 check_foreign(flight->io);
+        }
 }
 
 static bool is_bad(const struct crash_disk *d, const struct engine_io *io) {
@@ -302,6 +311,12 @@ static struct mishap mishap_of(
                 d->gone = true;
                 m.error = ENODEV;
                 break;
+        case MISCHIEF_REPLACED:
+                f.replaced = true;
+                break;
+        case MISCHIEF_UNCOUNTED:
+                f.uncounted = true;
+                break;
         case MISCHIEF_FOREIGN:
                 f.uncertain |= f.order != SWEEP_RUN; /* recovery counts up to its first write only */
                 f.foreign_after = chance_one_in(&f.chance, 2);
@@ -355,8 +370,10 @@ static struct plan *due(const struct crash_disk *d, enum moment moment, bool ref
 static struct mishap completing(struct world *w, struct crash_disk *d, const struct flight *flight) {
         if (f.crashed || d->gone)
                 return (struct mishap){ .error = ENODEV };
-        if (is_bad(d, flight->io))
+        if (is_bad(d, flight->io)) {
+                f.marker_unread |= flight->moment == MOMENT_UNDO_MARKERS || flight->moment == MOMENT_ARM_CHECK;
                 return (struct mishap){ .error = f.bad.error };
+        }
         const struct plan *p = due(d, (enum moment)flight->moment, false);
         return p ? mishap_of(w, d, flight, p->mischief, p->error) : (struct mishap){ 0 };
 }
@@ -379,6 +396,14 @@ static int refusing(struct world *w, struct crash_disk *d, const struct engine_i
         return p ? p->error : 0;
 }
 
+static void looked(struct world *w, struct crash_disk *d, struct engine_look *look) {
+        (void)w;
+        if (d->number != DISK_TARGET)
+                return;
+        look->replaced = f.replaced;
+        look->counts_known &= !f.uncounted;
+}
+
 static enum sweep_order order_now(struct world *w) {
         (void)w;
         return f.crashed ? SWEEP_GIVE_UP : f.order;
@@ -396,9 +421,10 @@ static void begin_run(bool recovering) {
         w->completing = completing;
         w->completed = completed;
         w->refusing = refusing;
+        w->looked = looked;
         f.watch = (struct moment_watch){ .recovering = recovering };
         f.order = SWEEP_RUN;
-        f.crashed = false;
+        f.crashed = f.replaced = f.uncounted = false;
 }
 
 /* What was not flushed may get lost, also at an orderly end. */
@@ -566,7 +592,7 @@ static bool go_on(void) {
         memset(f.rotten, 0, sizeof f.rotten);
         memset(f.told, 0, sizeof f.told);
         f.table_rotten = f.any_foreign = f.window = f.journal_lies = f.journal_flush_failed = f.misread = f.uncertain =
-                f.pattern_lost = false;
+                f.marker_unread = f.pattern_lost = false;
         f.bad.bad = false;
         return true;
 }
@@ -596,6 +622,10 @@ static void one_round(void) {
         f.plan_count = chance_below(&f.chance, 8) == 0 ? 0 : chance_one_in(&f.chance, 4) ? 2 : 1;
         for (size_t i = 0; i < f.plan_count; i++)
                 draw_plan(&f.plans[i], 0, MOMENT_UNDO_MARKERS - 1);
+        if (f.plan_count == 2 && chance_one_in(&f.chance, 2)) { /* one after the other */
+                enum moment first = f.plans[0].moment;
+                draw_plan(&f.plans[1], first, (enum moment)MIN(first + NEAR_MOMENTS, MOMENT_UNDO_MARKERS - 1));
+        }
         begin_run(false);
         undo_sweep(&f.c, &f.world, order_now, &f.swept);
         f.counts->sweeps++;

@@ -16,11 +16,13 @@ enum mischief {
         MISCHIEF_REFUSED, /* the kernel does not even take it */
         MISCHIEF_NOTHING, /* nothing is transferred, and said so */
         MISCHIEF_SHORT,
-        MISCHIEF_PHANTOM, /* nothing is transferred, and it is said to be done */
-        MISCHIEF_FLIPPED, /* a bit of what is read */
-        MISCHIEF_ROT,     /* what is read is no longer what was written, for good */
-        MISCHIEF_GONE,    /* the device */
-        MISCHIEF_FOREIGN, /* somebody else writes there right before */
+        MISCHIEF_PHANTOM,   /* nothing is transferred, and it is said to be done */
+        MISCHIEF_FLIPPED,   /* a bit of what is read */
+        MISCHIEF_ROT,       /* what is read is no longer what was written, for good */
+        MISCHIEF_GONE,      /* the device */
+        MISCHIEF_REPLACED,  /* another device has its name; the old one still answers */
+        MISCHIEF_UNCOUNTED, /* the kernel no longer counts what is written */
+        MISCHIEF_FOREIGN,   /* somebody else writes there right before */
         MISCHIEF_CANCEL,
         MISCHIEF_STOP,
         MISCHIEF_GIVE_UP,
