@@ -113,7 +113,7 @@ static bool is_due(const struct device *d, uint64_t wall_us) {
 }
 
 bool device_is_watched(const struct device *d) {
-        return strncmp(d->config->path, "/dev/", 5) == 0;
+        return d->config->create_size_bytes == 0 && strncmp(d->config->path, "/dev/", 5) == 0;
 }
 
 static enum pace_state pace_of(const struct device *d) {

@@ -118,7 +118,8 @@ void device_record_end(struct device *d, const struct sweep_record *record);
 /* What a sweep measured so far. Without memory it is as if it had not been told. */
 void device_record_survey(struct device *d, const struct survey *survey);
 
-/* Whether its path lies where main may look at any time: in /dev, whose file system is memory. */
+/* Whether its path lies where main may look at any time: in /dev, whose file system is memory. A file may lie anywhere,
+ * and is made where it is not there. */
 bool device_is_watched(const struct device *d);
 
 enum device_state device_state(const struct device *d, uint64_t wall_us);

@@ -28,8 +28,9 @@ struct engine_look {
         uint64_t size_bytes;
         uint64_t diskseq; /* 0: the kernel does not tell */
         bool read_only;
-        bool gone;     /* no longer there, and nothing else under its name */
-        bool replaced; /* another device has its name */
+        bool gone;             /* no longer there, and nothing else under its name */
+        bool replaced;         /* another device has its name */
+        uint64_t cached_bytes; /* of a file, that the page cache keeps: it would answer for the disk */
         bool counts_known;
         uint64_t written_bytes; /* by anybody, as the kernel counts them when they complete; for ever growing */
 };

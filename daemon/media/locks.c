@@ -62,6 +62,21 @@ static bool same_node(int a, int b) {
         return fstat(a, &x) == 0 && fstat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
 }
 
+static int try_for(int fd, int disk_fd, uint64_t until_us) {
+        for (;;) {
+                int r = try_once(fd, disk_fd);
+                if (r != -EAGAIN && r != -EINTR)
+                        return r;
+                if (clock_monotonic_us() >= until_us)
+                        return LOCKS_E_HELD;
+                poll(NULL, 0, TRY_AGAIN_MS);
+        }
+}
+
+int locks_take_file(int fd, uint64_t wait_us) {
+        return try_for(fd, -1, clock_monotonic_us() + wait_us);
+}
+
 int locks_take(int *ret_disk_fd, int fd, dev_t disk, uint64_t wait_us) {
         uint64_t until_us = clock_monotonic_us() + wait_us;
         CLEANUP_CLOSE int disk_fd = sysfs_open_node(disk);
@@ -69,16 +84,8 @@ int locks_take(int *ret_disk_fd, int fd, dev_t disk, uint64_t wait_us) {
                 return disk_fd;
         if (disk_fd < 0 || same_node(fd, disk_fd))
                 disk_fd = close_fd(disk_fd);
-        for (;;) {
-                int r = try_once(fd, disk_fd);
-                if (r == 0)
-                        break;
-                if (r != -EAGAIN && r != -EINTR)
-                        return r;
-                if (clock_monotonic_us() >= until_us)
-                        return LOCKS_E_HELD;
-                poll(NULL, 0, TRY_AGAIN_MS);
-        }
-        *ret_disk_fd = STEAL_FD(disk_fd);
-        return LOCKS_OK;
+        int r = try_for(fd, disk_fd, until_us);
+        if (r == LOCKS_OK)
+                *ret_disk_fd = STEAL_FD(disk_fd);
+        return r;
 }

@@ -17,3 +17,6 @@ enum {
  * unexpected.
  */
 int locks_take(int *ret_disk_fd, int fd, dev_t disk, uint64_t wait_us);
+
+/* The same for a file alone. */
+int locks_take_file(int fd, uint64_t wait_us);

@@ -8,6 +8,7 @@
 
 #include "base/cleanup.h"
 #include "base/text.h"
+#include "media/file_map.h"
 #include "media/mounts.h"
 #include "media/sysfs.h"
 #include "media/target.h"
@@ -15,45 +16,17 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/fiemap.h>
-#include <linux/fs.h>
 #include <linux/loop.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 
-enum { EXTENTS_MAX = 64 };
-
-/*
- * Whether [0, size) is mapped without a gap. SEEK_HOLE is of no use here: it takes what was allocated but never written
- * for a hole. -EOPNOTSUPP: the file system has no map (tmpfs, ZFS).
- */
-static int is_mapped(int fd, uint64_t size) {
-        CLEANUP_FREE struct fiemap *map = calloc(1, sizeof *map + EXTENTS_MAX * sizeof map->fm_extents[0]);
-        if (!map)
-                return -ENOMEM;
-        for (uint64_t at = 0; at < size;) {
-                *map = (struct fiemap){ .fm_start = at, .fm_length = size - at, .fm_extent_count = EXTENTS_MAX };
-                if (ioctl(fd, FS_IOC_FIEMAP, map) < 0)
-                        return -errno;
-                uint64_t before = at;
-                for (uint32_t i = 0; i < MIN(map->fm_mapped_extents, (uint32_t)EXTENTS_MAX); i++) {
-                        const struct fiemap_extent *e = &map->fm_extents[i];
-                        if (e->fe_logical > at)
-                                return false;
-                        at = MAX(at, e->fe_logical + e->fe_length);
-                }
-                if (at == before)
-                        return false;
-        }
-        return true;
-}
-
 static bool is_sparse(int fd, const struct stat *st) {
-        int r = is_mapped(fd, (uint64_t)st->st_size);
+        struct file_map map;
+        int r = file_map_read(&map, fd, (uint64_t)st->st_size);
         if (r == -EOPNOTSUPP || r == -ENOTTY)
                 return (uint64_t)st->st_blocks * 512 < (uint64_t)st->st_size;
-        return r <= 0;
+        return r < 0 || !map.complete;
 }
 
 /* Opens the backing file by the path that the kernel tells, if that is still the file that the loop device uses. */
@@ -123,4 +96,9 @@ void loop_probe(struct target_facts *facts, int fd, int whole) {
         facts->loop_sparse = file < 0 || is_sparse(file, &st);
         name_backing_device(facts);
         find_twin(facts, known ? &info : NULL);
+}
+
+void loop_probe_file(struct target_facts *facts, dev_t device, ino_t inode) {
+        struct loop_info64 info = { .lo_device = device, .lo_inode = inode };
+        find_twin(facts, &info);
 }

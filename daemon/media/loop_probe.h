@@ -11,3 +11,6 @@ struct target_facts;
  * or a partition on it; whole: the directory of the loop device.
  */
 void loop_probe(struct target_facts *facts, int fd, int whole);
+
+/* Fills in twin for a file: a loop device that leads to it. */
+void loop_probe_file(struct target_facts *facts, dev_t device, ino_t inode);

@@ -8,6 +8,7 @@
 
 #include "base/cleanup.h"
 #include "base/text.h"
+#include "media/canary.h"
 #include "media/disk_probe.h"
 #include "media/disk_set.h"
 #include "media/engine.h"
@@ -28,6 +29,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/sysmacros.h>
 
 /* Long enough for what udev does about an event of the disk. */
@@ -115,7 +117,8 @@ static int open_claimed(struct target *t, struct reason *reason, bool writable) 
         if (node < 0 || fstat(node, &st) < 0)
                 return open_failed(reason, t, errno);
         if (!S_ISBLK(st.st_mode)) {
-                reason_set(reason, "not_block_device", "Give the path of a block device, such as /dev/disk/by-id/...",
+                reason_set(reason, "not_block_device",
+                        "Give the path of a block device, such as /dev/disk/by-id/...; a file needs create_size.",
                         "%s is not a block device.", t->facts.path);
                 return TARGET_E_NOT_BLOCK;
         }
@@ -172,6 +175,16 @@ static void gather(struct target *t, const char *state_dir) {
         }
 }
 
+static int open_file(struct target *t, struct reason *reason, const struct target_options *options) {
+        bool made = false;
+        int r = canary_open(&t->fd, &made, reason, options->path, options->writable, options->create_bytes);
+        return r == TARGET_OK ? canary_probe(&t->facts, t->fd, made, options->create_bytes) : r;
+}
+
+int target_keep(struct target *t) {
+        return t->facts.is_file && t->facts.file.made ? canary_name(t->fd, t->facts.path) : 0;
+}
+
 int target_open(struct target **ret, struct reason *reason, const struct target_options *options) {
         CLEANUP(target_closep)
         struct target *t = calloc(1, sizeof *t);
@@ -180,6 +193,12 @@ int target_open(struct target **ret, struct reason *reason, const struct target_
         t->fd = t->disk_fd = -1;
         if (!text_copy(t->facts.path, sizeof t->facts.path, options->path))
                 return -ENAMETOOLONG;
+        if (options->create_bytes > 0) {
+                int r = open_file(t, reason, options);
+                if (r == TARGET_OK)
+                        *ret = STEAL(t);
+                return r;
+        }
         int r = open_claimed(t, reason, options->writable);
         if (r != TARGET_OK)
                 return r;
@@ -211,7 +230,8 @@ static void look_at_counts(const struct target *t, struct engine_look *look) {
 
 int target_lock(struct target *t, struct reason *reason) {
         assert(t->disk_fd < 0);
-        int r = locks_take(&t->disk_fd, t->fd, t->facts.disk, LOCK_WAIT_US);
+        int r = t->facts.is_file ? locks_take_file(t->fd, LOCK_WAIT_US)
+                                 : locks_take(&t->disk_fd, t->fd, t->facts.disk, LOCK_WAIT_US);
         if (r != LOCKS_E_HELD)
                 return r;
         reason_set(reason, "in_use", "See who it is (lslocks), and end that; or choose mode read, which needs no lock.",
@@ -219,7 +239,24 @@ int target_lock(struct target *t, struct reason *reason) {
         return TARGET_E_BUSY;
 }
 
+static int look_at_file(const struct target *t, struct engine_look *ret) {
+        struct engine_look look = { 0 };
+        struct statvfs fs;
+        struct stat st, named;
+        if (fstat(t->fd, &st) < 0 || fstatvfs(t->fd, &fs) < 0)
+                return -errno;
+        look.size_bytes = (uint64_t)st.st_size;
+        look.read_only = fs.f_flag & ST_RDONLY;
+        look.gone = lstat(t->facts.path, &named) < 0;
+        look.replaced = !look.gone && (named.st_dev != st.st_dev || named.st_ino != st.st_ino);
+        look.cached_bytes = canary_cached_bytes(t->fd, look.size_bytes);
+        *ret = look;
+        return 0;
+}
+
 int target_look(const struct target *t, struct engine_look *ret) {
+        if (t->facts.is_file)
+                return look_at_file(t, ret);
         struct engine_look look = { 0 };
         int read_only;
         if (ioctl(t->fd, BLKGETSIZE64, &look.size_bytes) < 0 || ioctl(t->fd, BLKROGET, &read_only) < 0)

@@ -21,7 +21,8 @@ enum {
         TARGET_E_BUSY,          /* the exclusive claim was refused, or a lock: somebody holds it */
         TARGET_E_NOT_PERMITTED, /* EACCES, EPERM */
         TARGET_E_READ_ONLY,     /* EROFS: opened for writing */
-        TARGET_E_NOT_BLOCK      /* something else than a block device */
+        TARGET_E_NOT_BLOCK,     /* something else than a block device */
+        TARGET_E_NOT_FILE       /* a canary file that is none, or can't be had */
 };
 
 /* One signature (file system, partition table, RAID or volume manager member) found by libblkid. */
@@ -57,7 +58,20 @@ struct target_facts {
         bool write_cache;
         bool write_cache_known;
         bool swap;
-        bool holds_state;                          /* the state directory lies on the same disk */
+        bool holds_state; /* the state directory lies on the same disk */
+        bool is_file;     /* a canary: then `device` is that of its file system, and only what follows is known of it */
+        struct {
+                uint64_t inode;
+                bool made; /* just now: it has no name yet, see target_keep() */
+                uint64_t wanted_bytes;
+                char system[32];                   /* type of its file system */
+                bool in_place;                     /* which writes to the blocks that a file has, and not to others */
+                bool direct;                       /* and past the page cache */
+                bool allocated;                    /* it has all its blocks, and for itself */
+                bool any_unwritten, all_unwritten; /* what was never written reads as zeros, without asking the disk */
+                unsigned links;
+                uint64_t cached_bytes; /* that stay in the page cache */
+        } file;
         bool is_loop, loop_direct_io, loop_sparse; /* sparse: the backing file has holes, or can't be examined */
         bool boot_known;                           /* the next three were asked for */
         bool recovers_at_boot;                     /* sweepd-recover.service is enabled */
@@ -73,6 +87,7 @@ struct target_facts {
 
 struct target_options {
         const char *path;
+        uint64_t create_bytes; /* 0: a block device; else a canary file of this size, made where it is not there */
         bool writable;         /* O_RDWR and the exclusive claim; else read-only and none */
         const char *state_dir; /* for holds_state; loop devices are not looked through */
         const char *journal;   /* NULL, or where originals would be kept: for what is known of the next boot */
@@ -80,8 +95,8 @@ struct target_options {
 
 /*
  * TARGET_OK, or one of TARGET_E_*, with *reason filled in (rules "missing", "in_use", "not_permitted", "read_only",
- * "not_block_device"): for TARGET_E_BUSY it names who holds the device where that can be told. Negative errno:
- * unexpected (EIO on open is one: a device that does not even open).
+ * "not_block_device", "not_file", "no_space"): for TARGET_E_BUSY it names who holds the device where that can be told.
+ * Negative errno: unexpected (EIO on open is one: a device that does not even open).
  */
 int target_open(struct target **ret, struct reason *reason, const struct target_options *options);
 
@@ -91,6 +106,9 @@ int target_open(struct target **ret, struct reason *reason, const struct target_
  * "in_use"); negative errno.
  */
 int target_lock(struct target *t, struct reason *reason);
+
+/* Gives a file that was made its name; does nothing to others. Negative errno. */
+int target_keep(struct target *t);
 
 const struct target_facts *target_facts(const struct target *t);
 

@@ -30,8 +30,9 @@ struct device_config {
         char **exclude; /* the same; NULL: none */
         char *key;      /* of a disk that a match took: identity_key() of what must be at its path; else NULL */
         char *serial;   /* NULL: not given */
-        char *destroys_data; /* NULL: not given */
-        char *journal;       /* of refresh and preserve: a directory or a block device; NULL: state_dir/undo */
+        char *destroys_data;        /* NULL: not given */
+        char *journal;              /* of refresh and preserve: a directory or a block device; NULL: state_dir/undo */
+        uint64_t create_size_bytes; /* 0: a block device; else a file that is made with this size */
         enum sweep_mode mode;
         uint32_t block_size_bytes;
         uint32_t queue_depth;

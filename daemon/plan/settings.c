@@ -28,6 +28,8 @@ enum {
         BLOCK_SIZE_MIN = 4 << 10,
         BLOCK_SIZE_MAX = 4 << 20,
         QUEUE_DEPTH_MAX = 256,
+        CREATE_SIZE_MIN = 1 << 20,
+        FILE_UNIT_BYTES = 4096,
         WORKERS_MAX = 256,
         WORKERS_DEFAULT_MAX = 4,
         PER_CONTROLLER = 8,
@@ -339,6 +341,18 @@ static int take_serial(struct loader *l, const config_setting_t *s, void *into) 
         return r != 0 ? r : copy_to(&((struct device_config *)into)->serial, text);
 }
 
+static int take_create_size(struct loader *l, const config_setting_t *s, void *into) {
+        struct device_config *device = into;
+        uint64_t bytes;
+        int r = take_size(l, s, &bytes);
+        if (r == 0 && (bytes < CREATE_SIZE_MIN || bytes % FILE_UNIT_BYTES != 0))
+                return FAIL(l, s, "create_size: \"%s\" must be a multiple of 4096 bytes, and at least \"1M\"",
+                        config_setting_get_string(s));
+        if (r == 0)
+                device->create_size_bytes = bytes;
+        return r;
+}
+
 static int take_destroys_data(struct loader *l, const config_setting_t *s, void *into) {
         const char *text;
         int r = take_string(l, s, "the identity of the device as a string", &text);
@@ -587,6 +601,7 @@ static const struct key device_keys[] = {
         { "mode", take_mode, false },
         { "serial", take_serial, true },
         { "destroys_data", take_destroys_data, true },
+        { "create_size", take_create_size, true },
         { "block_size", take_block_size, false },
         { "queue_depth", take_queue_depth, false },
         { "segment", take_segment, false },
@@ -764,6 +779,17 @@ static int check_plan(struct loader *l, const config_setting_t *group, struct de
         return check_rates(l, group, device);
 }
 
+static int check_file(struct loader *l, const config_setting_t *group, const struct device_config *device) {
+        const config_setting_t *create_size = config_setting_get_member(group, "create_size");
+        if (!create_size)
+                return 0;
+        if (sweep_mode_keeps(device->mode))
+                return FAIL(l, create_size,
+                        "create_size: a file has mode \"pattern\" or \"read\", and this device's mode is \"%s\"",
+                        sweep_mode_name(device->mode));
+        return 0;
+}
+
 static int check_device(struct loader *l, const config_setting_t *group, const struct device_config *device) {
         const config_setting_t *destroys_data = config_setting_get_member(group, "destroys_data");
         if (destroys_data && device->mode != MODE_PATTERN)
@@ -890,7 +916,7 @@ static int require(struct loader *l, const config_setting_t *group, const char *
 
 /* Either it names one device, or it stands for all disks that match. */
 static int check_kind(struct loader *l, const config_setting_t *group) {
-        static const char *const of_one[] = { "name", "path", "serial", "destroys_data" };
+        static const char *const of_one[] = { "name", "path", "serial", "destroys_data", "create_size" };
         const config_setting_t *exclude = config_setting_get_member(group, "exclude");
         if (!config_setting_get_member(group, "match")) {
                 if (exclude)
@@ -984,6 +1010,8 @@ static int take_device(struct loader *l, const config_setting_t *group) {
                 r = take_keys(l, group, device_keys, device);
         if (r == 0)
                 r = check_device(l, group, device);
+        if (r == 0)
+                r = check_file(l, group, device);
         if (r == 0)
                 r = check_slow_after(l, group, device);
         if (r == 0)

@@ -215,7 +215,7 @@ static bool permits_serial(const struct inquiry *q) {
 static bool permits_twin(const struct inquiry *q) {
         if (!q->facts->twin[0])
                 return true;
-        if (q->facts->is_loop)
+        if (q->facts->is_loop || q->facts->is_file)
                 return REFUSE(q, "twin", "Detach the other loop device (losetup -d).",
                         "/dev/%s leads to the same file as %s.", q->facts->twin, q->facts->path);
         return REFUSE(q, "twin", "If it is a second path to one disk, sweep the multipath device; else unplug one.",
@@ -262,6 +262,68 @@ static bool permits_destroys(const struct inquiry *q) {
         return true;
 }
 
+static bool permits_file_mode(const struct inquiry *q) {
+        if (!sweep_mode_keeps(q->config->mode))
+                return true;
+        return REFUSE(q, "file_mode", "Choose mode pattern or read.", "%s is a file: mode %s is for devices.",
+                q->facts->path, sweep_mode_name(q->config->mode));
+}
+
+static bool permits_file_system(const struct inquiry *q) {
+        if (q->facts->file.in_place)
+                return true;
+        return REFUSE(q, "file_system",
+                "Choose a directory on ext4 or XFS, or on btrfs without copy-on-write (chattr +C).",
+                "%s lies on %s, which does not keep what is written in the place where it was.", q->facts->path,
+                q->facts->file.system);
+}
+
+static bool permits_file_direct(const struct inquiry *q) {
+        if (q->facts->file.direct)
+                return true;
+        return REFUSE(q, "file_not_direct",
+                "Choose another file system, or mount this one without data=journal, encryption or verity.",
+                "%s can't be read and written past the page cache.", q->facts->path);
+}
+
+static bool permits_file_size(const struct inquiry *q) {
+        if (q->facts->size_bytes == q->facts->file.wanted_bytes)
+                return true;
+        return REFUSE(q, "file_size", "Remove the file, and it is made anew; or set create_size to what it has.",
+                "%s has %" PRIu64 " bytes, create_size says %" PRIu64 ".", q->facts->path, q->facts->size_bytes,
+                q->facts->file.wanted_bytes);
+}
+
+static bool permits_file_links(const struct inquiry *q) {
+        if (q->facts->file.links == (q->facts->file.made ? 0 : 1))
+                return true;
+        return REFUSE(q, "file_links", "Remove the file, and it is made anew.",
+                "%s has %u names: it may be somebody else's, too.", q->facts->path, q->facts->file.links);
+}
+
+static bool permits_file_sparse(const struct inquiry *q) {
+        if (q->facts->file.allocated)
+                return true;
+        return REFUSE(q, "file_sparse", "Remove the file, and it is made anew.",
+                "%s has holes, or shares blocks with a copy.", q->facts->path);
+}
+
+/* Such a read would ask nobody. */
+static bool permits_file_unwritten(const struct inquiry *q) {
+        if (sweep_mode_writes(q->config->mode) || !q->facts->file.any_unwritten)
+                return true;
+        return REFUSE(q, "file_unwritten", "Sweep it in mode pattern first.",
+                "%s was never written to as a whole: reading it would not ask the disk.", q->facts->path);
+}
+
+static bool permits_page_cached(const struct inquiry *q) {
+        if (!sweep_mode_writes(q->config->mode) || q->facts->file.cached_bytes == 0)
+                return true;
+        return REFUSE(q, "page_cached", "End what keeps it in memory (a program that has it mapped or locked).",
+                "%" PRIu64 " bytes of %s stay in the page cache, which would answer for the disk.",
+                q->facts->file.cached_bytes, q->facts->path);
+}
+
 typedef bool rule_function(const struct inquiry *q);
 
 static bool all_permit(const struct inquiry *q, rule_function *const *rules, size_t count) {
@@ -280,8 +342,16 @@ bool interlock_permits(struct reason *reason, const struct target_facts *facts, 
                 permits_size, permits_extent, permits_iostats, permits_serial_missing, permits_twin, permits_state_disk,
                 permits_no_identity, permits_destroys_missing, permits_destroys, permits_physical_block,
                 permits_logical_block, permits_boot };
+        static rule_function *const of_file[] = { permits_file_mode, permits_file_system, permits_file_direct,
+                permits_file_size, permits_file_links, permits_file_sparse, permits_file_unwritten,
+                permits_page_cached };
+        static rule_function *const writing_file[] = { permits_read_only, permits_thin, permits_size, permits_extent,
+                permits_twin, permits_no_identity, permits_destroys_missing, permits_destroys };
         struct inquiry q = { reason, facts, config, overwrite };
         assert(config->mode < MODE_COUNT);
+        if (facts->is_file)
+                return all_permit(&q, of_file, ELEMENTS(of_file)) && permits_block_size(&q) && permits_place(&q) &&
+                        (!sweep_mode_writes(config->mode) || all_permit(&q, writing_file, ELEMENTS(writing_file)));
         return all_permit(&q, always, ELEMENTS(always)) &&
                 (!sweep_mode_writes(config->mode) || all_permit(&q, writing, ELEMENTS(writing)));
 }

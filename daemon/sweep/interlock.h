@@ -5,7 +5,8 @@
  *
  * Rules: serial_mismatch alignment extent (every mode); matched read_only in_use holders slaves swap member zoned thin
  * loop_not_direct loop_sparse iostats too_small serial_missing twin state_disk no_identity destroys_data_missing
- * destroys_data_mismatch signature (modes that write); logical_block fstab shared (refresh and preserve). They are an
+ * destroys_data_mismatch signature (modes that write); logical_block fstab shared (refresh and preserve); file_mode
+ * file_system file_not_direct file_size file_links file_sparse file_unwritten page_cached (files). They are an
  * interface: programs switch on them.
  */
 #pragma once

@@ -71,6 +71,8 @@ struct sweep_options {
         uint64_t id;
         const char *device;
         enum sweep_mode mode;
+        bool fresh;          /* a file without anything in it: nothing of the past is expected */
+        bool only_ours;      /* a file: written to only if it bears stamps of ours */
         bool overwrite;      /* the user confirmed that foreign data may go */
         uint64_t started_us; /* wall time */
         uint32_t block_bytes;

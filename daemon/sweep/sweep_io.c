@@ -122,6 +122,11 @@ bool sweep_device_is_there(struct sweep *s) {
         else if (look.read_only && sweep_mode_writes(s->o.mode))
                 sweep_fail(s, END_FAILED, "read_only", "See dmesg for why the kernel or the device write-protected it.",
                         "the device turned read-only in mid-sweep");
+        else if (look.cached_bytes > 0 && sweep_mode_writes(s->o.mode))
+                sweep_fail(s, END_FAILED, "page_cached",
+                        "End what keeps it in memory (a program that has it mapped or locked).",
+                        "%" PRIu64 " bytes of the file stay in the page cache, which would answer for the disk",
+                        look.cached_bytes);
         else
                 return true;
         return false;

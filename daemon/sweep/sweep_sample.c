@@ -44,6 +44,8 @@ static struct extent spread_unit(const struct sweep *s, size_t index) {
 bool sweep_sample_place(struct sweep *s, struct extent *ret) {
         size_t i = s->sample.next;
         struct extent near = { s->o.extent.offset_bytes, end_bytes(s) }, far = far_end(s);
+        if (s->o.fresh)
+                return false;
         size_t near_blocks = blocks_of(s, near.length_bytes), far_blocks = blocks_of(s, far.length_bytes);
         size_t spread = s->o.extent.length_bytes > UINT64_C(4) * SAMPLE_END_BYTES ? SAMPLE_SPREAD_UNITS : 0;
         struct extent between = { extent_end(near), far.offset_bytes - extent_end(near) };
@@ -205,6 +207,11 @@ static void refuse_signature(struct sweep *s) {
                 "If nothing on it is needed any more, erase the signature (wipefs -a DEVICE) and start again.", found);
 }
 
+static void refuse_not_ours(struct sweep *s) {
+        refuse(s, "not_ours", "Choose another path, or remove the file if nobody needs it: sweepd makes its own.",
+                "it is a file that sweepd did not make, or knows nothing of: it bears no stamp");
+}
+
 static void refuse_foreign(struct sweep *s, size_t places) {
         char found[REASON_TEXT_BYTES];
         text_format(found, sizeof found,
@@ -255,9 +262,11 @@ void sweep_sample_conclude(struct sweep *s) {
                 sweep_sample_forget(s);
         if (p->not_ours)
                 refuse_signature(s);
+        else if (!stamped && s->o.only_ours)
+                refuse_not_ours(s);
         else if (stamped && foreign && !s->o.overwrite)
                 refuse_foreign(s, places);
-        else if (p->newer || p->adopt_id || (s->o.overwrite && t->range_count > 0))
+        else if (p->newer || p->adopt_id || ((s->o.overwrite || s->o.fresh) && t->range_count > 0))
                 adopt(s);
         else
                 sweep_enter(s, t->range_count > 0 ? STEP_CHECK : STEP_STAMP);

@@ -210,6 +210,7 @@ static bool open_target(struct sweep_thread *t) {
         mend_journal_path(journal, t->o.config, t->state_dir);
         struct target_options options = {
                 .path = t->o.config->path,
+                .create_bytes = t->o.config->create_size_bytes,
                 .writable = sweep_mode_writes(t->o.mode),
                 .state_dir = t->state_dir,
                 .journal = sweep_mode_keeps(t->o.mode) ? journal : NULL,
@@ -338,6 +339,18 @@ static bool permitted(struct sweep_thread *t) {
         return !sweep_mode_writes(t->o.mode) || examine_signatures(t);
 }
 
+/* A file that was made gets its name only now that nothing is in the way. */
+static bool keep_file(struct sweep_thread *t) {
+        owe(t, REQUEST_OPEN);
+        int r = target_keep(t->target);
+        paid(t);
+        if (!may_go_on(t))
+                return false;
+        if (r < 0)
+                fail(t, "making the file", r);
+        return r == 0;
+}
+
 static void on_journal_progress(void *userdata) {
         paid(userdata);
         owe(userdata, REQUEST_PROBE);
@@ -422,6 +435,8 @@ static int build_sweep(struct sweep_thread *t) {
                 .device = t->o.config->name,
                 .mode = t->o.mode,
                 .overwrite = t->overwrite != NULL,
+                .fresh = facts->is_file && facts->file.all_unwritten,
+                .only_ours = facts->is_file && !facts->file.all_unwritten,
                 .started_us = t->ended.started_us,
                 .block_bytes = t->o.config->block_size_bytes,
                 .segment_bytes = device_config_segment_bytes(t->o.config, t->o.mode),
@@ -496,7 +511,7 @@ static void run_sweep(struct sweep_thread *t) {
 static void sweep(struct sweep_thread *t) {
         if (!mend_first(t) || t->o.recover_only)
                 return;
-        if (!open_target(t) || !is_the_one(t) || !identify(t) || !lock(t) || !permitted(t))
+        if (!open_target(t) || !is_the_one(t) || !identify(t) || !lock(t) || !permitted(t) || !keep_file(t))
                 return;
         if (sweep_mode_keeps(t->o.mode) && (!open_journal(t) || !settle(t)))
                 return;

@@ -191,12 +191,76 @@ static void break_journal(struct scene *s) {
         s->facts.journal_at_boot = false;
 }
 
+/* A canary in order, on a disk whose serial nobody asks for. */
+static struct scene *scene_file(struct scene *s) {
+        scene_loop(s);
+        s->facts.identity.kind = TARGET_KIND_FILE;
+        s->facts.is_loop = s->facts.loop_direct_io = s->facts.iostats = false;
+        s->facts.is_file = s->facts.file.in_place = s->facts.file.direct = s->facts.file.allocated = true;
+        s->facts.file.links = 1;
+        s->facts.file.wanted_bytes = s->facts.size_bytes;
+        return s;
+}
+
+static struct scene *scene_file_read(struct scene *s) {
+        scene_file(s);
+        s->config.mode = MODE_READ;
+        s->config.destroys_data = NULL;
+        return s;
+}
+
+static void break_file_mode(struct scene *s) {
+        s->config.mode = MODE_REFRESH;
+}
+static void break_file_system(struct scene *s) {
+        s->facts.file.in_place = false;
+}
+static void break_file_direct(struct scene *s) {
+        s->facts.file.direct = false;
+}
+static void break_file_size(struct scene *s) {
+        s->facts.file.wanted_bytes += 4096;
+}
+static void break_file_links(struct scene *s) {
+        s->facts.file.links = 2;
+}
+static void break_file_name(struct scene *s) {
+        s->facts.file.made = true; /* and it has a name already */
+}
+static void break_file_blocks(struct scene *s) {
+        s->facts.file.allocated = false;
+}
+static void break_file_written(struct scene *s) {
+        s->facts.file.any_unwritten = true;
+}
+static void break_file_cached(struct scene *s) {
+        s->facts.file.cached_bytes = 4096;
+}
+
 static const struct {
         struct scene *(*scene)(struct scene *);
         void (*break_one)(struct scene *);
         const char *rule;
 } broken[] = {
         { scene_disk, break_matched, "matched" },
+        { scene_file, break_file_mode, "file_mode" },
+        { scene_file, break_file_system, "file_system" },
+        { scene_file_read, break_file_system, "file_system" },
+        { scene_file, break_file_direct, "file_not_direct" },
+        { scene_file_read, break_file_direct, "file_not_direct" },
+        { scene_file, break_file_size, "file_size" },
+        { scene_file, break_file_links, "file_links" },
+        { scene_file, break_file_name, "file_links" },
+        { scene_file, break_file_blocks, "file_sparse" },
+        { scene_file_read, break_file_blocks, "file_sparse" },
+        { scene_file_read, break_file_written, "file_unwritten" },
+        { scene_file, break_file_cached, "page_cached" },
+        { scene_file, break_read_only, "read_only" },
+        { scene_file, break_twin, "twin" },
+        { scene_file, break_thin, "thin" },
+        { scene_file, break_backing, "no_identity" },
+        { scene_file, break_destroys, "destroys_data_mismatch" },
+        { scene_file, break_destroys_given, "destroys_data_missing" },
         { scene_disk, break_read_only, "read_only" },
         { scene_disk, break_mounted, "in_use" },
         { scene_disk, break_holders, "holders" },
@@ -262,6 +326,8 @@ END_TEST
 START_TEST(mode_read_asks_none_of_that) {
         struct scene s;
         broken[_i].break_one(broken[_i].scene(&s));
+        if (s.facts.is_file) /* has rules of its own, most of them for reading, too */
+                return;
         s.config.mode = MODE_READ;
         ck_assert_msg(permits(&s), "%s: %s", s.reason.rule, s.reason.found);
 }
@@ -277,6 +343,21 @@ START_TEST(an_extent_that_is_not_there_is_refused_in_every_mode) {
                         ck_assert(!permits(&s));
                         ck_assert_str_eq(s.reason.rule, "extent");
                 }
+}
+END_TEST
+
+START_TEST(a_file_in_order_may_be_overwritten_and_read_and_asks_for_no_serial) {
+        struct scene s;
+        ck_assert_msg(permits(scene_file(&s)), "%s: %s", s.reason.rule, s.reason.found);
+        s.facts.real = true;
+        break_file_written(&s);
+        ck_assert_msg(permits(&s), "%s: %s", s.reason.rule, s.reason.found);
+        s.facts.file.made = true;
+        s.facts.file.links = 0;
+        ck_assert_msg(permits(&s), "%s: %s", s.reason.rule, s.reason.found);
+        ck_assert_msg(permits(scene_file_read(&s)), "%s: %s", s.reason.rule, s.reason.found);
+        break_file_cached(&s);
+        ck_assert_msg(permits(&s), "%s: %s", s.reason.rule, s.reason.found);
 }
 END_TEST
 
@@ -430,6 +511,7 @@ int main(void) {
         tcase_add_loop_test(tests, one_broken_fact_is_refused_by_its_rule, 0, (int)ELEMENTS(broken));
         tcase_add_loop_test(tests, mode_read_asks_none_of_that, 0, (int)ELEMENTS(broken));
         tcase_add_test(tests, an_extent_that_is_not_there_is_refused_in_every_mode);
+        tcase_add_test(tests, a_file_in_order_may_be_overwritten_and_read_and_asks_for_no_serial);
         tcase_add_test(tests, a_wrong_serial_is_refused_in_every_mode);
         tcase_add_test(tests, an_empty_serial_matches_nothing);
         tcase_add_test(tests, the_wwn_is_as_good_as_the_serial);

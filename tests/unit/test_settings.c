@@ -306,6 +306,25 @@ START_TEST(an_entry_with_match_stands_beside_the_devices_and_takes_the_defaults)
 }
 END_TEST
 
+START_TEST(a_canary_has_a_size_in_whole_units_and_a_mode_for_files) {
+        CLEANUP(settings_freep)
+        struct settings *s = loaded(
+                "devices = ( { name = \"c\"; path = \"/srv/nonexistent/canary\"; create_size = \"1G\";\n"
+                "mode = \"pattern\"; destroys_data = \"/srv/nonexistent/canary\"; } );");
+        ck_assert_uint_eq(s->devices[0]->create_size_bytes, 1 << 30);
+#define CANARY "devices = (\n { name = \"c\"; path = \"/srv/nonexistent/canary\";\n "
+        assert_invalid(CANARY "create_size = \"1025K\"; } );", 3, "must be a multiple of 4096 bytes");
+        assert_invalid(CANARY "create_size = \"4K\"; } );", 3, "at least \"1M\"");
+        assert_invalid(CANARY "create_size = 4096; } );", 3, "create_size: expected a size as a string");
+        assert_invalid(
+                CANARY "create_size = \"1M\"; mode = \"preserve\"; } );", 3, "a file has mode \"pattern\" or \"read\"");
+        assert_invalid("defaults = { create_size = \"1M\"; };", 1, "create_size: can't be a default");
+        assert_invalid("devices = (\n { match = [ \"/dev/sd*\" ]; create_size = \"1M\"; } );", 2,
+                "create_size: can't be given beside match");
+#undef CANARY
+}
+END_TEST
+
 START_TEST(a_match_is_for_mode_read_and_has_nothing_of_a_single_disk) {
         assert_invalid(
                 "devices = (\n { match = [ \"/dev/sd*\" ]; name = \"x\"; } );", 2, "name: can't be given beside match");
@@ -798,7 +817,8 @@ START_TEST(random_damage_to_a_configuration_never_crashes) {
 END_TEST
 
 START_TEST(the_shipped_files_are_valid) {
-        static const char *const files[] = { "sweepd.conf", "example-spares.conf", "example-patrol.conf" };
+        static const char *const files[] = { "sweepd.conf", "example-spares.conf", "example-patrol.conf",
+                "example-home.conf" };
         const char *source = getenv("SWEEPD_CONF_DIR");
         if (!source) {
                 printf("skipped: SWEEPD_CONF_DIR is not set\n");
@@ -829,6 +849,7 @@ int main(void) {
         tcase_add_test(t, a_device_has_the_documented_defaults);
         tcase_add_test(t, every_device_key_is_taken);
         tcase_add_test(t, an_entry_with_match_stands_beside_the_devices_and_takes_the_defaults);
+        tcase_add_test(t, a_canary_has_a_size_in_whole_units_and_a_mode_for_files);
         tcase_add_test(t, a_match_is_for_mode_read_and_has_nothing_of_a_single_disk);
         tcase_add_test(t, defaults_hold_for_all_devices_wherever_they_stand);
         tcase_add_test(t, what_belongs_to_one_device_can_not_be_a_default);
