@@ -59,9 +59,9 @@ int device_config_new(struct device_config **ret, const char *name, const char *
         return 0;
 }
 
-/* Only what a device that is read by match may have; the rest is the entry's own, or no business of mode read. */
-int device_config_member(struct device_config **ret, const struct device_config *entry, const char *name,
-        const char *path, const char *key) {
+/* Texts and the calendar are the entry's, which stays as long as the member. */
+int device_config_member(
+        struct device_config **ret, struct device_config *entry, const char *name, const char *path, const char *key) {
         CLEANUP(device_config_unrefp)
         struct device_config *config = NULL;
         int r = device_config_new(&config, name, path);
@@ -70,13 +70,12 @@ int device_config_member(struct device_config **ret, const struct device_config 
         char *own_path = config->path;
         *config = *entry;
         config->references = 1;
+        config->entry = device_config_ref(entry);
         text_copy(config->name, sizeof config->name, name);
         config->path = own_path;
         config->match = config->exclude = NULL;
-        config->serial = config->destroys_data = NULL;
         config->key = strdup(key);
-        config->journal = entry->journal ? strdup(entry->journal) : NULL;
-        if (!config->key || (entry->journal && !config->journal))
+        if (!config->key)
                 return -ENOMEM;
         *ret = STEAL(config);
         return 0;
@@ -108,6 +107,15 @@ struct device_config *device_config_ref(struct device_config *config) {
         return config;
 }
 
+static void free_own(struct device_config *config) {
+        free_texts(config->match);
+        free_texts(config->exclude);
+        free(config->serial);
+        free(config->destroys_data);
+        free(config->journal);
+        free(config->calendar);
+}
+
 struct device_config *device_config_unref(struct device_config *config) {
         if (!config)
                 return NULL;
@@ -115,13 +123,11 @@ struct device_config *device_config_unref(struct device_config *config) {
         if (--config->references > 0)
                 return NULL;
         free(config->path);
-        free_texts(config->match);
-        free_texts(config->exclude);
         free(config->key);
-        free(config->serial);
-        free(config->destroys_data);
-        free(config->journal);
-        free(config->calendar);
+        if (config->entry)
+                device_config_unref(config->entry);
+        else
+                free_own(config);
         free(config);
         return NULL;
 }

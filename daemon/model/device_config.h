@@ -28,10 +28,11 @@ struct device_config {
         char **match;   /* globs of an entry that stands for many disks, ended by NULL; else NULL. Such an entry has
                            neither name nor path, and is no device by itself */
         char **exclude; /* the same; NULL: none */
-        char *key;      /* of a disk that a match took: identity_key() of what must be at its path; else NULL */
-        char *serial;   /* NULL: not given */
-        char *destroys_data;        /* NULL: not given */
-        char *journal;              /* of refresh and preserve: a directory or a block device; NULL: state_dir/undo */
+        struct device_config *entry; /* of a disk that a match took: that entry, referenced; else NULL */
+        char *key;           /* of a disk that a match took: identity_key() of what must be at its path; else NULL */
+        char *serial;        /* NULL: not given */
+        char *destroys_data; /* NULL: not given */
+        char *journal;       /* of refresh and preserve: a directory or a block device; NULL: state_dir/undo */
         uint64_t create_size_bytes; /* 0: a block device; else a file that is made with this size */
         enum sweep_mode mode;
         uint32_t block_size_bytes;
@@ -56,8 +57,8 @@ struct device_config {
 int device_config_new(struct device_config **ret, const char *name, const char *path);
 
 /* One disk of an entry with `match`: all else is that entry's. One reference. -ENOMEM. */
-int device_config_member(struct device_config **ret, const struct device_config *entry, const char *name,
-        const char *path, const char *key);
+int device_config_member(
+        struct device_config **ret, struct device_config *entry, const char *name, const char *path, const char *key);
 
 struct device_config *device_config_ref(struct device_config *config);
 

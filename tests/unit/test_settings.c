@@ -282,9 +282,10 @@ END_TEST
 
 START_TEST(an_entry_with_match_stands_beside_the_devices_and_takes_the_defaults) {
         CLEANUP(settings_freep)
-        struct settings *s = loaded("defaults = { every = \"7d\"; };\n"
-                                    "devices = ( { match = [ \"/dev/sd*\", \"/dev/disk/by-id/wwn-*\" ];\n"
-                                    "  exclude = [ \"*-part*\" ]; block_size = \"1M\"; },\n" DEVICE_A ");");
+        struct settings *s = loaded(
+                "defaults = { every = \"7d\"; };\n"
+                "devices = ( { match = [ \"/dev/sd*\", \"/dev/disk/by-id/wwn-*\" ];\n"
+                "  exclude = [ \"*-part*\" ]; block_size = \"1M\"; windows = [ \"Sat,Sun\" ]; },\n" DEVICE_A ");");
         ck_assert_uint_eq(s->device_count, 1);
         ck_assert_uint_eq(s->match_count, 1);
         const struct device_config *e = s->matches[0];
@@ -296,12 +297,15 @@ START_TEST(an_entry_with_match_stands_beside_the_devices_and_takes_the_defaults)
         ck_assert_uint_eq(e->every_us, 7 * USEC_PER_DAY);
         ck_assert_int_eq(e->line, 2);
         struct device_config *member;
-        ck_assert_int_eq(device_config_member(&member, e, "m-s", "/dev/sdb", "wwn:0x5"), 0);
+        ck_assert_int_eq(device_config_member(&member, s->matches[0], "m-s", "/dev/sdb", "wwn:0x5"), 0);
         ck_assert_str_eq(member->name, "m-s");
         ck_assert_str_eq(member->path, "/dev/sdb");
         ck_assert_str_eq(member->key, "wwn:0x5");
         ck_assert_uint_eq(member->block_size_bytes, 1 << 20);
         ck_assert_ptr_null(member->match);
+        s = settings_free(s); /* a reload: the member stays */
+        ck_assert_ptr_nonnull(member->calendar);
+        ck_assert(calendar_week_minutes(member->calendar) == 2 * 24 * 60);
         device_config_unref(member);
 }
 END_TEST
