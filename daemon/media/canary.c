@@ -22,7 +22,6 @@
 #include <limits.h>
 #include <linux/fs.h>
 #include <linux/magic.h>
-#include <linux/mman.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -33,6 +32,10 @@
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
+
+/* Linux 6.5; structures as in its linux/mman.h, which libraries have not caught up with. The number is that of all
+ * architectures. */
+enum { NUMBER_CACHESTAT = 451 };
 
 enum { CACHED_TRIES = 5, CACHED_PAUSE_MS = 10, WINDOW_BYTES = 64 << 20, PAGE_BYTES = 4096 };
 
@@ -281,12 +284,14 @@ static uint64_t count_by_mincore(int fd, uint64_t size_bytes) {
 }
 
 static uint64_t count_cached(int fd, uint64_t size_bytes) {
-#ifdef SYS_cachestat
-        struct cachestat_range all = { 0 };
-        struct cachestat counts;
-        if (syscall(SYS_cachestat, fd, &all, &counts, 0) == 0)
-                return counts.nr_cache * PAGE_BYTES;
-#endif
+        struct {
+                uint64_t from, length; /* 0, 0: all of it */
+        } range = { 0 };
+        struct {
+                uint64_t pages, dirty, in_writeback, evicted, recently_evicted;
+        } counts;
+        if (syscall(NUMBER_CACHESTAT, fd, &range, &counts, 0) == 0)
+                return counts.pages * PAGE_BYTES;
         return count_by_mincore(fd, size_bytes);
 }
 
