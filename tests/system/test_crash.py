@@ -66,7 +66,7 @@ def finish(daemon, pairs, *expected):
     assert found == [], found
 
 
-@test(timeout_s=long_form(400, 4000))
+@test(timeout_s=long_form(1200, 8000))
 def kill_9_at_any_moment_loses_nothing(case):
     pairs = faulty_pairs(case)
     names = [k.name for k in pairs]
@@ -105,7 +105,7 @@ def cut_power(case, daemon, pairs, histogram):
         disk.command('poweron')
 
 
-@test(timeout_s=long_form(400, 4000))
+@test(timeout_s=long_form(1200, 8000))
 def power_cuts_that_drop_and_reorder_writes_lose_nothing(case):
     """Target and journal have volatile caches: of what was not flushed, each sector is lost or kept by itself."""
     pairs = faulty_pairs(case)
@@ -148,7 +148,7 @@ def hashes(directory, *setup):
     return dict(reversed(line.split()) for line in text.splitlines())
 
 
-@test(timeout_s=240)
+@test(timeout_s=600)
 def a_file_system_is_whole_after_20_kills(case):
     need('mkfs.ext4', 'e2fsck', 'unshare')
     kept = kept_loops(case, size=48 * MIB, segment=4 * MIB)

@@ -5,6 +5,7 @@
 import hashlib
 import os
 import shutil
+import signal
 import tempfile
 import time
 
@@ -313,19 +314,27 @@ def a_symbolic_link_in_place_of_a_journal_is_refused(case):
 # Data that is elsewhere.
 
 
+def copy_in_the_middle(daemon, kept):
+    """All of the target at a moment when units bear stamps; the daemon stands still. And those units."""
+    def caught():
+        os.kill(daemon.pid, signal.SIGSTOP)
+        image = kept.target.read(0, kept.target.size)
+        os.kill(daemon.pid, signal.SIGCONT)
+        lost = [u for u in range(len(image) // UNIT)
+                if image[u * UNIT:(u + 1) * UNIT] != kept.original[u * UNIT:(u + 1) * UNIT]]
+        return (image, lost) if lost else None
+    return eventually('data is overwritten', caught, 30, 0.01)
+
+
 @test(timeout_s=180)
 def stamps_whose_journal_is_not_here_are_unrestored(case):
     """A copy of the disk, taken in the middle: nobody may write over what marks somebody's data as being elsewhere."""
     kept = slow_faultdisks(case, queue_depth=2)
     daemon = case.daemon([kept.entry()])
     sweep_id = daemon.begin('d0')
-    until_overwritten(kept, case.rng)
-    image = kept.target.read(0, kept.target.size)
+    image, lost = copy_in_the_middle(daemon, kept)
     hurry(kept)
     expect_kept_clean(kept, daemon.end(sweep_id))
-    lost = [u for u in range(len(image) // UNIT)
-            if image[u * UNIT:(u + 1) * UNIT] != kept.original[u * UNIT:(u + 1) * UNIT]]
-    assert lost, 'the copy holds no stamps'
     runs = runs_of(lost)
     for mode in ('read', 'refresh', 'preserve'):
         copy = kept_loops(case, size=len(image), mode=mode)
