@@ -19,7 +19,6 @@
 enum {
         PACE_SIP_SHARE = 200, /* a sip, and then as long as this many of it without one */
         PACE_SIP_WAIT_S = 10, /* but no longer than this */
-        PACE_RATE_MIN = 8 << 20,
 };
 
 enum pace_state {

@@ -451,7 +451,7 @@ static int build_sweep(struct sweep_thread *t) {
                 .slow_after_us = t->o.config->slow_after_us,
                 .yield = t->o.config->yield,
                 .in_use = facts->mounted[0] || facts->holders[0] || facts->swap,
-                .rate_min = PACE_RATE_MIN,
+                .rate_min = t->o.config->rate_min_bytes,
                 .suspects = t->suspects,
                 .suspect_count = t->suspect_count,
                 .target = t->record,
@@ -594,6 +594,7 @@ int sweep_thread_start(struct sweep_thread **ret, const struct sweep_thread_opti
                 return -ENOMEM;
         t->o = *options;
         t->port.post = port_post;
+        atomic_init(&t->rate, options->config->rate_max_bytes);
         t->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
         if (t->wake_fd < 0)
                 return -errno;

@@ -31,7 +31,7 @@ int sweep_thread_start(struct sweep_thread **ret, const struct sweep_thread_opti
 
 void sweep_thread_order(struct sweep_thread *t, enum sweep_order order);
 
-/* Bytes a second, of all that the sweep does to its target; 0: no limit. It is obeyed at once. */
+/* Bytes a second, of all that the sweep does to its target; 0: no limit. It is obeyed at once. Until then: rate_max. */
 void sweep_thread_set_rate(struct sweep_thread *t, uint64_t rate);
 
 /* Ownership of the answer (heap) and of what is in it moves. False: no room, nothing was taken. */

@@ -4,6 +4,7 @@
 
 import os
 import threading
+import time
 
 from harness import KIB, MIB, SECTOR, DirectFile, Skip, device_entry, eventually, expect_clean, main, need, run, test
 from keeping import journal_bytes
@@ -159,6 +160,31 @@ def a_disk_that_others_have_open_is_begun_carefully(case):
     reaches(daemon, 'sweeping')
     disk.command('clear')
     expect_clean(daemon.end(sweep_id), 'readable')
+
+
+@test
+def a_sweep_keeps_to_its_rate_all_the_time(case):
+    rate, size = 4 * MIB, 12 * MIB
+    for mode in ('read', 'pattern'):
+        disk = case.loop(size)
+        daemon = case.daemon([device_entry('d0', disk, mode, block_size='64K', queue_depth=16, rate_max='4M')])
+        sweep_id = daemon.begin('d0')
+        daemon.sweeping('d0')
+        looks = []
+        while not daemon.finished(sweep_id):
+            asked = time.monotonic()
+            progress = daemon.device('d0')['progress']
+            if progress:
+                looks.append((asked, progress['bytes_done'], time.monotonic()))
+                assert progress['rate_target'] == rate, progress
+        for (asked, before, _), (_, after, answered) in zip(looks, looks[5:]):
+            most = rate * (answered - asked + 0.05) + BLOCK
+            assert after - before <= most, f'{after - before} bytes in {answered - asked:.3f} s'
+        sweep = daemon.end(sweep_id)
+        expect_clean(sweep, 'readable' if mode == 'read' else 'verified')
+        moved = sweep['bytes_read'] + sweep['bytes_written']
+        assert moved <= rate * (sweep['running_us'] / 1e6 + 0.05) + BLOCK, sweep
+        daemon.stop()
 
 
 @test

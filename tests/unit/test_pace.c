@@ -8,9 +8,10 @@
 #include "suite.h"
 #include "sweep/pace.h"
 
-#define BLOCK (UINT32_C(512) << 10)
-#define BEGIN (UINT64_C(5000) * USEC_PER_SEC)
-#define MIB   (UINT64_C(1) << 20)
+#define BLOCK    (UINT32_C(512) << 10)
+#define BEGIN    (UINT64_C(5000) * USEC_PER_SEC)
+#define MIB      (UINT64_C(1) << 20)
+#define RATE_MIN (8 * MIB)
 
 enum { SEEDS = 40 };
 
@@ -41,7 +42,7 @@ START_TEST(a_rate_is_kept_over_every_stretch) {
                 uint64_t state = seed, now_us = BEGIN, total = 0, from_us = BEGIN, from = 0;
                 uint64_t rate = MIB + suite_random(&state) % (2000 * MIB);
                 uint32_t block = UINT32_C(4096) << suite_random(&state) % 8;
-                struct pace p = begin(false, false, PACE_RATE_MIN);
+                struct pace p = begin(false, false, RATE_MIN);
                 pace_set_rate(&p, rate, now_us);
                 while (now_us < BEGIN + 60 * USEC_PER_SEC) {
                         total += send_all(&p, now_us, block);
@@ -60,7 +61,7 @@ START_TEST(a_rate_is_kept_over_every_stretch) {
 END_TEST
 
 START_TEST(a_machine_that_stood_still_brings_no_burst) {
-        struct pace p = begin(true, false, PACE_RATE_MIN);
+        struct pace p = begin(true, false, RATE_MIN);
         pace_set_rate(&p, 100 * MIB, BEGIN);
         send_all(&p, BEGIN, BLOCK);
         uint64_t later_us = BEGIN + 21 * USEC_PER_DAY;
@@ -69,7 +70,7 @@ START_TEST(a_machine_that_stood_still_brings_no_burst) {
 END_TEST
 
 START_TEST(without_a_rate_nothing_waits) {
-        struct pace p = begin(true, false, PACE_RATE_MIN);
+        struct pace p = begin(true, false, RATE_MIN);
         for (unsigned i = 0; i < 1000; i++) {
                 ck_assert(may_send(&p, BEGIN));
                 pace_sent(&p, UINT32_MAX, BEGIN);
@@ -80,7 +81,7 @@ START_TEST(without_a_rate_nothing_waits) {
 END_TEST
 
 START_TEST(a_new_rate_counts_at_once) {
-        struct pace p = begin(false, false, PACE_RATE_MIN);
+        struct pace p = begin(false, false, RATE_MIN);
         pace_set_rate(&p, 1, BEGIN);
         send_all(&p, BEGIN, BLOCK); /* six days' worth */
         ck_assert_uint_gt(pace_next_us(&p, BEGIN), BEGIN + 5 * USEC_PER_DAY);
@@ -95,7 +96,7 @@ START_TEST(a_new_rate_counts_at_once) {
 END_TEST
 
 START_TEST(what_was_taken_back_was_never_sent) {
-        struct pace p = begin(true, false, PACE_RATE_MIN);
+        struct pace p = begin(true, false, RATE_MIN);
         pace_set_rate(&p, MIB, BEGIN);
         pace_sent(&p, 4096, BEGIN);
         struct pace before = p;
@@ -108,7 +109,7 @@ START_TEST(what_was_taken_back_was_never_sent) {
 END_TEST
 
 START_TEST(others_make_it_yield_until_a_second_was_quiet) {
-        struct pace p = begin(true, false, PACE_RATE_MIN);
+        struct pace p = begin(true, false, RATE_MIN);
         uint64_t now_us = BEGIN;
         ck_assert(pace_wants_sample(&p, now_us));
         pace_sample(&p, false, now_us);
@@ -134,7 +135,7 @@ START_TEST(others_make_it_yield_until_a_second_was_quiet) {
 END_TEST
 
 START_TEST(it_looks_at_least_once_a_second_and_more_often_where_others_were) {
-        struct pace p = begin(true, false, PACE_RATE_MIN);
+        struct pace p = begin(true, false, RATE_MIN);
         uint64_t now_us = BEGIN + USEC_PER_SEC;
         pace_sample(&p, false, now_us);
         ck_assert(!pace_wants_sample(&p, now_us + PACE_WARY_SAMPLE_US));
@@ -169,7 +170,7 @@ static uint64_t sweep_busy(struct pace *p, uint64_t *now_us, uint64_t until_us, 
 
 START_TEST(a_busy_disk_loses_half_a_percent_of_its_time) {
         for (uint64_t took_us = 100; took_us < 60000; took_us += took_us / 2) {
-                struct pace p = begin(true, false, PACE_RATE_MIN);
+                struct pace p = begin(true, false, RATE_MIN);
                 uint64_t now_us = BEGIN, out_us = 0, span_us = PACE_GRACE_US - USEC_PER_SEC;
                 pace_sample(&p, true, now_us);
                 uint64_t swept = sweep_busy(&p, &now_us, BEGIN + span_us, took_us, &out_us);
@@ -231,7 +232,7 @@ START_TEST(the_rate_holds_below_rate_min_too) {
 END_TEST
 
 START_TEST(a_target_that_others_have_open_begins_at_depth_one) {
-        struct pace p = begin(true, true, PACE_RATE_MIN);
+        struct pace p = begin(true, true, RATE_MIN);
         ck_assert_uint_eq(pace_depth(&p), 1);
         ck_assert_int_eq(pace_state(&p, BEGIN), PACE_YIELDS);
         ck_assert(may_send(&p, BEGIN));
@@ -245,7 +246,7 @@ START_TEST(a_target_that_others_have_open_begins_at_depth_one) {
 END_TEST
 
 START_TEST(where_nobody_counts_nobody_is_yielded_to) {
-        struct pace p = begin(true, true, PACE_RATE_MIN);
+        struct pace p = begin(true, true, RATE_MIN);
         pace_sample_unknown(&p, BEGIN);
         ck_assert_uint_eq(pace_depth(&p), 0);
         ck_assert(!pace_wants_sample(&p, BEGIN));
@@ -254,7 +255,7 @@ START_TEST(where_nobody_counts_nobody_is_yielded_to) {
 END_TEST
 
 START_TEST(told_not_to_yield_it_never_looks) {
-        struct pace p = begin(false, true, PACE_RATE_MIN);
+        struct pace p = begin(false, true, RATE_MIN);
         ck_assert_uint_eq(pace_depth(&p), 0);
         ck_assert(!pace_wants_sample(&p, BEGIN));
         ck_assert(!pace_wants_sample(&p, BEGIN + USEC_PER_DAY));
