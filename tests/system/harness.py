@@ -30,6 +30,8 @@ import traceback
 
 KIB = 1024
 MIB = 1024 * KIB
+GIB = 1024 * MIB
+TIB = 1024 * GIB
 UNIT = 4096
 SECTOR = 512
 
