@@ -372,6 +372,16 @@ static bool is_unwritten(const struct keep_slot *slot, struct extent place) {
         return any;
 }
 
+/* Nothing was written there, so nothing that was read later tells of a repair. */
+static bool is_left_out(const struct keep_slot *slot, struct extent place) {
+        bool any = false;
+        for (size_t i = 0; i < slot->table.units; i++) {
+                struct extent unit = { slot->place.offset_bytes + (uint64_t)i * UNIT_BYTES, UNIT_BYTES };
+                any |= undo_table_is_absent(&slot->table, i) && extent_overlaps(unit, place);
+        }
+        return any;
+}
+
 /* What the pass that put the originals back says of the faults that were met before it in this segment. Where it could
  * not write, either, the fault is lasting; but that is not said of what was not looked at block by block. */
 void keep_settle(struct keeper *k, struct keep_slot *slot, enum persistence persistence) {
@@ -379,7 +389,7 @@ void keep_settle(struct keeper *k, struct keep_slot *slot, enum persistence pers
         for (size_t i = 0; i < fault_table_count(k->s->faults); i++) {
                 struct fault_run *run = fault_table_at(k->s->faults, i);
                 if (run->persistence != PERSISTENCE_UNKNOWN || run->fault == FAULT_UNRESTORED ||
-                        !extent_overlaps(run->place, slot->place))
+                        !extent_overlaps(run->place, slot->place) || is_left_out(slot, run->place))
                         continue;
                 if (!is_unwritten(slot, run->place))
                         run->persistence = persistence;

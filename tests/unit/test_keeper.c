@@ -21,18 +21,34 @@ enum {
         JOURNAL_ID = 77
 };
 
-enum disk_fault { FAIL_NOTHING, FAIL_READ, FAIL_WRITE, FAIL_FLUSH, FLIP_READ, LOSE_WRITE, FOREIGN_WRITE };
+enum disk_fault {
+        FAIL_NOTHING,
+        FAIL_READ,
+        FAIL_WRITE,
+        FAIL_FLUSH,
+        FLIP_READ,
+        SHORT_READ, /* a logical block of it */
+        ODD_READ,   /* it tells of `odd` bytes */
+        LOSE_WRITE,
+        FOREIGN_WRITE
+};
 
 struct memory_disk {
         struct engine engine;
         uint8_t *bytes;
         uint64_t size, written_bytes;
         enum disk_fault fault;
+        int error; /* 0: EIO */
+        int64_t odd;
+        bool everywhere; /* else at: */
         uint64_t fault_at;
         unsigned after, times;
         bool stops_counting, uncounted; /* from somebody else's write on */
         enum disk_fault then;           /* when that has happened, for good */
         uint64_t then_at;
+        int then_error;
+        unsigned look_fails; /* the n-th */
+        bool is_reluctant;   /* every other time it takes nothing */
         struct engine_io *queue[QUEUE];
         size_t count;
         unsigned reads, writes, flushes;
@@ -49,6 +65,7 @@ struct world {
         size_t fault_count;
         uint64_t answer;
         uint64_t narrow_budget_us;
+        uint32_t physical_block_bytes;
 };
 
 static struct memory_disk *disk_of(struct engine *e) {
@@ -61,10 +78,12 @@ static bool hit(struct memory_disk *d, const struct engine_io *io) {
                 [FAIL_WRITE] = ENGINE_WRITE,
                 [FAIL_FLUSH] = ENGINE_FLUSH,
                 [FLIP_READ] = ENGINE_READ,
+                [SHORT_READ] = ENGINE_READ,
+                [ODD_READ] = ENGINE_READ,
                 [LOSE_WRITE] = ENGINE_WRITE,
                 [FOREIGN_WRITE] = ENGINE_READ, /* somebody writes the unit before it is read */
         };
-        bool here = io->op == ENGINE_FLUSH ||
+        bool here = io->op == ENGINE_FLUSH || d->everywhere ||
                 (d->fault_at >= io->offset_bytes && d->fault_at < io->offset_bytes + io->length_bytes);
         if (d->fault == FAIL_NOTHING || io->op != ops[d->fault] || !here || d->times == 0)
                 return false;
@@ -81,6 +100,7 @@ static void go_over_to_the_next(struct memory_disk *d) {
                 return;
         d->fault = d->then;
         d->fault_at = d->then_at;
+        d->error = d->then_error;
         d->times = UINT32_MAX;
         d->then = FAIL_NOTHING;
 }
@@ -108,10 +128,12 @@ static void transfer(struct memory_disk *d, struct engine_io *io) {
         bool is_hit = hit(d, io);
         io->result = io->length_bytes;
         if (is_hit && (d->fault == FAIL_READ || d->fault == FAIL_WRITE || d->fault == FAIL_FLUSH)) {
-                io->result = -EIO;
+                io->result = d->error ? -d->error : -EIO;
                 go_over_to_the_next(d);
                 return;
         }
+        if (is_hit && d->fault == SHORT_READ)
+                io->result = 512;
         switch (io->op) {
         case ENGINE_READ:
                 d->reads++;
@@ -121,8 +143,12 @@ static void transfer(struct memory_disk *d, struct engine_io *io) {
                         d->uncounted = d->stops_counting;
                 }
                 memcpy(io->buffer, d->bytes + io->offset_bytes, io->length_bytes);
-                if (is_hit && d->fault == FLIP_READ)
+                if (is_hit && d->fault == ODD_READ)
+                        io->result = d->odd;
+                if (is_hit && d->fault == FLIP_READ) {
                         ((uint8_t *)io->buffer)[d->fault_at - io->offset_bytes] ^= 1;
+                        go_over_to_the_next(d);
+                }
                 break;
         case ENGINE_WRITE:
                 if (d == &d->world->target)
@@ -140,6 +166,10 @@ static void transfer(struct memory_disk *d, struct engine_io *io) {
 
 static int disk_submit(struct engine *e, struct engine_io *const *ios, size_t count) {
         struct memory_disk *d = disk_of(e);
+        static bool takes;
+        takes = !takes;
+        if (d->is_reluctant && !takes)
+                return 0;
         for (size_t i = 0; i < count; i++) {
                 ck_assert_uint_lt(d->count, QUEUE);
                 ck_assert_uint_le(ios[i]->offset_bytes + ios[i]->length_bytes, d->size);
@@ -161,6 +191,8 @@ static size_t disk_reap(struct engine *e, struct engine_io **done, size_t max) {
 
 static int disk_look(struct engine *e, struct engine_look *ret) {
         struct memory_disk *d = disk_of(e);
+        if (d->look_fails > 0 && --d->look_fails == 0)
+                return -EIO;
         *ret = (struct engine_look){
                 .size_bytes = d->size, .counts_known = !d->uncounted, .written_bytes = d->written_bytes
         };
@@ -204,6 +236,7 @@ static struct world *world_new(uint64_t seed) {
         disk_init(w, &w->journal, undo_journal_bytes(SEGMENT));
         w->news.post = take_news;
         w->narrow_budget_us = 1000000;
+        w->physical_block_bytes = 4096;
         for (size_t i = 0; i < SIZE; i++)
                 w->target.bytes[i] = (uint8_t)suite_random(&seed);
         w->original = malloc(SIZE);
@@ -235,7 +268,7 @@ static const struct sweep_record *run(struct world *w, enum sweep_mode mode, enu
                 .depth = DEPTH,
                 .size_bytes = SIZE,
                 .logical_block_bytes = 512,
-                .physical_block_bytes = 4096,
+                .physical_block_bytes = w->physical_block_bytes,
                 .max_io_bytes = BLOCK,
                 .narrow_budget_us = w->narrow_budget_us,
                 .random = { 11, 12, 13 },
@@ -553,6 +586,129 @@ START_TEST(a_journal_whose_data_can_not_be_read_costs_its_own_units_alone) {
 }
 END_TEST
 
+START_TEST(physical_blocks_smaller_than_a_unit_are_good_enough) {
+        struct world *w = world_new(1);
+        w->physical_block_bytes = 512;
+        ck_assert_int_eq(run(w, MODE_PRESERVE, SWEEP_RUN, 0)->verdict, VERDICT_CLEAN);
+        assert_kept(w, 1);
+        world_free(w);
+}
+END_TEST
+
+START_TEST(an_engine_that_takes_nothing_now_and_then_is_asked_again) {
+        struct world *w = world_new(1);
+        w->target.is_reluctant = w->journal.is_reluctant = true;
+        ck_assert_int_eq(run(w, MODE_PRESERVE, SWEEP_RUN, 0)->verdict, VERDICT_CLEAN);
+        assert_kept(w, 1);
+        world_free(w);
+}
+END_TEST
+
+/* Those that the kernel asks to try again, for ever: on each disk, in each kind of request, also while a bad place is
+ * narrowed down. */
+START_TEST(errors_of_ours_that_never_end_end_the_sweep) {
+        static const enum disk_fault kinds[] = { FAIL_READ, FAIL_WRITE, FAIL_FLUSH };
+        for (size_t i = 0; i < 3 * ELEMENTS(kinds); i++) {
+                struct world *w = world_new(i);
+                struct memory_disk *d = i / ELEMENTS(kinds) == 1 ? &w->journal : &w->target;
+                d->fault = kinds[i % ELEMENTS(kinds)];
+                d->fault_at = d == &w->journal ? undo_data_offset(SEGMENT, 1) : SEGMENT + 512;
+                d->error = EINTR;
+                d->times = UINT32_MAX;
+                if (i >= 2 * ELEMENTS(kinds)) {
+                        d->error = EIO;
+                        d->times = 1;
+                        d->then = d->fault;
+                        d->then_at = d->fault_at;
+                        d->then_error = EINTR;
+                }
+                const struct sweep_record *record = run(w, MODE_PRESERVE, SWEEP_RUN, 0);
+                ck_assert_msg(record->end == END_FAILED, "%zu: ended %d", i, record->end);
+                if (sweep_left_armed(w->sweep) == 0) /* else recovery's, before anything else is done there */
+                        assert_kept(w, i);
+                world_free(w);
+        }
+}
+END_TEST
+
+START_TEST(a_transfer_of_an_odd_length_is_an_error_of_the_journal) {
+        static const int64_t odd[] = { 0, 100, BLOCK + 512 };
+        for (size_t i = 0; i < ELEMENTS(odd); i++) {
+                struct world *w = world_new(i);
+                w->journal.fault = ODD_READ;
+                w->journal.fault_at = undo_data_offset(SEGMENT, 1);
+                w->journal.odd = odd[i];
+                w->journal.times = 1;
+                const struct sweep_record *record = run(w, MODE_PRESERVE, SWEEP_RUN, 0);
+                ck_assert_str_eq(record->reason.rule, "journal_failed");
+                assert_kept(w, i);
+                world_free(w);
+        }
+}
+END_TEST
+
+/* Whichever look it is: those that only count leave the sweep without counts, the others end it. */
+START_TEST(a_look_at_the_device_that_fails_loses_nothing) {
+        unsigned finished = 0, failed = 0;
+        for (unsigned nth = 1; nth < 60; nth++) {
+                struct world *w = world_new(nth);
+                w->target.look_fails = nth;
+                const struct sweep_record *record = run(w, MODE_PRESERVE, SWEEP_RUN, 0);
+                ck_assert(record->end == END_FINISHED || strcmp(record->reason.rule, "missing") == 0);
+                finished += record->end == END_FINISHED && w->target.look_fails == 0;
+                failed += record->end != END_FINISHED;
+                if (record->end == END_FINISHED || sweep_left_armed(w->sweep) == 0)
+                        assert_kept(w, nth);
+                world_free(w);
+        }
+        ck_assert_uint_gt(finished, 0);
+        ck_assert_uint_gt(failed, 0);
+}
+END_TEST
+
+START_TEST(without_time_to_narrow_an_unreadable_place_its_persistence_is_unknown) {
+        struct world *w = world_new(1);
+        w->target.fault = FAIL_READ;
+        w->target.fault_at = SEGMENT + 5 * 512;
+        w->target.times = UINT32_MAX;
+        w->narrow_budget_us = 0;
+        ck_assert_int_eq(run(w, MODE_REFRESH, SWEEP_RUN, 0)->end, END_FINISHED);
+        ck_assert_uint_ge(w->fault_count, 1);
+        for (size_t i = 0; i < w->fault_count; i++) /* nothing was written there, so it is not repaired, either */
+                ck_assert_int_eq(w->faults[i].persistence, PERSISTENCE_UNKNOWN);
+        assert_kept(w, 1);
+        world_free(w);
+}
+END_TEST
+
+START_TEST(a_disk_that_takes_no_pattern_at_all_keeps_its_data) {
+        struct world *w = world_new(1);
+        w->target.fault = LOSE_WRITE;
+        w->target.everywhere = true;
+        w->target.times = UINT32_MAX;
+        const struct sweep_record *record = run(w, MODE_PRESERVE, SWEEP_RUN, 0);
+        ck_assert_int_eq(record->verdict, VERDICT_FAULTY);
+        assert_kept(w, 1);
+        world_free(w);
+}
+END_TEST
+
+START_TEST(a_second_look_may_come_in_parts) {
+        struct world *w = world_new(1);
+        w->target.fault = FLIP_READ;
+        w->target.fault_at = w->target.then_at = 100;
+        w->target.after = 2;
+        w->target.times = 1;
+        w->target.then = SHORT_READ;
+        const struct sweep_record *record = run(w, MODE_PRESERVE, SWEEP_RUN, 0);
+        ck_assert_int_eq(record->end, END_FINISHED);
+        ck_assert_uint_eq(w->fault_count, 1);
+        ck_assert_int_eq(w->faults[0].persistence, PERSISTENCE_TRANSIENT);
+        assert_kept(w, 1);
+        world_free(w);
+}
+END_TEST
+
 int main(void) {
         TCase *tests = tcase_create("keeper");
         tcase_add_test(tests, a_good_disk_is_clean_and_keeps_every_byte);
@@ -569,5 +725,13 @@ int main(void) {
         tcase_add_test(tests, an_original_that_does_not_go_back_stays_armed_and_stops_the_sweep);
         tcase_add_test(tests, what_a_failed_flush_may_have_lost_is_not_taken_from_a_cache);
         tcase_add_test(tests, a_journal_whose_data_can_not_be_read_costs_its_own_units_alone);
+        tcase_add_test(tests, physical_blocks_smaller_than_a_unit_are_good_enough);
+        tcase_add_test(tests, an_engine_that_takes_nothing_now_and_then_is_asked_again);
+        tcase_add_test(tests, errors_of_ours_that_never_end_end_the_sweep);
+        tcase_add_test(tests, a_transfer_of_an_odd_length_is_an_error_of_the_journal);
+        tcase_add_test(tests, a_look_at_the_device_that_fails_loses_nothing);
+        tcase_add_test(tests, without_time_to_narrow_an_unreadable_place_its_persistence_is_unknown);
+        tcase_add_test(tests, a_disk_that_takes_no_pattern_at_all_keeps_its_data);
+        tcase_add_test(tests, a_second_look_may_come_in_parts);
         return suite_run("keeper", tests);
 }
