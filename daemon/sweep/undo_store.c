@@ -135,8 +135,6 @@ static int examine_directory(struct reason *reason, const struct undo_store_opti
                         "Mount it with data=ordered, or set `journal` to another place.",
                         "The undo journal can't be in %s: it is mounted with data=journal, where direct writes are cached.",
                         o->journal);
-        if (!o->target)
-                return UNDO_STORE_OK;
         struct disk_set set = { .through_loops = true };
         disk_set_add_directory(&set, o->journal);
         return shares_disk(reason, o, &set);

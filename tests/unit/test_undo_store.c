@@ -38,7 +38,7 @@ static struct {
 } fault;
 
 static char directory[64], device_path[128];
-static bool passes_for_device, shares_disk, data_is_journaled;
+static bool passes_for_device, shares_disk, data_is_journaled, is_not_mounted;
 static unsigned long file_system;
 static struct target_facts target;
 static unsigned progress_calls, written_bytes;
@@ -222,10 +222,10 @@ int __wrap_mounts_open(struct mounts *mounts) {
         return fails("mounts_open") ? -EMFILE : __real_mounts_open(mounts);
 }
 
-/* Two mounts: another one, and that of the directory. */
+/* Another mount, and that of the directory. */
 bool __wrap_mounts_next(struct mounts *mounts) {
         static char plain[] = "rw,data=ordered", journaled[] = "rw,data=journal";
-        if (mounts->entry.id == 42)
+        if (mounts->entry.id == (is_not_mounted ? 41 : 42))
                 return false;
         mounts->entry.id = mounts->entry.id == 0 ? 41 : 42;
         mounts->entry.options = mounts->entry.id == 41 || data_is_journaled ? journaled : plain;
@@ -257,7 +257,7 @@ static void setup(void) {
         ck_assert_ptr_nonnull(mkdtemp(directory));
         text_format(device_path, sizeof device_path, "%s/device", directory);
         memset(&fault, 0, sizeof fault);
-        passes_for_device = shares_disk = data_is_journaled = false;
+        passes_for_device = shares_disk = data_is_journaled = is_not_mounted = false;
         file_system = EXT4_SUPER_MAGIC;
         progress_calls = written_bytes = 0;
         target = (struct target_facts){ .path = "/dev/disk", .device = makedev(8, 16), .size_bytes = TARGET_BYTES };
@@ -458,7 +458,10 @@ START_TEST(a_mount_that_can_not_be_told_is_no_hindrance) {
         for (size_t i = 0; i < ELEMENTS(calls); i++) {
                 fault.call = calls[i], fault.nth = 1, fault.error = EIO;
                 make();
+                (void)unlink(journal_path());
         }
+        is_not_mounted = true;
+        make();
 }
 END_TEST
 
@@ -608,6 +611,8 @@ START_TEST(a_write_that_is_cut_short_makes_no_journal) {
         struct undo_store_options options = making();
         fault.call = "openat", fault.nth = 2, fault.error = EIO; /* the first one looks for what is there */
         ck_assert_int_eq(open_once(&options), -EIO);
+        fault.call = "openat", fault.nth = 2, fault.error = ENOENT; /* the directory went away */
+        ck_assert_int_eq(open_once(&options), -ENOENT);
         make();
 }
 END_TEST
@@ -867,6 +872,16 @@ START_TEST(a_marker_that_is_armed_is_left_to_recovery) {
 }
 END_TEST
 
+START_TEST(one_copy_of_a_marker_that_can_be_read_is_enough) {
+        struct undo_store_options options = making();
+        make();
+        for (unsigned nth = 2; nth <= 3; nth++) { /* behind the head: those of slot 0 */
+                fault.call = "pread", fault.nth = nth, fault.error = EIO;
+                ck_assert_int_eq(open_once(&options), UNDO_STORE_OK);
+        }
+}
+END_TEST
+
 START_TEST(a_slot_without_a_whole_marker_is_refused) {
         struct undo_store_options options = making();
         make();
@@ -1052,6 +1067,7 @@ int main(void) {
         tcase_add_test(tests, the_head_keeps_enough_of_a_long_path);
         tcase_add_loop_test(tests, copies_of_a_free_marker_that_differ_are_made_the_same, 0, 2);
         tcase_add_test(tests, a_marker_that_is_armed_is_left_to_recovery);
+        tcase_add_test(tests, one_copy_of_a_marker_that_can_be_read_is_enough);
         tcase_add_test(tests, a_slot_without_a_whole_marker_is_refused);
         tcase_add_test(tests, markers_that_can_not_be_made_the_same_are_an_error);
         tcase_add_test(tests, what_a_journal_holds_is_counted);
