@@ -493,6 +493,63 @@ START_TEST(who_begins_to_write_after_the_caller_counted_is_not_damage) {
 }
 END_TEST
 
+/* Without a count, neither at the beginning nor later, nobody is known to be alone: what is strange is somebody's. */
+static int stop_counting(struct memory_engine *m, const struct engine_io *io) {
+        (void)io;
+        m->look.counts_known = false;
+        return 0;
+}
+
+START_TEST(without_a_count_nobody_is_taken_to_be_alone) {
+        uint64_t at = AT + 2 * UNIT_BYTES;
+        arm(w, 0, place, MODE_PRESERVE, 0);
+        paint(w, 0, AT, AT + SEGMENT);
+        w->alone = true;
+        w->target.hook = stop_counting;
+        if (_i == 0) {
+                scribble(w, at, at + 512);
+                w->target.look.counts_known = false;
+        } else if (_i == 1) {
+                scribble(w, at, at + 512);
+                w->target.look_error = -EIO;
+        } else {
+                w->target.rules[0] = (struct memory_rule){ MEMORY_CALLS, ENGINE_READ, AT, AT + 512, 0, 1, 0 };
+        }
+        begin(w);
+        w->target.look_error = 0;
+        while (recovery_pump(w->recovery, false) != RECOVERY_ENDED)
+                ;
+        end(w);
+        ck_assert_uint_eq(w->result.units_foreign, _i < 2);
+        ck_assert(is_original(w, at, at + 512) == (_i == 2));
+        ck_assert(is_original(w, at + 512, AT + SEGMENT));
+}
+END_TEST
+
+START_TEST(each_kind_of_news_has_words_of_its_own) {
+        static const struct {
+                struct recovery_note note;
+                enum fault fault;
+                const char *words;
+        } cases[] = {
+                { { .kind = RECOVERY_FOREIGN, .shelved = true }, FAULT_FOREIGN, "a copy is in the undo journal" },
+                { { .kind = RECOVERY_FOREIGN }, FAULT_FOREIGN, "it was left as it is" },
+                { { .kind = RECOVERY_UNREADABLE, .error = EIO }, FAULT_UNRESTORED, "can't be read" },
+                { { .kind = RECOVERY_TABLE_BAD }, FAULT_UNRESTORED, "the bytes are wrong" },
+                { { .kind = RECOVERY_LOST, .error = EIO }, FAULT_UNRESTORED, "writing it failed, EIO" },
+                { { .kind = RECOVERY_LOST, .journal = true }, FAULT_UNRESTORED, "from the undo journal failed" },
+        };
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                struct finding f = { 0 };
+                recovery_describe(&f, &cases[i].note);
+                ck_assert_int_eq(f.fault, cases[i].fault);
+                ck_assert_msg(strstr(f.text, cases[i].words), "%s", f.text);
+                bool copy = strstr(f.text, "a copy");
+                ck_assert(copy == cases[i].note.shelved);
+        }
+}
+END_TEST
+
 START_TEST(where_a_flush_was_lost_before_originals_are_written_again) {
         arm(w, 0, place, MODE_PRESERVE, 0);
         w->unflushed = true;
@@ -1463,6 +1520,8 @@ int main(void) {
         tcase_add_test(tests, foreign_bytes_that_come_late_and_turn_unreadable_are_not_written_to);
         tcase_add_test(tests, foreign_bytes_that_change_find_no_room_on_a_full_shelf);
         tcase_add_test(tests, alone_what_is_neither_is_damage_and_restored);
+        tcase_add_loop_test(tests, without_a_count_nobody_is_taken_to_be_alone, 0, 3);
+        tcase_add_test(tests, each_kind_of_news_has_words_of_its_own);
         tcase_add_test(tests, who_begins_to_write_after_the_caller_counted_is_not_damage);
         tcase_add_test(tests, where_a_flush_was_lost_before_originals_are_written_again);
         tcase_add_test(tests, refresh_knows_no_pattern);
