@@ -623,8 +623,9 @@ static void one_round(void) {
         for (size_t i = 0; i < f.plan_count; i++)
                 draw_plan(&f.plans[i], 0, MOMENT_UNDO_MARKERS - 1);
         if (f.plan_count == 2 && chance_one_in(&f.chance, 2)) { /* one after the other */
-                enum moment first = f.plans[0].moment;
-                draw_plan(&f.plans[1], first, (enum moment)MIN(first + NEAR_MOMENTS, MOMENT_UNDO_MARKERS - 1));
+                int first = (int)f.plans[0].moment;
+                draw_plan(&f.plans[1], (enum moment)MAX(first - NEAR_MOMENTS, 0),
+                        (enum moment)MIN(first + NEAR_MOMENTS, MOMENT_UNDO_MARKERS - 1));
         }
         begin_run(false);
         undo_sweep(&f.c, &f.world, order_now, &f.swept);
