@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * manager_private: what the files of the manager share. manager.c builds and ends it and starts sweeps, members.c says
- * which devices there are, admit.c which may start, routes.c moves news, acknowledgements and events, requests.c answers
- * the control socket, rescues.c what it is asked about undo journals, orphans.c finds those that nobody asks about.
+ * which devices there are, admit.c which may start, routes.c moves news, acknowledgements and events, requests.c
+ * answers the control socket, rescues.c what it is asked about undo journals, orphans.c finds those that nobody asks
+ * about.
  */
 #pragma once
 
