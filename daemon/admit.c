@@ -65,7 +65,7 @@ struct device *admit_next(struct manager *m, uint64_t now_us) {
                 struct device *d = m->devices[i];
                 if (!manager_may_start(m, d))
                         continue;
-                uint64_t start_us = d->wish.wanted ? 0 : device_next_start_us(d, now_us);
+                uint64_t start_us = d->wish.wanted ? 0 : device_turn_us(d, now_us);
                 if (start_us > now_us)
                         continue;
                 know_place(d);

@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/text.h"
+#include "plan/calendar.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -66,6 +67,7 @@ void device_remember(struct device *d, const struct ledger_device *past) {
                         .last_ended_us = past->last.ended_us,
                         .last_end = past->last.end,
                         .failures_in_a_row = past->failures_in_a_row,
+                        .last_written_bytes = past->last.bytes.written,
                         .last_finished_us =
                                 past->last.end == END_FINISHED ? past->last.started_us : past->last_checked_us,
                 },
@@ -86,6 +88,7 @@ void device_record_end(struct device *d, const struct sweep_record *r) {
         h->schedule.last_started_us = r->started_us;
         h->schedule.last_ended_us = r->ended_us;
         h->schedule.last_end = r->end;
+        h->schedule.last_written_bytes = r->bytes.written;
         if (r->end == END_FAILED)
                 h->schedule.failures_in_a_row++;
         else if (r->end != END_KILLED)
@@ -106,6 +109,19 @@ void device_record_survey(struct device *d, const struct survey *survey) {
                 d->regions = calloc(1, sizeof *d->regions);
         if (d->regions)
                 region_table_update(d->regions, &survey->regions);
+}
+
+struct agenda device_agenda(const struct device *d, uint64_t wall_us) {
+        uint64_t known_bytes = d->identified ? d->size_bytes : d->regions ? d->regions->size_bytes : 0;
+        struct agenda_question question = {
+                .config = d->config,
+                .history = &d->history.schedule,
+                .extent_bytes = device_config_extent(d->config, known_bytes).length_bytes,
+                .awake_us = d->plan.awake_us,
+                .seed = d->plan.seed,
+                .started_us = d->thread && !d->recovering ? d->started_us : 0,
+        };
+        return agenda_at(&question, wall_us);
 }
 
 static bool is_due(const struct device *d, uint64_t wall_us) {
@@ -142,10 +158,18 @@ enum device_state device_state(const struct device *d, uint64_t wall_us) {
 uint64_t device_next_start_us(const struct device *d, uint64_t wall_us) {
         if (d->to_recover)
                 return d->refusal.rule[0] ? d->look_again_us : 0;
-        uint64_t planned = schedule_next_start(&d->history.schedule, d->config->every_us, wall_us);
-        if (planned == SCHEDULE_NEVER || !d->refusal.rule[0])
-                return planned;
-        return MAX(planned, d->look_again_us);
+        uint64_t start_us = device_agenda(d, wall_us).start_us;
+        if (start_us == SCHEDULE_NEVER || !d->refusal.rule[0])
+                return start_us;
+        return MAX(start_us, d->look_again_us);
+}
+
+/* Not by when they may start, which is the same for all when a window opens. */
+uint64_t device_turn_us(const struct device *d, uint64_t wall_us) {
+        uint64_t start_us = device_next_start_us(d, wall_us);
+        if (start_us > wall_us)
+                return SCHEDULE_NEVER;
+        return d->to_recover ? 0 : device_agenda(d, wall_us).planned_us;
 }
 
 void device_sample_rate(struct device *d, uint64_t monotonic_us) {
@@ -199,7 +223,26 @@ static void fill_yielding(const struct device *d, struct device_record *ret) {
                         &ret->reason, "yielding", remedy, "others are using its disk: it takes what they don't notice");
 }
 
-static void fill_reason(const struct device *d, struct device_record *ret) {
+/* It is due, and does not begin. */
+static void fill_queued(const struct device *d, struct device_record *ret, uint64_t wall_us) {
+        struct agenda agenda = device_agenda(d, wall_us);
+        char when[64];
+        text_format_local(when, sizeof when, agenda.start_us);
+        if (d->wish.wanted || agenda.start_us <= wall_us || agenda.hold == AGENDA_FREE)
+                reason_set(&ret->reason, "admission", "It starts by itself.", "it is about to start");
+        else if (agenda.hold == AGENDA_WINDOW)
+                reason_set(&ret->reason, "window", "It starts by itself; at once: sweepctl start.",
+                        "its next window opens on %s", when);
+        else if (agenda.hold == AGENDA_WRITES)
+                reason_set(&ret->reason, "write_limit",
+                        "It starts by itself. To sweep as often as every says, raise write_limit; at once: sweepctl start.",
+                        "write_limit holds it back until %s", when);
+        else
+                reason_set(&ret->reason, "missed", "It starts by itself; at once: sweepctl start.",
+                        "what was missed is made up for by one device after the other; its turn is on %s", when);
+}
+
+static void fill_reason(const struct device *d, struct device_record *ret, uint64_t wall_us) {
         if (ret->state == DEVICE_RECOVERING)
                 reason_set(&ret->reason, "recovery", "Wait until it is done.",
                         "what its undo journal holds is being put back");
@@ -220,7 +263,9 @@ static void fill_reason(const struct device *d, struct device_record *ret) {
                         "Check the path, the cabling and dmesg; sweepd looks again by itself.",
                         "there is no device at %s", d->config->path);
         else if (ret->state == DEVICE_QUEUED)
-                reason_set(&ret->reason, "admission", "It starts by itself.", "it is about to start");
+                fill_queued(d, ret, wall_us);
+        else if (ret->state == DEVICE_IDLE || ret->state == DEVICE_SWEEPING)
+                ret->reason = d->plan.reason;
 }
 
 /* From the map of regions; by the last whole sweep where a ledger of an earlier version has no map yet. */
@@ -253,8 +298,7 @@ static void fill_ages(const struct device *d, struct device_record *ret, uint64_
         if (due_us == SCHEDULE_NEVER || due_us == 0)
                 return;
         ret->next_due_us = due_us;
-        uint64_t allowance_us = d->thread ? d->config->every_us : 0;
-        ret->overdue = wall_us > ret->next_due_us + allowance_us;
+        ret->overdue = device_agenda(d, wall_us).missed;
 }
 
 void device_fill_record(
@@ -278,7 +322,7 @@ void device_fill_record(
         };
         text_copy(ret->name, sizeof ret->name, d->config->name);
         fill_progress(d, ret, wall_us);
-        fill_reason(d, ret);
+        fill_reason(d, ret, wall_us);
         fill_ages(d, ret, wall_us);
         if (counts->open_faults > 0)
                 ret->verdict = VERDICT_FAULTY;

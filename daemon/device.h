@@ -9,6 +9,8 @@
 #include "model/device_record.h"
 #include "model/disk_place.h"
 #include "model/identity.h"
+#include "plan/agenda.h"
+#include "plan/pacing.h"
 #include "plan/schedule.h"
 #include "report/finding_book.h"
 #include "report/ledger.h"
@@ -55,6 +57,20 @@ struct device_stall {
         struct finding finding;
 };
 
+/* What the planner told people of a device's deadline. */
+enum deadline_told { DEADLINE_FINE, DEADLINE_SHORT, DEADLINE_MISSED };
+
+/* What the plan knows of a device, beside its history. Written by the planner. */
+struct device_plan {
+        uint64_t awake_us, seed; /* of agenda_question */
+        uint64_t rate;           /* that its sweep was told last; 0: no limit */
+        uint64_t speed;          /* that its sweep was seen to go at while it was told to go faster; 0: unknown */
+        uint64_t seen_us, seen_bytes;
+        unsigned short_looks; /* in a row at which its speed was too low */
+        enum deadline_told told;
+        struct reason reason; /* of a deadline that can't be met, or was not */
+};
+
 struct device {
         struct device_config *config;
         struct device_history history;
@@ -86,7 +102,9 @@ struct device {
         enum sweep_mode running_mode;
         uint64_t sweep_id;
         uint64_t started_us;
-        bool refused;   /* what its thread was started for was refused; the thread is about to end */
+        bool refused;         /* what its thread was started for was refused; the thread is about to end */
+        bool started_by_hand; /* then without a window or a deadline */
+        struct device_plan plan;
         bool under_way; /* it passed the checks: it has a row in the ledger */
         enum sweep_order order;
         struct device_rate rate;
@@ -127,6 +145,13 @@ enum device_state device_state(const struct device *d, uint64_t wall_us);
 /* When its next sweep should start by the plan, 0: now; SCHEDULE_NEVER. Refused and absent ones: when they are looked
  * at again. */
 uint64_t device_next_start_us(const struct device *d, uint64_t wall_us);
+
+/* What the plan says of it now. */
+struct agenda device_agenda(const struct device *d, uint64_t wall_us);
+
+/* Its place in the order in which those start that may start now, by the plan: the smaller, the sooner.
+ * SCHEDULE_NEVER: it may not. */
+uint64_t device_turn_us(const struct device *d, uint64_t wall_us);
 
 /* Notes the progress for the rate; at most once a second is enough. */
 void device_sample_rate(struct device *d, uint64_t monotonic_us);

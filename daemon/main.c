@@ -23,6 +23,7 @@
 #include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 #include <systemd/sd-event.h>
+#include <time.h>
 
 enum { NOTE_BYTES = 16 << 10 };
 
@@ -288,6 +289,7 @@ int main(int argc, char **argv) {
                 fputs("The CPUs that sweepd may run on can't be told.\n", stderr);
                 return EXIT_FAILURE;
         }
+        tzset();
         if (options.list_disks)
                 return list(options.config, &surroundings, argv + optind);
         if (load(&settings, options.config, &surroundings) < 0)

@@ -110,6 +110,7 @@ static int start(struct manager *m, struct device *d) {
         d->wish.begun_us = clock_monotonic_us();
         d->stall = (struct device_stall){ 0 };
         d->hung = false;
+        d->started_by_hand = d->wish.wanted;
         d->under_way = d->refused = false;
         d->order = SWEEP_RUN;
         d->rate = (struct device_rate){ 0 };
@@ -131,15 +132,19 @@ bool manager_may_start(const struct manager *m, const struct device *d) {
 /* Starts as many as may start now. */
 void manager_admit(struct manager *m) {
         struct device *d;
+        bool started = false;
         if (!m->ready || m->stopping)
                 return;
         while ((d = admit_next(m, clock_wall_us())) != NULL) {
                 int r = start(m, d);
+                started |= r == 0;
                 if (r == 0)
                         continue;
                 routes_tell(m, EVENT_DAEMON, LOG_ERR, d, NULL, "a sweep could not be started: %s", strerror(-r));
-                return;
+                break;
         }
+        if (started)
+                planner_set_rates(m, clock_monotonic_us(), clock_wall_us());
 }
 
 static void forget_leaving(struct manager *m, struct device *d) {
@@ -182,6 +187,7 @@ void manager_sweep_ended(struct manager *m, struct device *d) {
                         sd_event_exit(m->event, 0);
                 return;
         }
+        planner_set_rates(m, clock_monotonic_us(), clock_wall_us());
         manager_admit(m);
         answer_queued(m);
 }
@@ -209,6 +215,7 @@ static void look_for_absent(struct manager *m) {
 void manager_look(struct manager *m) {
         members_look(m, clock_monotonic_us());
         look_for_absent(m);
+        planner_set_rates(m, clock_monotonic_us(), clock_wall_us());
         manager_admit(m);
         manager_notify_status(m);
         manager_set_clock(m);
@@ -245,6 +252,7 @@ static int on_clock(sd_event_source *source, uint64_t usec, void *userdata) {
         stalls_look(m, monotonic_us);
         for (size_t i = 0; i < m->device_count; i++)
                 device_sample_rate(m->devices[i], monotonic_us);
+        planner_look(m, monotonic_us, clock_wall_us());
         routes_retry(m, clock_wall_us());
         manager_admit(m);
         manager_notify_status(m);
@@ -409,6 +417,7 @@ void manager_ready(struct manager *m) {
                 sd_event_exit(m->event, 1);
                 return;
         }
+        planner_begin(m);
         m->ready = true;
         routes_tell(m, EVENT_DAEMON, LOG_INFO, NULL, NULL, "sweepd %s started, devices: %zu, verify workers: %u",
                 SWEEPD_VERSION, m->device_count, verify_pool_workers(m->pool));

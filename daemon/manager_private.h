@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * manager_private: what the files of the manager share. manager.c builds and ends it and starts sweeps, members.c says
- * which devices there are, admit.c which may start, routes.c moves news, acknowledgements and events, requests.c
- * answers the control socket, rescues.c what it is asked about undo journals, orphans.c finds those that nobody asks
- * about.
+ * which devices there are, admit.c which may start, planner.c how fast they go, routes.c moves news, acknowledgements
+ * and events, requests.c answers the control socket, rescues.c what it is asked about undo journals, orphans.c finds
+ * those that nobody asks about.
  */
 #pragma once
 
@@ -50,6 +50,15 @@ struct members {
         sd_device_monitor *monitor; /* NULL: udev does not run */
 };
 
+/* What the plan of all devices stands on. */
+struct planner {
+        uint64_t seed;                      /* of this host */
+        uint64_t awake_us;                  /* wall time; of agenda_question */
+        uint64_t looked_us, looked_wall_us; /* monotonic and wall time of the last look; 0: none yet */
+        uint64_t rated_us;                  /* monotonic; when rates were set last */
+        uint64_t rate_again_us;             /* how long they hold */
+};
+
 struct manager {
         sd_event *event;
         char *config_file;
@@ -81,6 +90,7 @@ struct manager {
         struct rescue_task *rescues[RESCUE_TASKS_MAX];
         int rescues_fd;
         struct orphans *orphans; /* NULL: not looked for yet */
+        struct planner planner;
         struct reload *reload;
         int reload_fd;
         struct call *reload_call;
@@ -170,6 +180,14 @@ void routes_tell(struct manager *m, enum event_kind kind, int priority, const st
         const struct finding *finding, const char *format, ...) __attribute__((format(printf, 6, 7)));
 
 void routes_store_finding(struct manager *m, const struct finding *finding);
+
+/* planner.c */
+/* Once, before any device is asked what is planned. */
+void planner_begin(struct manager *m);
+/* Often: whether the clock was set, and whether rates have to be looked at again. */
+void planner_look(struct manager *m, uint64_t monotonic_us, uint64_t wall_us);
+/* Something has begun, ended or changed. */
+void planner_set_rates(struct manager *m, uint64_t monotonic_us, uint64_t wall_us);
 
 /* stalls.c */
 /* Once a second: who hangs, who answers again, whose caller has waited long enough. */

@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <time.h>
 
 struct reload {
         pthread_t thread;
@@ -21,6 +22,7 @@ static void *reload_run(void *userdata) {
         struct reload *r = userdata;
         pthread_setname_np(pthread_self(), "reload");
         r->result.status = settings_load(&r->result.settings, &r->result.error, r->file, &r->surroundings);
+        tzset(); /* reads the zone's file: here, after a disk that answered, and nowhere else but at the start */
         eventfd_write(r->done_fd, 1);
         return NULL;
 }

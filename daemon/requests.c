@@ -53,7 +53,7 @@ static void fill_device(struct manager *m, const struct device *d, struct device
 /* As somebody sees it who asks for it: also what it waits for, which depends on all others. */
 static void show_device(struct manager *m, const struct device *d, struct device_record *ret) {
         fill_device(m, d, ret);
-        if (ret->state == DEVICE_QUEUED)
+        if (ret->state == DEVICE_QUEUED && strcmp(ret->reason.rule, "admission") == 0)
                 admit_explain(m, d, &ret->reason);
 }
 

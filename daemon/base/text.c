@@ -117,6 +117,17 @@ void text_format_utc(char *to, size_t to_bytes, uint64_t at_us) {
                 text_copy(to, to_bytes, "?");
 }
 
+void text_format_local(char *to, size_t to_bytes, uint64_t at_us) {
+        static const char *const days[] = { "Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat" };
+        time_t seconds = (time_t)(at_us / USEC_PER_SEC);
+        struct tm local;
+        char date[32];
+        if (!localtime_r(&seconds, &local) || strftime(date, sizeof date, "%Y-%m-%d %H:%M", &local) == 0)
+                text_copy(to, to_bytes, "?");
+        else
+                text_format(to, to_bytes, "%s %s", days[local.tm_wday], date);
+}
+
 enum { WORD_MAX = 64 };
 
 /* Levenshtein distance with two rows; words longer than WORD_MAX are as far as can be. */

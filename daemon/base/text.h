@@ -31,6 +31,9 @@ void text_format_span(char *to, size_t to_bytes, uint64_t span_us);
 /* "2026-11-22T15:04:05Z"; "?" where no calendar has it. Microseconds since 1970-01-01 UTC. */
 void text_format_utc(char *to, size_t to_bytes, uint64_t at_us);
 
+/* "Sun 2026-11-22 16:04": as clocks on the wall show it here. "?" as above. */
+void text_format_local(char *to, size_t to_bytes, uint64_t at_us);
+
 /*
  * The one of `words` (ended by NULL) that is nearest to `word` by edit distance (Levenshtein), or NULL where none is
  * near enough to be a slip: at most a third of its letters, and two at least.

@@ -15,6 +15,8 @@ enum event_kind {
         EVENT_SWEEP_ENDED,
         EVENT_REFUSED, /* the interlock said no */
         EVENT_REFUSAL_OVER,
+        EVENT_DEADLINE,      /* can't be met, or was missed */
+        EVENT_DEADLINE_OVER, /* deadlines are met again */
         EVENT_DEVICE_MISSING,
         EVENT_DEVICE_BACK,
         EVENT_LEDGER,         /* lost, replaced, unavailable, good again */

@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Applies the plan to what runs: how fast each sweep goes, and which deadlines can't be met. What could go wrong: a
+ * clock that is set, or a host that slept for weeks, makes everything due at once, so the moment since which the clock
+ * can be believed is kept; rates that are computed once drift away from what is left to do, so they are computed
+ * again; and an alert that comes and goes with each look is soon ignored, so it ends only with some room to spare.
+ */
+#include "manager_private.h"
+
+#include "plan/calendar.h"
+
+#include <inttypes.h>
+#include <syslog.h>
+#include <systemd/sd-id128.h>
+
+#define CLOCK_STEP_US     (60 * USEC_PER_SEC)      /* a difference that slewing does not make */
+#define ASLEEP_US         (10 * 60 * USEC_PER_SEC) /* without a look: the host was suspended */
+#define RATE_AGAIN_MAX_US (60 * USEC_PER_SEC)
+#define RATE_AGAIN_MIN_US USEC_PER_SEC
+#define SPEED_SPAN_US     (20 * USEC_PER_SEC) /* over which a speed means something */
+
+enum {
+        SPEED_LOOKS = 3,           /* that tell the same before it is believed */
+        SPEED_BEHIND_PERCENT = 80, /* of what it was told: then it could not go faster */
+        LOOKS_UNTIL_DEADLINE = 20
+};
+
+/* --- the clock --- */
+
+static uint64_t host_number(void) {
+        sd_id128_t id;
+        return sd_id128_get_machine(&id) < 0 ? 0 : id.qwords[0] ^ id.qwords[1];
+}
+
+static void set_terms(struct manager *m) {
+        for (size_t i = 0; i < m->device_count; i++) {
+                m->devices[i]->plan.seed = m->planner.seed;
+                m->devices[i]->plan.awake_us = m->planner.awake_us;
+        }
+}
+
+void planner_begin(struct manager *m) {
+        m->planner = (struct planner){ .seed = host_number(), .awake_us = clock_wall_us() };
+        set_terms(m);
+}
+
+/* The clock for spans goes on in a suspended host; that for dates is set by people and by NTP. */
+static void look_at_clock(struct manager *m, uint64_t monotonic_us, uint64_t wall_us) {
+        struct planner *p = &m->planner;
+        if (p->looked_us > 0) {
+                uint64_t expected_us = p->looked_wall_us + (monotonic_us - p->looked_us);
+                uint64_t step_us = wall_us > expected_us ? wall_us - expected_us : expected_us - wall_us;
+                if (step_us > CLOCK_STEP_US || monotonic_us - p->looked_us > ASLEEP_US)
+                        p->awake_us = wall_us;
+        }
+        p->looked_us = monotonic_us;
+        p->looked_wall_us = wall_us;
+}
+
+/* --- rates --- */
+
+static bool is_sweeping(const struct device *d) {
+        return d->thread && !d->recovering;
+}
+
+/* How fast it goes when it is told to go faster than it does. */
+static void measure(struct device *d, const struct progress *progress, uint64_t monotonic_us) {
+        struct device_plan *p = &d->plan;
+        if (p->seen_us == 0 || progress->bytes_done < p->seen_bytes) {
+                p->seen_us = monotonic_us;
+                p->seen_bytes = progress->bytes_done;
+                p->speed = 0;
+                p->short_looks = 0;
+                return;
+        }
+        uint64_t span_us = monotonic_us - p->seen_us, bytes = progress->bytes_done - p->seen_bytes;
+        if (span_us < SPEED_SPAN_US)
+                return;
+        double speed = (double)bytes * (double)USEC_PER_SEC / (double)span_us;
+        bool behind = p->rate == 0 || speed * 100 < (double)p->rate * SPEED_BEHIND_PERCENT;
+        p->short_looks = behind ? p->short_looks + 1 : 0;
+        p->speed = behind ? MAX((uint64_t)speed, 1) : 0;
+        p->seen_us = monotonic_us;
+        p->seen_bytes = progress->bytes_done;
+}
+
+static uint64_t known_size(const struct device *d) {
+        return d->identified ? d->size_bytes : d->regions ? d->regions->size_bytes : 0;
+}
+
+static uint64_t whole_work(const struct device *d) {
+        enum sweep_mode mode = is_sweeping(d) ? d->running_mode : d->config->mode;
+        return agenda_work_bytes(mode, device_config_extent(d->config, known_size(d)).length_bytes);
+}
+
+static void fill_running(struct pacing_job *job, struct device *d, uint64_t monotonic_us) {
+        struct progress progress;
+        sweep_gauge_read(sweep_thread_gauge(d->thread), &progress);
+        if (d->plan.seen_us == 0 || progress.bytes.total > 0)
+                measure(d, &progress, monotonic_us);
+        job->running = true;
+        job->by_hand = d->started_by_hand;
+        job->left_bytes = progress.bytes.total ? progress.bytes.total - progress.bytes_done : whole_work(d);
+        job->speed = d->plan.short_looks >= SPEED_LOOKS ? d->plan.speed : 0;
+}
+
+/* What nobody may sweep is not planned with: status tells what is wrong with it. */
+static bool takes_part(const struct device *d) {
+        return is_sweeping(d) || (!d->absent && !d->refusal.rule[0] && d->held_by_pid == 0);
+}
+
+/* Where there are several, all of them carry it: the first is as good as any. FNV-1a (Fowler, Noll and Vo). */
+static uint64_t controller_of(const struct device *d) {
+        uint64_t h = UINT64_C(0xcbf29ce484222325);
+        if (!d->placed || d->place.controller_count == 0)
+                return 0;
+        for (const char *c = d->place.controllers[0]; *c; c++)
+                h = (h ^ (uint8_t)*c) * UINT64_C(0x100000001b3);
+        return MAX(h, 1);
+}
+
+static struct pacing_job job_of(
+        struct device *d, const struct agenda *agenda, uint64_t monotonic_us, uint64_t wall_us) {
+        const struct device_config *config = is_sweeping(d) ? d->running_config : d->config;
+        struct pacing_job job = {
+                .controller = controller_of(d),
+                .deadline_us = agenda->deadline_us,
+                .calendar = config->calendar,
+                .rate_min = config->rate_min_bytes,
+                .rate_max = config->rate_max_bytes,
+        };
+        if (is_sweeping(d)) {
+                fill_running(&job, d, monotonic_us);
+        } else if (takes_part(d) && agenda->planned_us != SCHEDULE_NEVER) {
+                job.left_bytes = whole_work(d);
+                job.from_us = MAX(agenda->start_us, wall_us);
+                if (job.deadline_us <= job.from_us) /* not known yet, or it gets a period of its own */
+                        job.deadline_us = job.from_us + config->every_us;
+        }
+        return job;
+}
+
+/* --- deadlines --- */
+
+/* As the configuration has it. */
+static void format_span_key(char *to, size_t to_bytes, uint64_t span_us) {
+        if (span_us % USEC_PER_DAY == 0)
+                text_format(to, to_bytes, "%" PRIu64 "d", span_us / USEC_PER_DAY);
+        else if (span_us % USEC_PER_HOUR == 0)
+                text_format(to, to_bytes, "%" PRIu64 "h", span_us / USEC_PER_HOUR);
+        else
+                text_format(to, to_bytes, "%" PRIu64 "m", span_us / (60 * USEC_PER_SEC) + 1);
+}
+
+static void advise(char *to, size_t to_bytes, const struct device *d, const struct pacing_job *job, uint64_t wall_us) {
+        struct pacing_advice advice;
+        char span[32];
+        pacing_advise(&advice, job, whole_work(d), d->config->every_us, wall_us);
+        text_copy(to, to_bytes, "What would help:");
+        const char *sep = "";
+        if (advice.rate > 0) {
+                text_append(to, to_bytes, " %s of at least \"%" PRIu64 "M\"",
+                        job->short_of == PACING_HOST ? "limits.rate" : "rate_max", advice.rate >> 20);
+                sep = ", or";
+        }
+        if (advice.open_minutes_a_week > 0) {
+                text_append(to, to_bytes, "%s windows of at least %u hours a week (they have %u)", sep,
+                        advice.open_minutes_a_week / 60, calendar_week_minutes(job->calendar) / 60);
+                sep = ", or";
+        }
+        if (advice.every_us > 0) {
+                format_span_key(span, sizeof span, advice.every_us);
+                text_append(to, to_bytes, "%s every of at least \"%s\"", sep, span);
+                sep = ", or";
+        }
+        text_append(to, to_bytes, *sep ? "." : " longer windows, or a longer every.");
+}
+
+static void explain_short(struct device *d, const struct pacing_job *job, uint64_t wall_us) {
+        char when[64], open[32], left[32], need[32], possible[32], remedy[sizeof d->plan.reason.remedy];
+        text_format_local(when, sizeof when, job->deadline_us);
+        text_format_span(open, sizeof open, job->open_us);
+        text_format_size(left, sizeof left, job->left_bytes);
+        advise(remedy, sizeof remedy, d, job, wall_us);
+        if (job->short_of == PACING_NO_TIME) {
+                reason_set(&d->plan.reason, "deadline", remedy,
+                        "its deadline, %s, can't be met: no window opens before", when);
+                return;
+        }
+        uint64_t rate = job->short_of == PACING_HOST
+                ? job->host_need
+                : (uint64_t)((double)job->left_bytes * (double)USEC_PER_SEC / (double)job->open_us);
+        text_format_size(need, sizeof need, rate);
+        text_format_size(possible, sizeof possible, job->possible);
+        reason_set(&d->plan.reason, "deadline", remedy,
+                "its deadline, %s, can't be met: %s are to be read and written in %s of open time, %s %s/s, but %s %s/s",
+                when, left, open, job->short_of == PACING_HOST ? "with what else is due until then" : "which takes",
+                need,
+                job->short_of == PACING_RATE_MAX        ? "rate_max allows"
+                        : job->short_of == PACING_SPEED ? "the device, beside what others do with it, gives"
+                                                        : "limits.rate allows",
+                possible);
+}
+
+static void explain_missed(struct device *d, const struct agenda *agenda) {
+        char when[64];
+        text_format_local(when, sizeof when, agenda->deadline_us);
+        reason_set(&d->plan.reason, "deadline", "See sweepctl history for what kept it from being swept.",
+                "its deadline, %s, was missed", when);
+}
+
+static void tell(struct manager *m, struct device *d, enum deadline_told now) {
+        enum deadline_told before = d->plan.told;
+        d->plan.told = now;
+        if (now == DEADLINE_FINE)
+                d->plan.reason = (struct reason){ 0 };
+        if (now == before)
+                return;
+        if (now == DEADLINE_FINE)
+                routes_tell(m, EVENT_DEADLINE_OVER, LOG_NOTICE, d, NULL,
+                        before == DEADLINE_SHORT ? "its deadline can be met again" : "it keeps its deadlines again");
+        else
+                routes_tell(
+                        m, EVENT_DEADLINE, LOG_WARNING, d, NULL, "%s. %s", d->plan.reason.found, d->plan.reason.remedy);
+}
+
+/* Once told, it is over only with a little room to spare. */
+static bool is_short(const struct device *d, const struct pacing_job *job) {
+        if (job->short_of != PACING_IN_TIME)
+                return true;
+        return d->plan.told == DEADLINE_SHORT && job->left_bytes > 0 && job->need > job->possible;
+}
+
+static void judge(
+        struct manager *m, struct device *d, const struct agenda *agenda, struct pacing_job *job, uint64_t wall_us) {
+        if (agenda->missed) {
+                explain_missed(d, agenda);
+                tell(m, d, DEADLINE_MISSED);
+        } else if (job->short_of != PACING_IN_TIME) {
+                explain_short(d, job, wall_us);
+                tell(m, d, DEADLINE_SHORT);
+        } else if (!is_short(d, job)) {
+                tell(m, d, DEADLINE_FINE);
+        }
+}
+
+/* The nearer a deadline, the more often. */
+static uint64_t hold_for(const struct pacing_job *jobs, size_t count, uint64_t wall_us) {
+        uint64_t hold_us = RATE_AGAIN_MAX_US;
+        for (size_t i = 0; i < count; i++) {
+                const struct pacing_job *j = &jobs[i];
+                if (!j->running || j->deadline_us == SCHEDULE_NEVER)
+                        continue;
+                uint64_t left_us = j->deadline_us > wall_us ? j->deadline_us - wall_us : 0;
+                hold_us = MIN(hold_us, left_us / LOOKS_UNTIL_DEADLINE);
+        }
+        return MAX(hold_us, RATE_AGAIN_MIN_US);
+}
+
+/* What it has to do is not known before it has begun: soon it is. */
+static bool is_beginning(const struct device *d) {
+        struct progress progress;
+        if (!is_sweeping(d))
+                return false;
+        sweep_gauge_read(sweep_thread_gauge(d->thread), &progress);
+        return progress.bytes.total == 0;
+}
+
+void planner_set_rates(struct manager *m, uint64_t monotonic_us, uint64_t wall_us) {
+        size_t count = m->device_count;
+        CLEANUP_FREE struct pacing_job *jobs = calloc(count + 1, sizeof *jobs);
+        CLEANUP_FREE struct agenda *agendas = calloc(count + 1, sizeof *agendas);
+        struct pacing_limits limits = { .rate = m->settings->rate_bytes,
+                .concurrent_sweeps = m->settings->concurrent_sweeps,
+                .per_controller = m->settings->per_controller };
+        bool beginning = false;
+        if (!m->ready)
+                return;
+        set_terms(m);
+        if (!jobs || !agendas)
+                return; /* the next look tries again */
+        for (size_t i = 0; i < count; i++) {
+                agendas[i] = device_agenda(m->devices[i], wall_us);
+                jobs[i] = job_of(m->devices[i], &agendas[i], monotonic_us, wall_us);
+                beginning |= is_beginning(m->devices[i]);
+        }
+        if (pacing_plan(jobs, count, &limits, wall_us) < 0)
+                return;
+        for (size_t i = 0; i < count; i++) {
+                struct device *d = m->devices[i];
+                if (is_sweeping(d)) {
+                        d->plan.rate = jobs[i].rate;
+                        sweep_thread_set_rate(d->thread, jobs[i].rate);
+                } else {
+                        d->plan.seen_us = 0;
+                }
+                judge(m, d, &agendas[i], &jobs[i], wall_us);
+        }
+        m->planner.rated_us = monotonic_us;
+        m->planner.rate_again_us = beginning ? RATE_AGAIN_MIN_US : hold_for(jobs, count, wall_us);
+}
+
+void planner_look(struct manager *m, uint64_t monotonic_us, uint64_t wall_us) {
+        look_at_clock(m, monotonic_us, wall_us);
+        if (monotonic_us - m->planner.rated_us >= m->planner.rate_again_us)
+                planner_set_rates(m, monotonic_us, wall_us);
+}
