@@ -154,9 +154,24 @@ static int parse(struct cursor *c, unsigned *days, unsigned *from, unsigned *to)
         return r;
 }
 
+static uint64_t open_minutes(const struct calendar *c, unsigned word) {
+        return (c->has_windows ? c->windows[word] : UINT64_MAX) & ~c->blackouts[word];
+}
+
 static bool minute_is_open(const struct calendar *c, unsigned minute) {
-        uint64_t bit = BIT(minute % 64);
-        return (!c->has_windows || c->windows[minute / 64] & bit) && !(c->blackouts[minute / 64] & bit);
+        return open_minutes(c, minute / 64) & BIT(minute % 64);
+}
+
+/* How many minutes from this one on are as it is; at most up to the end of the week. */
+static unsigned alike_minutes(const struct calendar *c, unsigned minute, bool open) {
+        unsigned word = minute / 64, at = minute;
+        uint64_t other = (open ? ~open_minutes(c, word) : open_minutes(c, word)) & (UINT64_MAX << minute % 64);
+        while (other == 0 && ++word < CALENDAR_WORDS) {
+                at = word * 64;
+                other = open ? ~open_minutes(c, word) : open_minutes(c, word);
+        }
+        at = other ? at / 64 * 64 + (unsigned)__builtin_ctzll(other) : CALENDAR_WEEK_MINUTES;
+        return MIN(at, (unsigned)CALENDAR_WEEK_MINUTES) - minute;
 }
 
 static void count_closed(struct calendar *c) {
@@ -240,10 +255,8 @@ static int64_t change_between(int64_t from_s, int64_t to_s, long offset) {
  * passed, in which a zone changes its offset once at most. */
 static int64_t run_end(const struct calendar *c, int64_t at_s, bool *ret_open) {
         struct reading now = read_wall(at_s);
-        unsigned minutes = 1;
         *ret_open = minute_is_open(c, now.minute);
-        while (minutes < DAY_MINUTES && minute_is_open(c, (now.minute + minutes) % CALENDAR_WEEK_MINUTES) == *ret_open)
-                minutes++;
+        unsigned minutes = MIN(alike_minutes(c, now.minute, *ret_open), (unsigned)DAY_MINUTES);
         int64_t end_s = at_s - now.seconds + minutes * INT64_C(60);
         return read_wall(end_s).offset == now.offset ? end_s : change_between(at_s, end_s, now.offset);
 }

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Years of a host with fifty disks, by the plan that the daemon follows: nothing is missed that can be done, nothing
+ * runs outside of its windows or past its limits, and memory does not grow.
+ */
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "plan/calendar.h"
+#include "plan/forecast.h"
+#include "suite.h"
+
+#include <malloc.h>
+#include <string.h>
+#include <time.h>
+
+#define FROM (UINT64_C(1772366400) * USEC_PER_SEC) /* 2026-03-01, 12:00 UTC */
+#define DAY  USEC_PER_DAY
+#define TIB  (UINT64_C(1) << 40)
+#define MIB  (UINT64_C(1) << 20)
+
+enum { DEVICES = 50 };
+
+struct host {
+        struct device_config configs[DEVICES];
+        struct calendar calendars[DEVICES];
+        struct forecast_device devices[DEVICES];
+        uint64_t stretches, ended, short_told, held_told, last_end_us[DEVICES];
+};
+
+static void tell(void *userdata, const struct forecast_device *d, const struct forecast_event *e) {
+        struct host *h = userdata;
+        size_t i = (size_t)(d - h->devices);
+        switch (e->kind) {
+        case FORECAST_STRETCH:
+                h->stretches++;
+                ck_assert_uint_eq(calendar_open_us(d->config->calendar, e->from_us, e->to_us), e->to_us - e->from_us);
+                ck_assert(d->config->rate_max_bytes == 0 ||
+                        (double)e->bytes <=
+                                (double)d->config->rate_max_bytes * 1.001 * ((double)(e->to_us - e->from_us) / 1e6) +
+                                        1e6);
+                break;
+        case FORECAST_ENDED:
+                h->ended++;
+                ck_assert_msg(e->in_time || d->short_of != PACING_IN_TIME, "%s was late, and nobody said so",
+                        d->config->name);
+                h->last_end_us[i] = e->to_us;
+                break;
+        case FORECAST_SHORT:
+                h->short_told++;
+                break;
+        case FORECAST_HELD:
+                h->held_told++;
+                break;
+        }
+}
+
+static struct host *host_new(uint64_t seed, bool generous) {
+        static const char *const windows[] = { NULL, "22:00-06:00", "Mon..Fri 20:00-07:30", "Sat,Sun", "01:30-03:30" };
+        struct host *h = calloc(1, sizeof *h);
+        ck_assert_ptr_nonnull(h);
+        for (size_t i = 0; i < DEVICES; i++) {
+                struct device_config *c = &h->configs[i];
+                const char *window = windows[suite_random(&seed) % ELEMENTS(windows)];
+                char problem[CALENDAR_PROBLEM_BYTES];
+                snprintf(c->name, sizeof c->name, "d%zu", i);
+                c->every_us = (7 + suite_random(&seed) % 54) * DAY;
+                c->mode = (enum sweep_mode)(suite_random(&seed) % MODE_COUNT);
+                c->rate_min_bytes = 8 * MIB;
+                c->rate_max_bytes = generous || suite_random(&seed) % 2 ? 0
+                                                                        : 20 * MIB + suite_random(&seed) % (400 * MIB);
+                if (window) {
+                        ck_assert_int_eq(calendar_add(&h->calendars[i], CALENDAR_WINDOWS, window, problem), 0);
+                        c->calendar = &h->calendars[i];
+                }
+                h->devices[i] = (struct forecast_device){ .config = c,
+                        .extent_bytes = MIB + suite_random(&seed) % ((generous ? 1 : 12) * TIB),
+                        .place = { .disk_count = 1, .disks = { i + 1 } },
+                        .controller = 1 + i % 4 };
+        }
+        return h;
+}
+
+static void run(struct host *h, uint64_t span_us, const struct pacing_limits *limits) {
+        struct forecast_options options = {
+                .limits = *limits, .from_us = FROM, .until_us = FROM + span_us, .seed = 3, .tell = tell, .userdata = h
+        };
+        ck_assert_int_eq(setenv("TZ", "Europe/Berlin", 1), 0);
+        tzset();
+        ck_assert_int_eq(forecast_run(h->devices, DEVICES, &options), 0);
+}
+
+START_TEST(two_years_of_fifty_disks_keep_their_deadlines) {
+        struct host *h = host_new(1, true);
+        run(h, 730 * DAY, &(struct pacing_limits){ .concurrent_sweeps = 0 });
+        for (size_t i = 0; i < DEVICES; i++) {
+                const struct forecast_device *d = &h->devices[i];
+                uint64_t periods = 730 * DAY / d->config->every_us;
+                ck_assert_msg(d->short_of == PACING_IN_TIME, "%s is short", d->config->name);
+                ck_assert_uint_eq(d->missed, 0);
+                /* A start waits for a window, which makes some periods longer. */
+                ck_assert_msg(d->sweeps + 1 >= periods * 8 / 10 && d->sweeps <= periods + 1,
+                        "%s: %" PRIu64 " of %" PRIu64, d->config->name, d->sweeps, periods);
+                ck_assert_uint_ge(h->last_end_us[i] + 2 * d->config->every_us + 7 * DAY, FROM + 730 * DAY);
+        }
+        free(h);
+}
+END_TEST
+
+START_TEST(who_is_late_was_told_before) {
+        uint64_t late = 0, told = 0;
+        for (uint64_t seed = 1; seed <= 4; seed++) {
+                struct host *h = host_new(seed, false);
+                run(h, 200 * DAY,
+                        &(struct pacing_limits){
+                                .rate = seed % 2 ? 0 : 2000 * MIB, .concurrent_sweeps = seed > 2 ? 12 : 0 });
+                told += h->short_told;
+                for (size_t i = 0; i < DEVICES; i++)
+                        late += h->devices[i].missed;
+                free(h);
+        }
+        ck_assert_uint_gt(late, 10);
+        ck_assert_uint_gt(told, 10);
+}
+END_TEST
+
+START_TEST(memory_does_not_grow_with_the_years) {
+        struct host *h = host_new(2, true);
+        struct pacing_limits limits = { 0 };
+        run(h, 30 * DAY, &limits);
+        size_t before = mallinfo2().uordblks;
+        run(h, 200 * DAY, &limits);
+        ck_assert_uint_le(mallinfo2().uordblks, before + 4096);
+        free(h);
+}
+END_TEST
+
+START_TEST(write_limit_is_kept_over_the_years_and_told) {
+        struct host *h = host_new(3, true);
+        for (size_t i = 0; i < DEVICES; i++) {
+                h->configs[i].write_limit = 3;
+                h->configs[i].every_us = 30 * DAY;
+        }
+        run(h, 730 * DAY, &(struct pacing_limits){ 0 });
+        for (size_t i = 0; i < DEVICES; i++) {
+                const struct forecast_device *d = &h->devices[i];
+                ck_assert_uint_le(d->written_bytes, (2 * 3 + 2) * d->extent_bytes);
+                if (d->config->mode == MODE_REFRESH || d->config->mode == MODE_PATTERN)
+                        ck_assert_uint_ge(d->written_bytes, 5 * d->extent_bytes);
+        }
+        ck_assert_uint_gt(h->held_told, DEVICES);
+        free(h);
+}
+END_TEST
+
+int main(void) {
+        TCase *tests = tcase_create("forecast");
+        tcase_add_test(tests, two_years_of_fifty_disks_keep_their_deadlines);
+        tcase_add_test(tests, who_is_late_was_told_before);
+        tcase_add_test(tests, memory_does_not_grow_with_the_years);
+        tcase_add_test(tests, write_limit_is_kept_over_the_years_and_told);
+        return suite_run("forecast", tests);
+}
