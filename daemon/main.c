@@ -5,12 +5,14 @@
  * gives the lock back by hand, as the kernel won't let its descriptors go.
  */
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/cpus.h"
 #include "base/text.h"
 #include "list_disks.h"
 #include "manager.h"
 #include "plan/settings.h"
 #include "recover.h"
+#include "simulate.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -27,6 +29,8 @@
 
 enum { NOTE_BYTES = 16 << 10 };
 
+#define SIMULATE_MAX_US (3650 * USEC_PER_DAY)
+
 static const char default_config[] = "/etc/sweepd/sweepd.conf";
 
 static const char help[] = "sweepd [OPTION...]\n"
@@ -35,6 +39,8 @@ static const char help[] = "sweepd [OPTION...]\n"
                            "\n"
                            "  --config FILE    the configuration (default: /etc/sweepd/sweepd.conf)\n"
                            "  --check-config   check the configuration, say what is wrong with it, and end\n"
+                           "  --simulate SPAN  with it: print what the plan would do for so long, such as 90d\n"
+                           "  --now TIME       with that: from then on, such as 2026-03-01T12:00, local time\n"
                            "  --list-disks     print the disks that there are, with an entry for each, and end\n"
                            "  --recover        put back what undo journals hold of devices, and end\n"
                            "  --version        print the version\n"
@@ -45,15 +51,32 @@ static const char help[] = "sweepd [OPTION...]\n"
 struct options {
         const char *config;
         bool check_config, list_disks, recover;
+        uint64_t simulate_us, now_us; /* 0: not given */
 };
 
 enum { OPTIONS_GO_ON, OPTIONS_DONE, OPTIONS_WRONG };
 
+static bool take_span(uint64_t *ret, const char *text) {
+        if (text_parse_span(ret, text) == 0 && *ret >= USEC_PER_HOUR && *ret <= SIMULATE_MAX_US)
+                return true;
+        fprintf(stderr, "--simulate: '%s' is no span from 1h to 3650d: write it like 90d.\n", text);
+        return false;
+}
+
+static bool take_time(uint64_t *ret, const char *text) {
+        if (simulate_parse_time(ret, text) == 0)
+                return true;
+        fprintf(stderr, "--now: '%s' is no time: write it like 2026-03-01T12:00.\n", text);
+        return false;
+}
+
 static int parse_options(struct options *ret, int argc, char **argv) {
-        enum { CONFIG = 256, CHECK_CONFIG, LIST_DISKS, RECOVER, VERSION, HELP };
+        enum { CONFIG = 256, CHECK_CONFIG, SIMULATE, NOW, LIST_DISKS, RECOVER, VERSION, HELP };
         static const struct option known[] = {
                 { "config", required_argument, NULL, CONFIG },
                 { "check-config", no_argument, NULL, CHECK_CONFIG },
+                { "simulate", required_argument, NULL, SIMULATE },
+                { "now", required_argument, NULL, NOW },
                 { "list-disks", no_argument, NULL, LIST_DISKS },
                 { "recover", no_argument, NULL, RECOVER },
                 { "version", no_argument, NULL, VERSION },
@@ -69,6 +92,15 @@ static int parse_options(struct options *ret, int argc, char **argv) {
                         break;
                 case CHECK_CONFIG:
                         ret->check_config = true;
+                        break;
+                case SIMULATE:
+                        if (!take_span(&ret->simulate_us, optarg))
+                                return OPTIONS_WRONG;
+                        ret->check_config = true;
+                        break;
+                case NOW:
+                        if (!take_time(&ret->now_us, optarg))
+                                return OPTIONS_WRONG;
                         break;
                 case LIST_DISKS:
                         ret->list_disks = true;
@@ -86,6 +118,10 @@ static int parse_options(struct options *ret, int argc, char **argv) {
                         fputs("See: sweepd --help\n", stderr);
                         return OPTIONS_WRONG;
                 }
+        if (ret->now_us > 0 && ret->simulate_us == 0) {
+                fputs("--now belongs to --simulate, which is not given. See: sweepd --help\n", stderr);
+                return OPTIONS_WRONG;
+        }
         if (optind < argc && !ret->list_disks) {
                 fprintf(stderr, "sweepd takes no argument, but got '%s'. See: sweepd --help\n", argv[optind]);
                 return OPTIONS_WRONG;
@@ -279,6 +315,7 @@ int main(int argc, char **argv) {
         struct options options;
         struct settings_surroundings surroundings = { .state_directory = getenv("STATE_DIRECTORY") };
         struct settings *settings;
+        tzset();
         switch (parse_options(&options, argc, argv)) {
         case OPTIONS_DONE:
                 return EXIT_SUCCESS;
@@ -289,7 +326,6 @@ int main(int argc, char **argv) {
                 fputs("The CPUs that sweepd may run on can't be told.\n", stderr);
                 return EXIT_FAILURE;
         }
-        tzset();
         if (options.list_disks)
                 return list(options.config, &surroundings, argv + optind);
         if (load(&settings, options.config, &surroundings) < 0)
@@ -300,6 +336,11 @@ int main(int argc, char **argv) {
                 return run(settings, options.config, &surroundings);
         printf("%s: fine, %zu device%s\n", options.config, settings->device_count,
                 settings->device_count == 1 ? "" : "s");
+        int r = options.simulate_us > 0
+                ? simulate(settings, options.now_us ? options.now_us : clock_wall_us(), options.simulate_us)
+                : 0;
+        if (r < 0)
+                fprintf(stderr, "The plan can't be simulated: %s\n", strerror(-r));
         settings_free(settings);
-        return EXIT_SUCCESS;
+        return r == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -109,21 +109,11 @@ static bool takes_part(const struct device *d) {
         return is_sweeping(d) || (!d->absent && !d->refusal.rule[0] && d->held_by_pid == 0);
 }
 
-/* Where there are several, all of them carry it: the first is as good as any. FNV-1a (Fowler, Noll and Vo). */
-static uint64_t controller_of(const struct device *d) {
-        uint64_t h = UINT64_C(0xcbf29ce484222325);
-        if (!d->placed || d->place.controller_count == 0)
-                return 0;
-        for (const char *c = d->place.controllers[0]; *c; c++)
-                h = (h ^ (uint8_t)*c) * UINT64_C(0x100000001b3);
-        return MAX(h, 1);
-}
-
 static struct pacing_job job_of(
         struct device *d, const struct agenda *agenda, uint64_t monotonic_us, uint64_t wall_us) {
         const struct device_config *config = is_sweeping(d) ? d->running_config : d->config;
         struct pacing_job job = {
-                .controller = controller_of(d),
+                .controller = d->placed ? disk_place_controller_number(&d->place) : 0,
                 .deadline_us = agenda->deadline_us,
                 .calendar = config->calendar,
                 .rate_min = config->rate_min_bytes,
@@ -142,16 +132,6 @@ static struct pacing_job job_of(
 
 /* --- deadlines --- */
 
-/* As the configuration has it. */
-static void format_span_key(char *to, size_t to_bytes, uint64_t span_us) {
-        if (span_us % USEC_PER_DAY == 0)
-                text_format(to, to_bytes, "%" PRIu64 "d", span_us / USEC_PER_DAY);
-        else if (span_us % USEC_PER_HOUR == 0)
-                text_format(to, to_bytes, "%" PRIu64 "h", span_us / USEC_PER_HOUR);
-        else
-                text_format(to, to_bytes, "%" PRIu64 "m", span_us / (60 * USEC_PER_SEC) + 1);
-}
-
 static void advise(char *to, size_t to_bytes, const struct device *d, const struct pacing_job *job, uint64_t wall_us) {
         struct pacing_advice advice;
         char span[32];
@@ -169,7 +149,7 @@ static void advise(char *to, size_t to_bytes, const struct device *d, const stru
                 sep = ", or";
         }
         if (advice.every_us > 0) {
-                format_span_key(span, sizeof span, advice.every_us);
+                text_format_span_key(span, sizeof span, advice.every_us);
                 text_append(to, to_bytes, "%s every of at least \"%s\"", sep, span);
                 sep = ", or";
         }

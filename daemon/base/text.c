@@ -110,6 +110,18 @@ void text_format_span(char *to, size_t to_bytes, uint64_t span_us) {
                 text_format(to, to_bytes, "%" PRIu64 " d %" PRIu64 " h", s / 86400, s / 3600 % 24);
 }
 
+void text_format_span_key(char *to, size_t to_bytes, uint64_t span_us) {
+        static const struct {
+                uint64_t seconds;
+                char letter;
+        } units[] = { { 86400, 'd' }, { 3600, 'h' }, { 60, 'm' }, { 1, 's' } };
+        uint64_t s = span_us / USEC_PER_SEC + (span_us % USEC_PER_SEC > 0);
+        size_t unit = 0;
+        while (s % units[unit].seconds != 0)
+                unit++;
+        text_format(to, to_bytes, "%" PRIu64 "%c", s / units[unit].seconds, units[unit].letter);
+}
+
 void text_format_utc(char *to, size_t to_bytes, uint64_t at_us) {
         time_t seconds = (time_t)(at_us / USEC_PER_SEC);
         struct tm utc;

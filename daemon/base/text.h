@@ -28,6 +28,9 @@ void text_format_size(char *to, size_t to_bytes, uint64_t bytes);
 /* "42 s", "3 min", "2 h 10 min", "5 d 3 h". */
 void text_format_span(char *to, size_t to_bytes, uint64_t span_us);
 
+/* "90s", "3h", "30d": as text_parse_span() reads it, in the largest unit that fits; rounded up to seconds. */
+void text_format_span_key(char *to, size_t to_bytes, uint64_t span_us);
+
 /* "2026-11-22T15:04:05Z"; "?" where no calendar has it. Microseconds since 1970-01-01 UTC. */
 void text_format_utc(char *to, size_t to_bytes, uint64_t at_us);
 

@@ -36,3 +36,13 @@ bool disk_place_shares_disk(const struct disk_place *a, const struct disk_place 
                         return true;
         return false;
 }
+
+/* FNV-1a over the name (Fowler, Noll and Vo). */
+uint64_t disk_place_controller_number(const struct disk_place *p) {
+        uint64_t h = UINT64_C(0xcbf29ce484222325);
+        if (p->controller_count == 0)
+                return 0;
+        for (const char *c = p->controllers[0]; *c; c++)
+                h = (h ^ (uint8_t)*c) * UINT64_C(0x100000001b3);
+        return h ? h : 1;
+}

@@ -23,3 +23,6 @@ void disk_place_add_controller(struct disk_place *p, const char *name);
 bool disk_place_has_disk(const struct disk_place *p, uint64_t disk);
 bool disk_place_has_controller(const struct disk_place *p, const char *name);
 bool disk_place_shares_disk(const struct disk_place *a, const struct disk_place *b);
+
+/* A number for its first controller; 0: it has none. Where there are several, all of them carry what it does. */
+uint64_t disk_place_controller_number(const struct disk_place *p);

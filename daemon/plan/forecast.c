@@ -69,7 +69,7 @@ static void go_on(const struct forecast *f, struct forecast_device *d) {
 
 static void begin(const struct forecast *f, struct forecast_device *d) {
         d->sweeping = true;
-        d->held_told = false;
+        d->held_told = d->late = false;
         d->started_us = f->now_us;
         d->left_bytes = agenda_work_bytes(d->config->mode, d->extent_bytes);
         d->deadline_us = ask(f, d).deadline_us;
@@ -78,10 +78,10 @@ static void begin(const struct forecast *f, struct forecast_device *d) {
 
 static void end(const struct forecast *f, struct forecast_device *d) {
         bool in_time = f->now_us <= d->deadline_us;
+        d->missed += !in_time && !d->late;
         end_stretch(f, d);
         d->sweeping = false;
         d->sweeps++;
-        d->missed += !in_time;
         uint64_t written = agenda_written_bytes(d->config->mode, d->extent_bytes);
         d->written_bytes += written;
         d->history = (struct schedule_history){ .last_started_us = d->started_us,
@@ -95,6 +95,16 @@ static void end(const struct forecast *f, struct forecast_device *d) {
                         .to_us = f->now_us,
                         .deadline_us = d->deadline_us,
                         .in_time = in_time });
+}
+
+static void look_at_deadlines(const struct forecast *f) {
+        for (size_t i = 0; i < f->count; i++) {
+                struct forecast_device *d = &f->devices[i];
+                if (!d->sweeping || d->late || f->now_us <= d->deadline_us)
+                        continue;
+                d->late = true;
+                d->missed++;
+        }
 }
 
 static void look_at_windows(const struct forecast *f) {
@@ -247,6 +257,7 @@ int forecast_run(struct forecast_device *devices, size_t count, const struct for
                 .index = index,
                 .sweeps = sweeps };
         while (f.now_us < options->until_us) {
+                look_at_deadlines(&f);
                 look_at_windows(&f);
                 admit(&f);
                 int r = set_rates(&f);
@@ -254,6 +265,7 @@ int forecast_run(struct forecast_device *devices, size_t count, const struct for
                         return r;
                 pass(&f, next_change(&f));
         }
+        look_at_deadlines(&f);
         for (size_t i = 0; i < count; i++)
                 end_stretch(&f, &devices[i]);
         return 0;

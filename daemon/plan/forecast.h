@@ -32,6 +32,7 @@ struct forecast_device {
         uint64_t rate;                      /* 0: no limit */
         uint64_t stretch_us, stretch_bytes; /* since when, and how much, it has run without a break */
         bool held_told;
+        bool late; /* its deadline is over */
 
         /* All in all. */
         uint64_t sweeps, missed, written_bytes, open_us;

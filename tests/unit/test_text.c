@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <time.h>
 
 START_TEST(a_copy_always_ends_within_its_room) {
         char buffer[8];
@@ -138,6 +139,29 @@ START_TEST(spans_read_well) {
 }
 END_TEST
 
+START_TEST(spans_are_written_as_they_are_read) {
+        static const char *const keys[] = { "1s", "90s", "5m", "3h", "36h", "30d", "0d" };
+        for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+                uint64_t span_us;
+                char text[32];
+                ck_assert_int_eq(text_parse_span(&span_us, keys[i]), 0);
+                text_format_span_key(text, sizeof text, span_us);
+                ck_assert_str_eq(text, keys[i]);
+        }
+}
+END_TEST
+
+START_TEST(local_time_is_that_of_the_zone) {
+        char text[32];
+        ck_assert_int_eq(setenv("TZ", "UTC-2", 1), 0);
+        tzset();
+        text_format_local(text, sizeof text, UINT64_C(1795348800000000)); /* 2026-11-22, 12:00 UTC */
+        ck_assert_str_eq(text, "Sun 2026-11-22 14:00");
+        text_format_local(text, sizeof text, UINT64_MAX);
+        ck_assert_uint_lt(strlen(text), sizeof text);
+}
+END_TEST
+
 START_TEST(the_nearest_word_is_a_slip_away) {
         static const char *const words[] = { "block_size", "queue_depth", "segment", "every", "name", NULL };
         ck_assert_str_eq(text_nearest("block_sise", words), "block_size");
@@ -183,6 +207,8 @@ int main(void) {
         tcase_add_test(t, sizes_read_well);
         tcase_add_test(t, a_formatted_size_is_right_to_its_last_digit);
         tcase_add_test(t, spans_read_well);
+        tcase_add_test(t, spans_are_written_as_they_are_read);
+        tcase_add_test(t, local_time_is_that_of_the_zone);
         tcase_add_test(t, the_nearest_word_is_a_slip_away);
         tcase_add_test(t, any_word_of_any_length_has_an_answer);
         return suite_run("text", t);
