@@ -13,7 +13,7 @@
 #define MIB      (UINT64_C(1) << 20)
 #define RATE_MIN (8 * MIB)
 
-enum { SEEDS = 40, RATE_MIN = 8 << 20 };
+enum { SEEDS = 40 };
 
 static struct pace begin(bool yield, bool in_use, uint64_t rate_min) {
         struct pace p;
