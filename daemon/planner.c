@@ -13,8 +13,8 @@
 #include <syslog.h>
 #include <systemd/sd-id128.h>
 
-#define CLOCK_STEP_US     (60 * USEC_PER_SEC)      /* a difference that slewing does not make */
-#define ASLEEP_US         (10 * 60 * USEC_PER_SEC) /* without a look: the host was suspended */
+#define CLOCK_STEP_US     (60 * USEC_PER_SEC)            /* a difference that slewing does not make */
+#define ASLEEP_US         (UINT64_C(600) * USEC_PER_SEC) /* without a look: the host was suspended */
 #define RATE_AGAIN_MAX_US (60 * USEC_PER_SEC)
 #define RATE_AGAIN_MIN_US USEC_PER_SEC
 #define SPEED_SPAN_US     (20 * USEC_PER_SEC) /* over which a speed means something */

@@ -13,7 +13,7 @@
 
 #include <assert.h>
 
-#define SPREAD_MAX_US (15 * 60 * USEC_PER_SEC)
+#define SPREAD_MAX_US (UINT64_C(900) * USEC_PER_SEC)
 #define YEAR_US       (365 * USEC_PER_DAY)
 
 enum { SPREAD_SHARE = 50 }; /* of `every`: a period is not made much longer by it */

@@ -302,7 +302,7 @@ static bool is_plain_week(int64_t at_s) {
  */
 static uint64_t walk(
         const struct calendar *c, uint64_t from_us, uint64_t to_us, uint64_t wanted_us, uint64_t *ret_end) {
-        uint64_t passed_us = 0, at_us = from_us, week_open_us = calendar_week_minutes(c) * 60 * USEC_PER_SEC;
+        uint64_t passed_us = 0, at_us = from_us, week_open_us = UINT64_C(60) * calendar_week_minutes(c) * USEC_PER_SEC;
         while (at_us < to_us && passed_us < wanted_us) {
                 int64_t at_s = (int64_t)(at_us / USEC_PER_SEC);
                 if (to_us - at_us >= WEEK_US && wanted_us - passed_us > week_open_us && is_plain_week(at_s)) {
