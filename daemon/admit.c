@@ -39,7 +39,7 @@ static struct admission_sweep *gather(
         size_t count = m->device_count, n = 0;
         struct admission_sweep *sweeps = calloc(count + m->leaving_count + 1, sizeof *sweeps);
         for (size_t i = 0; sweeps && i < count; i++)
-                if (m->devices[i]->thread && m->devices[i] != except)
+                if (m->devices[i] != except && m->devices[i]->thread)
                         sweeps[n++] = running(m->devices[i]);
         for (size_t i = 0; sweeps && i < m->leaving_count; i++)
                 if (m->leaving[i] != except)
