@@ -229,10 +229,9 @@ static uint64_t hold_for(const struct pacing_job *jobs, size_t count, uint64_t w
         uint64_t hold_us = RATE_AGAIN_MAX_US;
         for (size_t i = 0; i < count; i++) {
                 const struct pacing_job *j = &jobs[i];
-                if (!j->running || j->deadline_us == SCHEDULE_NEVER)
-                        continue;
-                uint64_t left_us = j->deadline_us > wall_us ? j->deadline_us - wall_us : 0;
-                hold_us = MIN(hold_us, left_us / LOOKS_UNTIL_DEADLINE);
+                bool ahead = j->deadline_us != SCHEDULE_NEVER && j->deadline_us > wall_us;
+                if (j->running && ahead)
+                        hold_us = MIN(hold_us, (j->deadline_us - wall_us) / LOOKS_UNTIL_DEADLINE);
         }
         return MAX(hold_us, RATE_AGAIN_MIN_US);
 }
