@@ -453,14 +453,27 @@ static bool has_been_long(const struct oracle *o) {
                 o->ladder[LAYER_READ].reads >= LADDER_READS_MAX;
 }
 
+/* Behind a row of blocks that are bad all over, not each is tried. */
+static bool may_be_spared(const struct oracle *o, struct unit u) {
+        enum { ROW_BLOCKS = 16 };
+        uint64_t units = o->block_bytes / UNIT_BYTES, last = u.first / UNIT_SECTORS / units * units;
+        if (last < ROW_BLOCKS * units || o->notes[LAYER_READ][u.first].delivered > 1)
+                return false;
+        for (uint64_t i = last - ROW_BLOCKS * units; i < last; i++)
+                if (!opinion_of(o, LAYER_READ, i).bad)
+                        return false;
+        return true;
+}
+
 /*
- * Whether it may be unknown what becomes of a unit's wrong bytes: there was no room or time left to try, the sweep
- * ended before that, what was right was so without a flush, or the bytes went wrong only in the very last reading.
+ * Whether it may be unknown what becomes of a unit's wrong bytes: it was one of very many, or there was no room or time
+ * left to try, the sweep ended before that, what was right was so without a flush, or the bytes went wrong only in the
+ * very last reading.
  */
 static bool may_be_unknown(const struct oracle *o, struct unit u, const struct ending *end) {
         bool at_last = reading_is_right(o, LAYER_READ, u, 0) && o->notes[LAYER_READ][u.first].delivered > AGAIN_MAX &&
                 !reading_is_right(o, LAYER_READ, u, AGAIN_MAX);
-        return !end->finished || has_been_long(o) || at_last ||
+        return !end->finished || has_been_long(o) || at_last || may_be_spared(o, u) ||
                 (flush_failed_over(o, u) && reading_is_right(o, LAYER_READ, u, SIZE_MAX));
 }
 
@@ -1055,7 +1068,8 @@ void oracle_judge(struct oracle *o, const struct sweep *sweep) {
                 check_sample(o, sweep, &end);
         check_end(o, &end);
         check_runs(o, &end);
-        check_all_told(o, &end);
+        if (!sweep_is_suspended(sweep)) /* else it is met again */
+                check_all_told(o, &end);
         check_tried(o, sweep, &end);
         check_verdict(o, &end);
         check_bytes(o, &end);
