@@ -39,6 +39,8 @@ struct device *device_free(struct device *d) {
                 return NULL;
         assert(!d->thread);
         device_drop_wish(d);
+        sweep_resume_free(d->resume);
+        free(d->running_overwrite);
         device_config_unref(d->running_config);
         device_config_unref(d->config);
         free(d->regions);
@@ -71,7 +73,7 @@ void device_remember(struct device *d, const struct ledger_device *past) {
                         .last_finished_us =
                                 past->last.end == END_FINISHED ? past->last.started_us : past->last_checked_us,
                 },
-                .swept = true,
+                .swept = past->last.id > 0,
                 .verdict = past->last.verdict,
                 .assurance = past->last.assurance,
                 .last_verified_us = past->last_verified_us,
@@ -79,7 +81,7 @@ void device_remember(struct device *d, const struct ledger_device *past) {
                 .findings_resolved = past->findings_resolved,
                 .bytes_written = past->bytes_written,
         };
-        d->target_row = past->last.target_row;
+        d->target_row = past->resume ? past->resume->record.target_row : past->last.target_row;
 }
 
 void device_record_end(struct device *d, const struct sweep_record *r) {
@@ -119,7 +121,9 @@ struct agenda device_agenda(const struct device *d, uint64_t wall_us) {
                 .extent_bytes = device_config_extent(d->config, known_bytes).length_bytes,
                 .awake_us = d->plan.awake_us,
                 .seed = d->plan.seed,
-                .started_us = d->thread && !d->recovering ? d->started_us : 0,
+                .started_us = d->thread && !d->recovering ? d->started_us
+                        : d->resume                       ? d->resume->record.started_us
+                                                          : 0,
         };
         return agenda_at(&question, wall_us);
 }
@@ -137,6 +141,12 @@ static enum pace_state pace_of(const struct device *d) {
         return sweep_gauge_pace(sweep_thread_gauge(d->thread), &rate);
 }
 
+/* Who is started by hand ignores windows; who is held waits for the one who held it. */
+bool device_may_sweep(const struct device *d) {
+        bool by_hand = d->thread ? d->started_by_hand : d->wish.wanted || (d->resume && d->resume->by_hand);
+        return !d->held && (!d->window_closed || by_hand);
+}
+
 enum device_state device_state(const struct device *d, uint64_t wall_us) {
         if (d->stall.since_us > 0 || d->held_by_pid > 0)
                 return DEVICE_STALLED;
@@ -146,19 +156,32 @@ enum device_state device_state(const struct device *d, uint64_t wall_us) {
                 return pace_of(d) == PACE_FREE ? DEVICE_SWEEPING : DEVICE_YIELDING;
         if (d->absent)
                 return DEVICE_MISSING;
+        if (d->held)
+                return d->resume ? DEVICE_PAUSED : DEVICE_HELD;
+        if (d->resume && !device_may_sweep(d))
+                return DEVICE_WAITING;
         if (d->wish.wanted)
                 return DEVICE_QUEUED;
         if (strcmp(d->refusal.rule, "missing") == 0)
                 return DEVICE_MISSING;
         if (d->refusal.rule[0])
                 return DEVICE_REFUSED;
-        return is_due(d, wall_us) ? DEVICE_QUEUED : DEVICE_IDLE;
+        return d->resume || is_due(d, wall_us) ? DEVICE_QUEUED : DEVICE_IDLE;
+}
+
+/* When a sweep that rests may go on. */
+static uint64_t resume_start_us(const struct device *d, uint64_t wall_us) {
+        if (d->held)
+                return SCHEDULE_NEVER;
+        if (d->resume->by_hand || calendar_is_open(d->config->calendar, wall_us))
+                return 0;
+        return calendar_next_open(d->config->calendar, wall_us);
 }
 
 uint64_t device_next_start_us(const struct device *d, uint64_t wall_us) {
         if (d->to_recover)
                 return d->refusal.rule[0] ? d->look_again_us : 0;
-        uint64_t start_us = device_agenda(d, wall_us).start_us;
+        uint64_t start_us = d->resume ? resume_start_us(d, wall_us) : device_agenda(d, wall_us).start_us;
         if (start_us == SCHEDULE_NEVER || !d->refusal.rule[0])
                 return start_us;
         return MAX(start_us, d->look_again_us);
@@ -169,7 +192,9 @@ uint64_t device_turn_us(const struct device *d, uint64_t wall_us) {
         uint64_t start_us = device_next_start_us(d, wall_us);
         if (start_us > wall_us)
                 return SCHEDULE_NEVER;
-        return d->to_recover ? 0 : device_agenda(d, wall_us).planned_us;
+        if (d->to_recover)
+                return 0;
+        return d->resume ? MIN(d->resume->record.started_us, wall_us) : device_agenda(d, wall_us).planned_us;
 }
 
 void device_sample_rate(struct device *d, uint64_t monotonic_us) {
@@ -198,7 +223,27 @@ static uint64_t rate_of(const struct device_rate *r) {
         return span_us ? (uint64_t)((double)bytes * 1e6 / (double)span_us) : 0;
 }
 
+/* Of a sweep that nobody works on now. */
+static void fill_rest(const struct device *d, struct device_record *ret) {
+        const struct sweep_resume *r = d->resume;
+        ret->has_progress = true;
+        ret->progress = (struct progress){
+                .sweep_id = r->record.id,
+                .phase = r->from.round == ROUND_CHECK       ? PHASE_CHECK
+                        : sweep_mode_keeps(r->record.mode)  ? PHASE_SAVE
+                        : sweep_mode_writes(r->record.mode) ? PHASE_WRITE
+                                                            : PHASE_READ,
+                .generation = r->record.generation,
+                .started_us = r->record.started_us,
+                .bytes = r->from.bytes,
+        };
+        const struct sweep_bytes *b = &r->from.bytes;
+        ret->progress.bytes_done = MIN(b->read + b->written + b->skipped + r->from.lost_bytes, b->total);
+}
+
 static void fill_progress(const struct device *d, struct device_record *ret, uint64_t wall_us) {
+        if (!d->thread && d->resume)
+                fill_rest(d, ret);
         if (!d->thread || d->recovering)
                 return;
         ret->has_progress = true;
@@ -262,6 +307,12 @@ static void fill_reason(const struct device *d, struct device_record *ret, uint6
                 reason_set(&ret->reason, "missing",
                         "Check the path, the cabling and dmesg; sweepd looks again by itself.",
                         "there is no device at %s", d->config->path);
+        else if (ret->state == DEVICE_PAUSED || ret->state == DEVICE_HELD)
+                reason_set(&ret->reason, "paused", "To go on: sweepctl resume.",
+                        d->resume ? "its sweep was paused by hand" : "it was paused by hand, and no sweep begins");
+        else if (ret->state == DEVICE_WAITING)
+                reason_set(&ret->reason, "window", "It goes on by itself when the next one opens.",
+                        "its window has closed in the middle of the sweep");
         else if (ret->state == DEVICE_QUEUED)
                 fill_queued(d, ret, wall_us);
         else if (ret->state == DEVICE_IDLE || ret->state == DEVICE_SWEEPING)
@@ -292,7 +343,7 @@ static void fill_ages(const struct device *d, struct device_record *ret, uint64_
         ret->last_sweep_ended_us = h->schedule.last_ended_us;
         fill_coverage(d, ret, wall_us);
         uint64_t start_us = device_next_start_us(d, wall_us);
-        if (start_us != SCHEDULE_NEVER && !d->thread)
+        if (start_us != SCHEDULE_NEVER && !d->thread && !d->held)
                 ret->next_start_us = MAX(start_us, wall_us);
         uint64_t due_us = schedule_next_due(&h->schedule, d->config->every_us, wall_us);
         if (due_us == SCHEDULE_NEVER || due_us == 0)
@@ -305,7 +356,9 @@ void device_fill_record(
         const struct device *d, struct device_record *ret, const struct finding_counts *counts, uint64_t wall_us) {
         *ret = (struct device_record){
                 .path = d->config->path,
-                .mode = d->thread ? d->running_mode : d->config->mode,
+                .mode = d->thread   ? d->running_mode
+                        : d->resume ? d->resume->record.mode
+                                    : d->config->mode,
                 .identity = d->identified ? &d->identity : NULL,
                 .size_bytes = d->identified ? d->size_bytes : 0,
                 .extent_offset_bytes = d->config->offset_bytes,

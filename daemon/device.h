@@ -75,6 +75,11 @@ struct device {
         struct device_config *config;
         struct device_history history;
         struct device_wish wish;
+        struct sweep_resume *resume; /* heap; a sweep that is to be gone on with; NULL: none, or it runs */
+        struct call *intent_call;    /* who paused it or let it go on, until the ledger has it; NULL: nobody */
+        uint64_t intent_number;      /* of the last request to store what is wanted */
+        bool held;                   /* paused by somebody; in the ledger, too */
+        bool window_closed;          /* by the plan, which looks at it often */
 
         bool identified;
         struct identity identity;
@@ -100,6 +105,8 @@ struct device {
         struct sweep_thread *thread;          /* NULL: no sweep */
         struct device_config *running_config; /* what the sweep began with */
         enum sweep_mode running_mode;
+        bool goes_on;            /* its sweep was interrupted before */
+        char *running_overwrite; /* given by hand; NULL: none */
         uint64_t sweep_id;
         uint64_t started_us;
         bool refused;         /* what its thread was started for was refused; the thread is about to end */
@@ -139,6 +146,9 @@ void device_record_survey(struct device *d, const struct survey *survey);
 /* Whether its path lies where main may look at any time: in /dev, whose file system is memory. A file may lie anywhere,
  * and is made where it is not there. */
 bool device_is_watched(const struct device *d);
+
+/* Whether a sweep of it may run now, as far as people and windows have a say. */
+bool device_may_sweep(const struct device *d);
 
 enum device_state device_state(const struct device *d, uint64_t wall_us);
 

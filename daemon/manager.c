@@ -82,35 +82,60 @@ void manager_notify_status(struct manager *m) {
 static uint64_t job_id(struct manager *m, const struct device *d) {
         if (d->to_recover)
                 return JOB_IDS + m->next_job_id++;
+        if (d->resume)
+                return d->resume->record.id;
         return d->wish.wanted ? d->wish.sweep_id : m->next_sweep_id++;
+}
+
+/* Somebody wants it to go on now. */
+static void take_over_wish(struct device *d) {
+        if (!d->wish.wanted)
+                return;
+        d->resume->by_hand = true;
+        if (!d->wish.overwrite)
+                return;
+        free(d->resume->overwrite);
+        d->resume->overwrite = STEAL(d->wish.overwrite);
 }
 
 /* A sweep; but first of all, once, a look into the device's undo journal. */
 static int start(struct manager *m, struct device *d) {
+        bool resumes = d->resume && !d->to_recover;
+        if (resumes)
+                take_over_wish(d);
+        const char *overwrite = resumes ? d->resume->overwrite : d->wish.overwrite;
         struct sweep_thread_options options = {
                 .id = job_id(m, d),
                 .config = d->config,
-                .mode = d->wish.wanted ? d->wish.mode : d->config->mode,
-                .overwrite = d->wish.overwrite,
+                .mode = resumes          ? d->resume->record.mode
+                        : d->wish.wanted ? d->wish.mode
+                                         : d->config->mode,
+                .overwrite = overwrite,
                 .recover_only = d->to_recover,
                 .by_hand = d->by_hand,
                 .state_dir = m->settings->state_dir,
                 .pool = m->pool,
                 .news = m->news,
         };
-        int r = sweep_thread_start(&d->thread, &options);
-        if (r < 0)
+        int r = resumes ? rests_hand_over(m, d, &options.resume) : 0;
+        if (r == 0)
+                r = sweep_thread_start(&d->thread, &options);
+        if (r < 0) {
+                sweep_resume_free(options.resume);
                 return r;
+        }
         d->sweep_id = options.id;
+        d->started_by_hand = d->wish.wanted || (resumes && d->resume->by_hand);
+        free(d->running_overwrite);
+        d->running_overwrite = overwrite ? strdup(overwrite) : NULL;
         d->recovering = options.recover_only;
         d->recovery_id = 0;
         d->running_config = device_config_ref(d->config);
         d->running_mode = options.mode;
-        d->started_us = clock_wall_us();
+        d->started_us = resumes ? d->resume->record.started_us : clock_wall_us();
         d->wish.begun_us = clock_monotonic_us();
         d->stall = (struct device_stall){ 0 };
         d->hung = false;
-        d->started_by_hand = d->wish.wanted;
         d->under_way = d->refused = false;
         d->order = SWEEP_RUN;
         d->rate = (struct device_rate){ 0 };
@@ -126,7 +151,7 @@ bool manager_is_leaving(const struct manager *m, const char *name) {
 
 bool manager_may_start(const struct manager *m, const struct device *d) {
         return !d->thread && !d->absent && !d->unremembered && d->held_by_pid == 0 && !rescues_hold(m, d) &&
-                !manager_is_leaving(m, d->config->name);
+                !manager_is_leaving(m, d->config->name) && (d->to_recover || device_may_sweep(d));
 }
 
 /* Starts as many as may start now. */
@@ -135,6 +160,8 @@ void manager_admit(struct manager *m) {
         bool started = false;
         if (!m->ready || m->stopping)
                 return;
+        for (size_t i = 0; i < m->device_count; i++)
+                rests_drop_unfit(m, m->devices[i]);
         while ((d = admit_next(m, clock_wall_us())) != NULL) {
                 int r = start(m, d);
                 started |= r == 0;
@@ -167,19 +194,34 @@ static void answer_queued(struct manager *m) {
         }
 }
 
+static void drop_wish(struct manager *m, struct device *d) {
+        bool stored = d->wish.wanted;
+        device_drop_wish(d);
+        if (stored)
+                rests_store_intent(m, d);
+}
+
+/* Nothing will come of what was asked for. */
+static bool is_over(const struct device *d, bool of_before) {
+        return d->order > SWEEP_PAUSE || (d->order == SWEEP_RUN && of_before);
+}
+
 void manager_sweep_ended(struct manager *m, struct device *d) {
         bool unheard = d->wish.wanted && !d->wish.call;
-        bool of_before = !d->recovering && !d->refused; /* the wish is what the thread was started for */
+        bool recovered = d->recovering,
+             of_before = !d->recovering && !d->refused; /* the wish is what the thread was started for */
         d->thread = sweep_thread_join(d->thread);
         d->running_config = device_config_unref(d->running_config);
         d->under_way = d->recovering = d->refused = d->by_hand = false;
-        d->placed = false;                                        /* until it is opened again its path counts */
-        if (d->wish.call && (of_before || d->order != SWEEP_RUN)) /* it never got as far as being refused */
+        d->placed = false; /* until it is opened again its path counts */
+        if (d->order == SWEEP_CANCEL && d->resume && !recovered)
+                rests_end(m, d, END_CANCELLED, &(struct reason){ 0 });
+        else if (d->order == SWEEP_CANCEL && unheard) /* whoever has its number can ask what became of it */
+                routes_store_unbegun(m, d, END_CANCELLED, NULL);
+        if (d->wish.call && is_over(d, of_before)) /* it never got as far as being refused */
                 call_fail_not_running(STEAL(d->wish.call), d->config->name);
-        if (d->order != SWEEP_RUN && unheard) /* whoever has its number can ask what became of it */
-                routes_store_unbegun(m, d, d->order == SWEEP_CANCEL ? END_CANCELLED : END_KILLED, NULL);
-        if (d->order != SWEEP_RUN)
-                device_drop_wish(d);
+        if (d->order == SWEEP_CANCEL || d->order == SWEEP_GIVE_UP)
+                drop_wish(m, d);
         d->hung = false;
         forget_leaving(m, d);
         if (m->stopping) { /* the clock has the limit for the others */
@@ -253,6 +295,7 @@ static int on_clock(sd_event_source *source, uint64_t usec, void *userdata) {
         for (size_t i = 0; i < m->device_count; i++)
                 device_sample_rate(m->devices[i], monotonic_us);
         planner_look(m, monotonic_us, clock_wall_us());
+        rests_look_at_windows(m, clock_wall_us());
         routes_retry(m, clock_wall_us());
         manager_admit(m);
         manager_notify_status(m);
@@ -267,6 +310,7 @@ void manager_set_clock(struct manager *m) {
         if (m->stopping) /* the clock has the limit for that */
                 return;
         for (size_t i = 0; i < m->device_count; i++) {
+                wait_us = MIN(wait_us, rests_window_wait_us(m->devices[i], now_us));
                 if (m->devices[i]->held_by_pid > 0)
                         wait_us = MIN(wait_us, BUSY_TICK_US);
                 uint64_t start_us = device_next_start_us(m->devices[i], now_us);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * manager_private: what the files of the manager share. manager.c builds and ends it and starts sweeps, members.c says
- * which devices there are, admit.c which may start, planner.c how fast they go, routes.c moves news, acknowledgements
- * and events, requests.c answers the control socket, rescues.c what it is asked about undo journals, orphans.c finds
- * those that nobody asks about.
+ * which devices there are, admit.c which may start, planner.c how fast they go, rests.c which are interrupted, routes.c
+ * moves news, acknowledgements and events, requests.c answers the control socket, rescues.c what it is asked about undo
+ * journals, orphans.c finds those that nobody asks about.
  */
 #pragma once
 
@@ -216,6 +216,34 @@ size_t orphans_count(const struct manager *m);
 const char *orphans_journal(const struct manager *m, size_t index);
 /* False: a thread is stuck with a disk. */
 bool orphans_close(struct manager *m, uint64_t timeout_us);
+
+/* rests.c */
+/* The sweep has ended to be gone on with. Takes what the news has. */
+void rests_begin(struct manager *m, struct device *d, struct news *news);
+/* It won't be. */
+void rests_end(struct manager *m, struct device *d, enum sweep_end end, const struct reason *reason);
+/* What the ledger remembers of it. */
+void rests_load(struct manager *m, struct device *d, struct ledger_device *past);
+/* It leaves the configuration; or left it while no daemon ran. */
+void rests_let_go(struct manager *m, struct device *d);
+void rests_forget(struct manager *m, struct ledger_device *past);
+/* The configuration is another one since: it is ended. */
+void rests_drop_unfit(struct manager *m, struct device *d);
+/* For the thread that goes on with it; heap. -ENOMEM. */
+int rests_hand_over(struct manager *m, struct device *d, struct sweep_resume **ret);
+void rests_fill_place(const struct device *d, const struct checkpoint *at, struct ledger_place *ret);
+/* False: it can't be stored now. */
+bool rests_store_intent(struct manager *m, struct device *d);
+void rests_intent_stored(struct manager *m, const struct ledger_request *request);
+uint64_t rests_count_findings(struct manager *m, const char *device, uint64_t sweep_id);
+uint64_t rests_left_bytes(const struct device *d);
+void rests_steer(struct device *d);
+/* Windows close in mid-sweep, and open for what rests. */
+void rests_look_at_windows(struct manager *m, uint64_t wall_us);
+/* Until the window of a sweep that runs closes; UINT64_MAX: none does. */
+uint64_t rests_window_wait_us(const struct device *d, uint64_t wall_us);
+void rests_pause(struct manager *m, struct call *call, struct device *d);
+void rests_resume(struct manager *m, struct call *call, struct device *d);
 
 /* rescues.c */
 void rescues_request(struct manager *m, struct call *call, const struct control_request *r);

@@ -29,6 +29,7 @@ static struct device *take_device(struct device **devices, size_t count, const c
 }
 
 static void let_go(struct manager *m, struct device *d) {
+        rests_let_go(m, d);
         if (d->wish.call && !d->thread)
                 call_fail_not_running(STEAL(d->wish.call), d->config->name);
         if (!d->thread) {

@@ -122,7 +122,7 @@ static struct pacing_job job_of(
         if (is_sweeping(d)) {
                 fill_running(&job, d, monotonic_us);
         } else if (takes_part(d) && agenda->planned_us != SCHEDULE_NEVER) {
-                job.left_bytes = whole_work(d);
+                job.left_bytes = d->resume ? rests_left_bytes(d) : whole_work(d);
                 job.from_us = MAX(agenda->start_us, wall_us);
                 if (job.deadline_us <= job.from_us) /* not known yet, or it gets a period of its own */
                         job.deadline_us = job.from_us + config->every_us;

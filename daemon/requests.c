@@ -433,15 +433,18 @@ static void start_sweep(struct manager *m, struct call *call, const struct contr
                 call_fail_invalid_parameter(call, "patterns");
                 return;
         }
-        enum sweep_mode mode = r->mode == MODE_COUNT ? d->config->mode : r->mode;
+        enum sweep_mode mode = r->mode != MODE_COUNT ? r->mode : d->resume ? d->resume->record.mode : d->config->mode;
+        bool other = d->resume && d->resume->record.mode != mode; /* than that of the sweep that is to go on */
         bool at_work = d->thread && !d->recovering && !d->refused;
-        if (at_work || d->wish.wanted || d->held_by_pid > 0 || m->stopping) {
+        if (at_work || d->wish.wanted || d->held_by_pid > 0 || d->held || other || m->stopping) {
                 call_fail_busy(call, d->config->name, device_state_name(device_state(d, clock_wall_us())));
                 return;
         }
-        d->wish = (struct device_wish){ .wanted = true, .mode = mode, .sweep_id = m->next_sweep_id++, .call = call };
+        d->wish = (struct device_wish){ .wanted = true, .mode = mode, .call = call };
+        d->wish.sweep_id = d->resume ? d->resume->record.id : m->next_sweep_id++;
         if (r->overwrite[0])
                 d->wish.overwrite = strdup(r->overwrite);
+        rests_store_intent(m, d);
         d->absent = false; /* somebody thinks that it is there: look */
         manager_admit(m);
         manager_set_clock(m);
@@ -453,7 +456,7 @@ static void cancel_sweep(struct manager *m, struct call *call, const struct cont
         struct device *d = device_or_fail(m, call, r->device);
         if (!d)
                 return;
-        if (!d->thread && !d->wish.wanted) {
+        if (!d->thread && !d->wish.wanted && !d->resume) {
                 call_fail_not_running(call, d->config->name);
                 return;
         }
@@ -461,10 +464,27 @@ static void cancel_sweep(struct manager *m, struct call *call, const struct cont
                 d->order = SWEEP_CANCEL;
                 sweep_thread_order(d->thread, SWEEP_CANCEL);
         } else {
-                routes_store_unbegun(m, d, END_CANCELLED, NULL);
+                if (d->resume)
+                        rests_end(m, d, END_CANCELLED, &(struct reason){ 0 });
+                else
+                        routes_store_unbegun(m, d, END_CANCELLED, NULL);
                 device_drop_wish(d);
         }
+        d->held = false; /* what was paused is over */
+        rests_store_intent(m, d);
         call_reply_empty(call);
+}
+
+static void pause_sweep(struct manager *m, struct call *call, const struct control_request *r) {
+        struct device *d = device_or_fail(m, call, r->device);
+        if (d)
+                rests_pause(m, call, d);
+}
+
+static void resume_sweep(struct manager *m, struct call *call, const struct control_request *r) {
+        struct device *d = device_or_fail(m, call, r->device);
+        if (d)
+                rests_resume(m, call, d);
 }
 
 /* Also those of a device that left the configuration and whose last sweep can't end. */
@@ -546,6 +566,12 @@ void requests_handle(void *userdata, struct call *call, const struct control_req
         case METHOD_CANCEL_SWEEP:
                 cancel_sweep(m, call, r);
                 break;
+        case METHOD_PAUSE_SWEEP:
+                pause_sweep(m, call, r);
+                break;
+        case METHOD_RESUME_SWEEP:
+                resume_sweep(m, call, r);
+                break;
         case METHOD_RETIRE:
                 retire(m, call, r);
                 break;
@@ -586,9 +612,12 @@ void requests_gone(void *userdata, struct call *call) {
         rescues_gone(m, call);
         if (m->reload_call == call)
                 m->reload_call = NULL;
-        for (size_t i = 0; i < m->device_count; i++)
+        for (size_t i = 0; i < m->device_count; i++) {
                 if (m->devices[i]->wish.call == call)
                         m->devices[i]->wish.call = NULL;
+                if (m->devices[i]->intent_call == call)
+                        m->devices[i]->intent_call = NULL;
+        }
         for (size_t i = 0; i < m->leaving_count; i++)
                 if (m->leaving[i]->wish.call == call)
                         m->leaving[i]->wish.call = NULL;

@@ -267,19 +267,26 @@ static void on_target(struct manager *m, struct device *d, struct ledger_request
 }
 
 static void on_started(struct manager *m, struct device *d, const struct news *news) {
+        bool resumes = d->goes_on = d->resume;
         d->under_way = true;
         d->refusal = (struct reason){ 0 };
+        d->resume = sweep_resume_free(d->resume);
         retire_replaced(m, d, news->record.target_row);
         struct ledger_request *request = request_for(LEDGER_SWEEP_STARTED, d->sweep_id, 0);
         if (request) {
                 request->sweep = news->record;
+                request->sweep.bytes = news->checkpoint.bytes;
+                rests_fill_place(d, &news->checkpoint, &request->place);
                 routes_send(m, request);
         }
-        routes_tell(m, EVENT_SWEEP_STARTED, LOG_INFO, d, NULL, "sweep %" PRIu64 " started, mode %s", d->sweep_id,
-                sweep_mode_name(d->running_mode));
+        routes_tell(m, EVENT_SWEEP_STARTED, LOG_INFO, d, NULL, "sweep %" PRIu64 " %s, mode %s", d->sweep_id,
+                resumes ? "goes on" : "started", sweep_mode_name(d->running_mode));
         if (d->wish.call)
                 call_reply_sweep_id(STEAL(d->wish.call), d->sweep_id);
+        bool stored = d->wish.wanted;
         device_drop_wish(d);
+        if (stored)
+                rests_store_intent(m, d);
 }
 
 /* A sweep whose number was given out, but which never began, is told of in the history: somebody may wait for it. */
@@ -309,9 +316,12 @@ void routes_store_unbegun(struct manager *m, const struct device *d, enum sweep_
 static void answer_refused(struct manager *m, struct device *d) {
         if (d->wish.call)
                 call_fail_refused(STEAL(d->wish.call), d->config->name, &d->refusal);
-        else if (d->wish.wanted)
+        else if (d->wish.wanted && !d->resume)
                 routes_store_unbegun(m, d, END_FAILED, &d->refusal);
+        bool stored = d->wish.wanted;
         device_drop_wish(d);
+        if (stored)
+                rests_store_intent(m, d);
 }
 
 /* Originals are to go back, and somebody uses the disk: they must not wait for an hour when he has gone. */
@@ -325,6 +335,13 @@ static void on_refused(struct manager *m, struct device *d, const struct news *n
                 if (d->wish.call)
                         call_reply_sweep_id(STEAL(d->wish.call), d->wish.sweep_id);
                 return;
+        }
+        if (d->resume && strcmp(news->reason.rule, SWEEP_NOT_RESUMED) == 0) {
+                rests_end(m, d, END_KILLED, &news->reason);
+                if (d->wish.call)
+                        call_fail_refused(STEAL(d->wish.call), d->config->name, &news->reason);
+                device_drop_wish(d);
+                return; /* a new one begins when it is due */
         }
         bool changed = strcmp(d->refusal.rule, news->reason.rule) != 0 ||
                 strcmp(d->refusal.found, news->reason.found) != 0;
@@ -366,6 +383,19 @@ static void send_mark(struct manager *m, struct device *d, enum ledger_op op, st
         request->target_row = news->record.target_row;
         request->mark = ledger_mark_of(&news->mark);
         request->sweep = news->record;
+        request->survey = STEAL(news->survey);
+        routes_send(m, request);
+}
+
+static void on_checkpoint(struct manager *m, struct device *d, struct news *news) {
+        if (news->survey)
+                device_record_survey(d, news->survey);
+        struct ledger_request *request = request_for(LEDGER_CHECKPOINT, d->sweep_id, 0);
+        if (!request)
+                return;
+        request->target_row = news->record.target_row;
+        request->sweep = news->record;
+        rests_fill_place(d, &news->checkpoint, &request->place);
         request->survey = STEAL(news->survey);
         routes_send(m, request);
 }
@@ -508,7 +538,17 @@ static void on_ended(struct manager *m, struct device *d, struct news *news) {
         struct sweep_record record = news->record;
         const struct sweep_record *r = &record;
         stalls_sweep_ended(m, d);
+        if (news->suspended && d->under_way && d->order != SWEEP_CANCEL) {
+                rests_begin(m, d, news);
+                note_left_armed(m, d, news->left_armed);
+                manager_sweep_ended(m, d);
+                return;
+        }
+        if (news->suspended)
+                record.end = END_CANCELLED;
         count_hung(d, &record);
+        if (d->under_way && d->goes_on) /* its parts may have met the same one */
+                record.findings = rests_count_findings(m, d->config->name, record.id);
         note_hung_early(m, d, r);
         if (d->under_way) {
                 resolve(m, d, news);
@@ -560,8 +600,8 @@ static void handle(struct manager *m, struct device *d, struct news *news) {
         case NEWS_MARK:
                 send_mark(m, d, LEDGER_MARK, news);
                 break;
-        case NEWS_PROGRESS:
-                send_mark(m, d, LEDGER_MARK, news);
+        case NEWS_CHECKPOINT:
+                on_checkpoint(m, d, news);
                 break;
         case NEWS_FAULT:
                 on_fault(m, d, news);
@@ -584,7 +624,8 @@ void routes_handle_news(struct manager *m) {
 }
 
 static bool is_worth_a_retry(enum ledger_op op) {
-        return op == LEDGER_FINDING || op == LEDGER_SWEEP_STARTED || op == LEDGER_SWEEP_ENDED || op == LEDGER_EVENT;
+        return op == LEDGER_FINDING || op == LEDGER_SWEEP_STARTED || op == LEDGER_SWEEP_RESTS || op == LEDGER_DEVICE ||
+                op == LEDGER_SWEEP_ENDED || op == LEDGER_EVENT;
 }
 
 /* Every answer tells how the ledger is now. One that could not be read when the daemon started is read as soon as it
@@ -634,7 +675,14 @@ static void on_load(struct manager *m, struct ledger_request *request) {
         routes_retire_departed(m);
         for (size_t i = 0; i < load->device_count; i++) {
                 struct device *d = manager_device(m, load->devices[i].device);
-                if (!d || d->history.swept)
+                if (!d) {
+                        if (members_are_known(m) && !manager_is_leaving(m, load->devices[i].device))
+                                rests_forget(m, &load->devices[i]);
+                        continue;
+                }
+                if (d->unremembered || for_the_first_time)
+                        rests_load(m, d, &load->devices[i]);
+                if (d->history.swept)
                         continue;
                 device_remember(d, &load->devices[i]);
                 if (!d->regions)
@@ -663,6 +711,9 @@ static void acknowledged(struct manager *m, struct ledger_request *request) {
         case LEDGER_STAMP:
         case LEDGER_MARK:
                 on_durable(m, request);
+                break;
+        case LEDGER_DEVICE:
+                rests_intent_stored(m, request);
                 break;
         default:
                 break;

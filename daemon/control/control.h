@@ -28,6 +28,8 @@ enum control_method {
         METHOD_GET_SWEEP,
         METHOD_GET_MAP,
         METHOD_START_SWEEP,
+        METHOD_PAUSE_SWEEP,
+        METHOD_RESUME_SWEEP,
         METHOD_CANCEL_SWEEP,
         METHOD_RETIRE,
         METHOD_ACKNOWLEDGE,

@@ -9,6 +9,7 @@ static const char *const kind_names[EVENT_COUNT] = {
         [EVENT_FINDING_OVER] = "finding_over",
         [EVENT_SWEEP_STARTED] = "sweep_started",
         [EVENT_SWEEP_ENDED] = "sweep_ended",
+        [EVENT_SWEEP_RESTS] = "sweep_rests",
         [EVENT_REFUSED] = "refused",
         [EVENT_REFUSAL_OVER] = "refusal_over",
         [EVENT_DEADLINE] = "deadline",

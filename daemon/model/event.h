@@ -13,7 +13,8 @@ enum event_kind {
         EVENT_FINDING_OVER, /* resolved or retired */
         EVENT_SWEEP_STARTED,
         EVENT_SWEEP_ENDED,
-        EVENT_REFUSED, /* the interlock said no */
+        EVENT_SWEEP_RESTS, /* it is interrupted, and will go on */
+        EVENT_REFUSED,     /* the interlock said no */
         EVENT_REFUSAL_OVER,
         EVENT_DEADLINE,      /* can't be met, or was missed */
         EVENT_DEADLINE_OVER, /* deadlines are met again */

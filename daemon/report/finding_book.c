@@ -519,6 +519,31 @@ void finding_book_spare(struct finding_book *book, const char *device_name, enum
         }
 }
 
+/* As when they were reported: with each, the others that lie at its place. */
+void finding_book_recall(struct finding_book *book, const char *device_name, uint64_t sweep_id) {
+        struct device *device = device_find(book, device_name);
+        if (!device)
+                return;
+        runs_clear(device);
+        device->sweep_id = sweep_id;
+        for (size_t i = 0; i < device->shelf_count; i++) {
+                const struct list *list = &device->shelves[i].by_place;
+                for (size_t k = 0; k < list->count; k++)
+                        if (list->items[k]->finding.sweep_id == sweep_id)
+                                (void)known_at(&device->shelves[i], list->items[k]->finding.place, sweep_id);
+        }
+}
+
+void finding_book_number(struct finding_book *book, uint64_t finding_id, uint64_t serial) {
+        size_t after = index_after_id(&book->by_id, finding_id);
+        struct entry *entry = after > 0 ? book->by_id.items[after - 1] : NULL;
+        if (!entry || entry->finding.id != finding_id)
+                return;
+        struct device *device = device_find(book, entry->finding.device);
+        if (device && run_reserve(device) == 0) /* else one that grows becomes a second finding */
+                run_put(device, serial, entry);
+}
+
 size_t finding_book_retire(struct finding_book *book, const char *device_name, uint64_t except_target_row,
         uint64_t now_us, finding_over_fn over, void *userdata) {
         struct device *device = device_find(book, device_name);

@@ -46,6 +46,13 @@ size_t finding_book_resolve(struct finding_book *book, const char *device, uint6
 /* This sweep can't tell whether the device's findings of this fault are over: none of them is resolved by it. */
 void finding_book_spare(struct finding_book *book, const char *device, enum fault fault, uint64_t sweep_id);
 
+/*
+ * A sweep is gone on with, perhaps by another daemon: what it saw so far counts as seen by it. finding_book_number():
+ * the run of this number is that finding.
+ */
+void finding_book_recall(struct finding_book *book, const char *device, uint64_t sweep_id);
+void finding_book_number(struct finding_book *book, uint64_t finding_id, uint64_t serial);
+
 /* Retires what belongs to the device and another target than this one (0: all of the device's). Returns how many. */
 size_t finding_book_retire(struct finding_book *book, const char *device, uint64_t except_target_row, uint64_t now_us,
         finding_over_fn over, void *userdata);

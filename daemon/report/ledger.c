@@ -52,11 +52,17 @@ int ledger_request_new(struct ledger_request **ret, enum ledger_op op) {
         return 0;
 }
 
+static void drop_device(struct ledger_device *d) {
+        free(d->regions);
+        free(d->intent.wish_overwrite);
+        sweep_resume_free(d->resume);
+}
+
 static void drop_answer(struct ledger_request *request) {
         free(request->target);
         free(request->regions);
         for (size_t i = 0; i < request->load.device_count; i++)
-                free(request->load.devices[i].regions);
+                drop_device(&request->load.devices[i]);
         free(request->load.devices);
         free(request->load.findings);
         free(request->findings);
@@ -74,6 +80,8 @@ struct ledger_request *ledger_request_free(struct ledger_request *request) {
                 return NULL;
         drop_answer(request);
         free(request->survey);
+        free(request->place.overwrite);
+        free(request->intent.wish_overwrite);
         free(request);
         return NULL;
 }

@@ -10,6 +10,7 @@
 #include "model/event.h"
 #include "model/finding.h"
 #include "model/identity.h"
+#include "model/resume.h"
 #include "model/survey.h"
 #include "model/sweep_record.h"
 #include "model/target_record.h"
@@ -28,13 +29,16 @@ const char *ledger_state_name(enum ledger_state state);
 enum ledger_op {
         LEDGER_LOAD,          /* the first answer, not asked for: what the daemon starts from; may be asked again */
         LEDGER_IDENTIFY,      /* key, size -> target, regions: finds or creates the target, returns what is known */
-        LEDGER_SWEEP_STARTED, /* sweep */
+        LEDGER_SWEEP_STARTED, /* sweep, place: begun, or gone on with */
         LEDGER_STAMP,         /* target_row, mark: target id and generation become known, before the first write */
         LEDGER_MARK,          /* target_row, mark, sweep (id and byte counts; id 0: none), at_us: settles one stretch,
                                  announces the next, is the sweep's checkpoint; survey. A mark that is all zero: the rest alone
                                */
         LEDGER_FORGET,        /* target_row: its ranges are gone: retention unknown */
+        LEDGER_CHECKPOINT,    /* sweep, place, survey: where it would go on; not stored of a sweep that is over */
+        LEDGER_SWEEP_RESTS,   /* the same, and no thread works on it now */
         LEDGER_SWEEP_ENDED,   /* sweep, survey */
+        LEDGER_DEVICE,        /* intent */
         LEDGER_FINDING,       /* finding: inserts or replaces by id */
         LEDGER_EVENT,         /* event */
         LEDGER_LIST_FINDINGS, /* page_after, page_device, page_all -> findings, newest last */
@@ -56,12 +60,31 @@ struct ledger_mark {
         struct extent ahead;
 };
 
+/* Where a sweep goes on, and how it was started. */
+struct ledger_place {
+        struct checkpoint at;
+        bool by_hand;
+        char *overwrite; /* heap, taken over; NULL: none */
+};
+
+/* What people want of a device, and what must outlive the daemon. */
+struct ledger_intent {
+        char device[DEVICE_NAME_BYTES];
+        bool held;              /* no sweep begins, or goes on */
+        uint64_t wish_sweep_id; /* of a sweep that was asked for and has not begun; 0: none */
+        enum sweep_mode wish_mode;
+        char *wish_overwrite; /* heap, taken over; NULL: none */
+};
+
 /* The past of one configured device, as the plan wants it. */
 struct ledger_device {
         char device[DEVICE_NAME_BYTES];
-        struct sweep_record last;  /* the newest sweep; one that was running when the daemon died is closed as killed */
-        uint64_t last_verified_us; /* started_us of the newest finished sweep with assurance verified; 0: never */
-        uint64_t last_checked_us;  /* of the newest finished sweep of any assurance; 0: never */
+        struct sweep_record last;    /* the newest sweep that is over, id 0: none. One that was running when the daemon
+                                        died    is closed as killed where it can't be gone on with */
+        struct sweep_resume *resume; /* heap; the one that is to be gone on with; NULL: none */
+        struct ledger_intent intent;
+        uint64_t last_verified_us;  /* started_us of the newest finished sweep with assurance verified; 0: never */
+        uint64_t last_checked_us;   /* of the newest finished sweep of any assurance; 0: never */
         uint64_t findings_resolved; /* resolved and retired */
         uint64_t bytes_written;     /* by all sweeps of this device */
         unsigned failures_in_a_row;
@@ -92,6 +115,8 @@ struct ledger_request {
         uint64_t at_us;
         uint64_t target_row;
         struct ledger_mark mark;
+        struct ledger_place place;
+        struct ledger_intent intent;
         struct sweep_record sweep;
         struct survey *survey; /* heap, or NULL: what is kept for it stays as it is. Its regions are those of
                                   target_row, or of the sweep's target */

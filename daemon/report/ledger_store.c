@@ -67,10 +67,21 @@ enum { BUSY_TIMEOUT_MS = 3000, STORE_TEXT_BYTES = 512 };
 /*
  * From schema i + 1 to the next. A new ledger goes through all of them, so that it is the same as one that grew old.
  * Schema 2: what sweeps measured, in the formats of model/latency.h and model/region_table.h; empty: nothing is known.
+ * Schema 3: where a sweep that is not over goes on, and what people want of a device.
  */
 static const char *const upgrades[] = {
         "ALTER TABLE sweeps ADD COLUMN latency BLOB NOT NULL DEFAULT x'';"
         "ALTER TABLE targets ADD COLUMN regions BLOB NOT NULL DEFAULT x'';",
+        "CREATE TABLE places(sweep_id INTEGER PRIMARY KEY REFERENCES sweeps(id) ON DELETE CASCADE, round TEXT NOT NULL,"
+        " size_bytes INTEGER NOT NULL, extent_offset_bytes INTEGER NOT NULL, extent_length_bytes INTEGER NOT NULL,"
+        " at_bytes INTEGER NOT NULL, covered_bytes INTEGER NOT NULL,"
+        " lost_bytes INTEGER NOT NULL, bytes_total INTEGER NOT NULL, bytes_read INTEGER NOT NULL,"
+        " bytes_written INTEGER NOT NULL, bytes_verified INTEGER NOT NULL, bytes_skipped INTEGER NOT NULL,"
+        " stamps_seen INTEGER NOT NULL, region_checked_bytes INTEGER NOT NULL, region_verified_bytes INTEGER NOT NULL,"
+        " late_reads INTEGER NOT NULL, late_untried INTEGER NOT NULL, running_us INTEGER NOT NULL,"
+        " by_hand INTEGER NOT NULL, overwrite TEXT NOT NULL);"
+        "CREATE TABLE intents(device TEXT PRIMARY KEY, held INTEGER NOT NULL, wish_sweep_id INTEGER NOT NULL,"
+        " wish_mode TEXT NOT NULL, wish_overwrite TEXT NOT NULL) WITHOUT ROWID;",
 };
 static_assert(ELEMENTS(upgrades) == LEDGER_FILE_SCHEMA - 1, "one for each schema");
 
@@ -95,8 +106,16 @@ enum statement {
         ST_END_KILLED,
         ST_JUDGE_KILLED,
         ST_DROP_CHECKPOINTS,
+        ST_DROP_ENDED_PLACES,
         ST_DROP_CHECKPOINT,
         ST_PUT_CHECKPOINT,
+        ST_PUT_PLACE,
+        ST_DROP_PLACE,
+        ST_GET_PLACE,
+        ST_GET_LATENCY,
+        ST_PUT_INTENT,
+        ST_DROP_INTENT,
+        ST_GET_INTENT,
         ST_FIND_TARGET,
         ST_GET_TARGET,
         ST_NEW_TARGET,
@@ -127,10 +146,12 @@ enum statement {
 static const char *const statements[ST_COUNT] = {
         [ST_BEGIN] = "BEGIN IMMEDIATE",
         [ST_COMMIT] = "COMMIT",
-        [ST_NEXT_IDS] = "SELECT max(first_id, (SELECT coalesce(max(id), 0) + 1 FROM sweeps)),"
+        [ST_NEXT_IDS] = "SELECT max(first_id, (SELECT coalesce(max(id), 0) + 1 FROM sweeps),"
+                        " (SELECT coalesce(max(wish_sweep_id), 0) + 1 FROM intents)),"
                         " max(first_id, (SELECT coalesce(max(id), 0) + 1 FROM findings)),"
                         " max(first_id, (SELECT coalesce(max(id), 0) + 1 FROM events)) FROM ledger",
-        [ST_DEVICES] = "SELECT device FROM sweeps UNION SELECT device FROM findings ORDER BY 1",
+        [ST_DEVICES] =
+                "SELECT device FROM sweeps UNION SELECT device FROM findings UNION SELECT device FROM intents ORDER BY 1",
         [ST_DEVICE_SUMS] =
                 "SELECT"
                 " coalesce((SELECT started_us FROM sweeps WHERE device = ?1 AND ended_as = 'finished'"
@@ -141,12 +162,26 @@ static const char *const statements[ST_COUNT] = {
                 " coalesce((SELECT sum(bytes_written) FROM sweeps WHERE device = ?1), 0),"
                 " (SELECT count(*) FROM sweeps WHERE device = ?1 AND ended_as = 'failed' AND id > coalesce((SELECT max(id)"
                 "  FROM sweeps WHERE device = ?1 AND ended_as IN ('finished', 'cancelled')), 0))",
-        [ST_LAST_SWEEP] = "SELECT " SWEEP_COLUMNS " FROM sweeps WHERE device = ?1 ORDER BY id DESC LIMIT 1",
+        [ST_LAST_SWEEP] = "SELECT " SWEEP_COLUMNS " FROM sweeps WHERE device = ?1 AND ended_us <> 0"
+                          " ORDER BY id DESC LIMIT 1",
         [ST_OPEN_FINDINGS] = "SELECT " FINDING_COLUMNS
                              " FROM findings WHERE state IN ('open', 'acknowledged') ORDER BY id",
-        [ST_END_KILLED] =
-                "UPDATE sweeps SET ended_as = 'killed', ended_us = max(started_us,"
-                " coalesce((SELECT at_us FROM checkpoints WHERE sweep_id = sweeps.id), 0)) WHERE ended_us = 0",
+        [ST_END_KILLED] = "UPDATE sweeps SET ended_as = 'killed', ended_us = max(started_us,"
+                          " coalesce((SELECT at_us FROM checkpoints WHERE sweep_id = sweeps.id), 0)) WHERE ended_us = 0"
+                          " AND (id NOT IN (SELECT sweep_id FROM places)"
+                          "  OR id < (SELECT max(id) FROM sweeps AS later WHERE later.device = sweeps.device))",
+        [ST_DROP_ENDED_PLACES] = "DELETE FROM places WHERE sweep_id IN (SELECT id FROM sweeps WHERE ended_us <> 0)",
+        [ST_PUT_PLACE] =
+                "INSERT OR REPLACE INTO places SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14,"
+                " ?15, ?16, ?17, ?18, ?19, ?20, ?21 WHERE EXISTS (SELECT 1 FROM sweeps WHERE id = ?1 AND ended_us = 0)",
+        [ST_DROP_PLACE] = "DELETE FROM places WHERE sweep_id = ?1",
+        [ST_GET_PLACE] =
+                "SELECT * FROM places WHERE sweep_id = (SELECT max(id) FROM sweeps WHERE device = ?1 AND ended_us = 0)",
+        [ST_GET_LATENCY] = "SELECT latency, coalesce((SELECT key FROM targets WHERE row = target_row), '') FROM sweeps"
+                           " WHERE id = ?1",
+        [ST_PUT_INTENT] = "INSERT OR REPLACE INTO intents VALUES (?1, ?2, ?3, ?4, ?5)",
+        [ST_DROP_INTENT] = "DELETE FROM intents WHERE device = ?1",
+        [ST_GET_INTENT] = "SELECT held, wish_sweep_id, wish_mode, wish_overwrite FROM intents WHERE device = ?1",
         [ST_JUDGE_KILLED] = "UPDATE sweeps SET running_us = max(running_us, ended_us - started_us), assurance = '',"
                             " verdict = CASE WHEN EXISTS (SELECT 1 FROM findings"
                             "  WHERE sweep_id = sweeps.id AND fault <> 'slow') THEN 'faulty' ELSE 'incomplete' END,"
@@ -810,13 +845,15 @@ static int checkpoint_sweep(struct ledger_store *store, const struct ledger_requ
                 return refuse(store, r, "the ledger has no such sweep");
         if (r < 0)
                 return r;
+        /* One that rests tells what counts; what was written behind that is in the sum of the target. */
+        const struct sweep_bytes *bytes = request->op == LEDGER_SWEEP_RESTS ? &request->place.at.bytes : &sweep->bytes;
         struct query q = query_begin(store, ST_SET_SWEEP_BYTES);
         put_number(&q, sweep->id);
-        put_number(&q, sweep->bytes.total);
-        put_number(&q, sweep->bytes.read);
-        put_number(&q, sweep->bytes.written);
-        put_number(&q, sweep->bytes.verified);
-        put_number(&q, sweep->bytes.skipped);
+        put_number(&q, bytes->total);
+        put_number(&q, bytes->read);
+        put_number(&q, bytes->written);
+        put_number(&q, bytes->verified);
+        put_number(&q, bytes->skipped);
         put_number(&q, request->mark.generation);
         put_number(&q, request->mark.nonce);
         r = query_run(&q);
@@ -835,6 +872,39 @@ static int mark(struct ledger_store *store, struct ledger_request *request) {
         return r;
 }
 
+static int put_place(struct ledger_store *store, const struct sweep_record *sweep, const struct ledger_place *place) {
+        const struct checkpoint *at = &place->at;
+        struct query q = query_begin(store, ST_PUT_PLACE);
+        put_number(&q, sweep->id);
+        put_text(&q, sweep_round_name(at->round));
+        put_number(&q, at->size_bytes);
+        put_number(&q, at->extent.offset_bytes);
+        put_number(&q, at->extent.length_bytes);
+        put_number(&q, at->at_bytes);
+        put_number(&q, at->covered_bytes);
+        put_number(&q, at->lost_bytes);
+        put_number(&q, at->bytes.total);
+        put_number(&q, at->bytes.read);
+        put_number(&q, at->bytes.written);
+        put_number(&q, at->bytes.verified);
+        put_number(&q, at->bytes.skipped);
+        put_number(&q, at->stamps_seen);
+        put_number(&q, at->region_checked_bytes);
+        put_number(&q, at->region_verified_bytes);
+        put_number(&q, at->late_reads);
+        put_number(&q, at->late_untried);
+        put_number(&q, sweep->running_us);
+        put_number(&q, place->by_hand);
+        put_text(&q, place->overwrite);
+        return query_run(&q);
+}
+
+/* A request that comes late, when the sweep is over, changes nothing. */
+static int checkpoint(struct ledger_store *store, struct ledger_request *request) {
+        int r = checkpoint_sweep(store, request);
+        return r < 0 ? r : put_place(store, &request->sweep, &request->place);
+}
+
 static int forget(struct ledger_store *store, struct ledger_request *request) {
         struct target_record target = { .row = request->target_row };
         int r = get_target(store, &target);
@@ -851,12 +921,36 @@ static int put_sweep(struct ledger_store *store, struct ledger_request *request)
         if (r < 0 && r != -ENOENT) /* not known yet, or started while the ledger was not usable */
                 return r;
         r = run_with_number(store, ST_DROP_CHECKPOINT, sweep->id);
+        if (r == 0)
+                r = run_with_number(store, ST_DROP_PLACE, sweep->id);
         if (r < 0)
                 return r;
         struct query q = query_begin(store, ST_PUT_SWEEP);
         write_sweep(&q, sweep);
         r = query_run(&q);
         return r < 0 ? r : put_survey(store, sweep->target_row, sweep->id, request->survey);
+}
+
+static int start_sweep(struct ledger_store *store, struct ledger_request *request) {
+        int r = put_sweep(store, request);
+        return r < 0 || request->place.at.size_bytes == 0 ? r : put_place(store, &request->sweep, &request->place);
+}
+
+/* Where nothing is wanted there is no row. */
+static int put_intent(struct ledger_store *store, struct ledger_request *request) {
+        const struct ledger_intent *intent = &request->intent;
+        bool any = intent->held || intent->wish_sweep_id != 0;
+        if (!*intent->device)
+                return refuse(store, -EINVAL, "an intent needs a device");
+        struct query q = query_begin(store, any ? ST_PUT_INTENT : ST_DROP_INTENT);
+        put_text(&q, intent->device);
+        if (any) {
+                put_number(&q, intent->held);
+                put_number(&q, intent->wish_sweep_id);
+                put_text(&q, sweep_mode_name(intent->wish_mode));
+                put_text(&q, intent->wish_overwrite);
+        }
+        return query_run(&q);
 }
 
 static int put_finding(struct ledger_store *store, struct ledger_request *request) {
@@ -932,6 +1026,112 @@ static int get_sweep(struct ledger_store *store, struct ledger_request *request)
 
 /* What the daemon starts from. */
 
+static int take_words_copy(struct query *q, char **ret) {
+        const char *words = take_words(q);
+        *ret = *words ? strdup(words) : NULL;
+        return *words && !*ret ? sqlite_error(q->store, SQLITE_NOMEM) : 0;
+}
+
+static bool place_is_sane(const struct checkpoint *at) {
+        return at->size_bytes > 0 && at->size_bytes <= INT64_MAX && extent_is_sane(at->extent) &&
+                at->extent.offset_bytes <= at->at_bytes && at->at_bytes <= extent_end(at->extent) &&
+                extent_end(at->extent) <= at->size_bytes && at->covered_bytes <= at->size_bytes &&
+                at->bytes.verified <= at->bytes.read;
+}
+
+static int read_place(struct query *q, struct sweep_resume *r) {
+        struct checkpoint *at = &r->from;
+        r->record.id = take_number(q);
+        bool known = sweep_round_from_name(&at->round, take_words(q));
+        at->size_bytes = take_number(q);
+        at->extent.offset_bytes = take_number(q);
+        at->extent.length_bytes = take_number(q);
+        at->at_bytes = take_number(q);
+        at->covered_bytes = take_number(q);
+        at->lost_bytes = take_number(q);
+        at->bytes.total = take_number(q);
+        at->bytes.read = take_number(q);
+        at->bytes.written = take_number(q);
+        at->bytes.verified = take_number(q);
+        at->bytes.skipped = take_number(q);
+        at->stamps_seen = take_number(q);
+        at->region_checked_bytes = take_number(q);
+        at->region_verified_bytes = take_number(q);
+        at->late_reads = take_number(q);
+        at->late_untried = take_number(q);
+        r->record.running_us = take_number(q);
+        r->by_hand = take_number(q) != 0;
+        int error = take_words_copy(q, &r->overwrite);
+        if (!known || !place_is_sane(at))
+                return damaged(q->store, "the place of a sweep makes no sense");
+        return error;
+}
+
+/* What was measured is not known where it makes no sense, as elsewhere. */
+static int fill_resume(struct ledger_store *store, struct sweep_resume *resume) {
+        uint64_t running_us = resume->record.running_us;
+        struct query q = query_begin(store, ST_GET_SWEEP);
+        put_number(&q, resume->record.id);
+        int r = query_step(&q);
+        if (r > 0)
+                r = read_sweep(&q, &resume->record);
+        query_end(&q);
+        resume->record.running_us = running_us;
+        resume->record.bytes = resume->from.bytes;
+        resume->record.stamps_seen = resume->from.stamps_seen;
+        if (r < 0)
+                return r;
+        q = query_begin(store, ST_GET_LATENCY);
+        put_number(&q, resume->record.id);
+        r = query_step(&q);
+        if (r > 0) {
+                size_t bytes;
+                const void *blob = take_blob(&q, &bytes);
+                if (bytes > 0)
+                        (void)latency_unpack(resume->latency, blob, bytes);
+                take_text(&q, resume->key, sizeof resume->key);
+        }
+        query_end(&q);
+        return MIN(r, 0);
+}
+
+DEFINE_FREEP(struct sweep_resume, sweep_resume_free, sweep_resume_freep)
+
+static int load_resume(struct ledger_store *store, struct ledger_device *device) {
+        CLEANUP(sweep_resume_freep)
+        struct sweep_resume *resume = NULL;
+        struct query q = query_begin(store, ST_GET_PLACE);
+        put_text(&q, device->device);
+        int r = query_step(&q);
+        if (r > 0 && sweep_resume_new(&resume) < 0)
+                r = sqlite_error(store, SQLITE_NOMEM);
+        if (r > 0)
+                r = read_place(&q, resume);
+        query_end(&q);
+        if (r == 0 && resume)
+                r = fill_resume(store, resume);
+        if (r == 0)
+                device->resume = STEAL(resume);
+        return r;
+}
+
+static int load_intent(struct ledger_store *store, struct ledger_device *device) {
+        struct ledger_intent *intent = &device->intent;
+        struct query q = query_begin(store, ST_GET_INTENT);
+        put_text(&q, device->device);
+        int r = query_step(&q);
+        if (r > 0) {
+                intent->held = take_number(&q) != 0;
+                intent->wish_sweep_id = take_number(&q);
+                bool known = sweep_mode_from_name(&intent->wish_mode, take_words(&q)) == 0;
+                r = take_words_copy(&q, &intent->wish_overwrite);
+                if (!known)
+                        r = damaged(store, "what is wanted of a device makes no sense");
+        }
+        query_end(&q);
+        return r;
+}
+
 static int load_device(struct ledger_store *store, struct ledger_device *device) {
         struct query q = query_begin(store, ST_LAST_SWEEP);
         put_text(&q, device->device);
@@ -952,6 +1152,11 @@ static int load_device(struct ledger_store *store, struct ledger_device *device)
                 device->failures_in_a_row = (unsigned)take_number(&q);
         }
         query_end(&q);
+        if (r < 0)
+                return r;
+        r = load_resume(store, device);
+        if (r == 0)
+                r = load_intent(store, device);
         if (r < 0)
                 return r;
         q = query_begin(store, ST_DEVICE_REGIONS);
@@ -1003,7 +1208,10 @@ static int load(struct ledger_store *store, struct ledger_request *request) {
 static int (*const operations[])(struct ledger_store *, struct ledger_request *) = {
         [LEDGER_LOAD] = load,
         [LEDGER_IDENTIFY] = identify,
-        [LEDGER_SWEEP_STARTED] = put_sweep,
+        [LEDGER_SWEEP_STARTED] = start_sweep,
+        [LEDGER_CHECKPOINT] = checkpoint,
+        [LEDGER_SWEEP_RESTS] = checkpoint,
+        [LEDGER_DEVICE] = put_intent,
         [LEDGER_STAMP] = stamp,
         [LEDGER_MARK] = mark,
         [LEDGER_FORGET] = forget,
@@ -1145,6 +1353,8 @@ static int end_killed(struct ledger_store *store) {
                 r = run_plain(store, ST_END_KILLED);
         if (r == 0)
                 r = run_plain(store, ST_JUDGE_KILLED);
+        if (r == 0)
+                r = run_plain(store, ST_DROP_ENDED_PLACES);
         if (r == 0)
                 r = run_plain(store, ST_DROP_CHECKPOINTS);
         return r < 0 ? r : run_plain(store, ST_COMMIT);

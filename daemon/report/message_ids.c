@@ -10,6 +10,7 @@ static const sd_id128_t ids[EVENT_COUNT] = {
         [EVENT_FINDING_OVER] = SD_ID128_MAKE(7a, 65, 00, 6b, df, 1d, 4e, 76, a0, 2c, be, d2, 36, 4d, ef, 4c),
         [EVENT_SWEEP_STARTED] = SD_ID128_MAKE(8b, 37, aa, f8, ab, 55, 40, a4, a1, 1a, 4f, 92, 7f, 01, 07, b9),
         [EVENT_SWEEP_ENDED] = SD_ID128_MAKE(52, 5b, c1, 63, 53, d1, 48, 5f, ab, 03, 5d, 7c, e0, 32, 8e, 7f),
+        [EVENT_SWEEP_RESTS] = SD_ID128_MAKE(d3, f1, c2, 0a, 9b, 5e, 4c, 7f, 8a, 1d, 6e, 04, b2, 7c, 93, e5),
         [EVENT_REFUSED] = SD_ID128_MAKE(1a, 6d, 72, 30, 54, 52, 43, 3c, b4, 0b, ad, 7c, a7, ba, fb, 85),
         [EVENT_REFUSAL_OVER] = SD_ID128_MAKE(06, ca, c8, 55, f8, 40, 45, e5, 93, 14, 37, 8d, b2, ac, bd, 02),
         [EVENT_DEADLINE] = SD_ID128_MAKE(88, 37, 1a, 09, 84, ce, 41, 3d, a3, f7, af, b5, 74, 55, 2f, fe),

@@ -11,6 +11,7 @@
 #include "sweep/fault_table.h"
 
 #include "base/cleanup.h"
+#include "model/resume.h"
 #include "sweep/layout.h"
 
 #include <assert.h>
@@ -157,7 +158,7 @@ static void remove_run(struct fault_table *t, uint16_t slot) {
         t->free_slots[CAPACITY - t->count - 1] = slot;
 }
 
-static void insert(struct fault_table *t, const struct fault_run *fault) {
+static struct fault_run *insert(struct fault_table *t, const struct fault_run *fault) {
         assert(t->count < CAPACITY);
         uint16_t slot = t->free_slots[CAPACITY - t->count - 1];
         struct fault_run *run = &t->runs[slot];
@@ -165,8 +166,20 @@ static void insert(struct fault_table *t, const struct fault_run *fault) {
         run->serial = t->next_serial++;
         run->bad_bytes = fault->place.length_bytes;
         run->coarse = false;
+        run->restored = false;
         run->reported_bytes = 0;
         list(t, slot);
+        return run;
+}
+
+bool fault_table_restore(struct fault_table *t, const struct fault_run *run) {
+        if (t->count >= RESUME_FINDINGS_MAX)
+                return false;
+        struct fault_run *restored = insert(t, run);
+        restored->restored = true;
+        restored->reported_bytes = restored->bad_bytes;
+        restored->reported_as = restored->persistence;
+        return true;
 }
 
 /* The run's place becomes larger. */

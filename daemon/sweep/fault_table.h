@@ -27,6 +27,7 @@ struct fault_run {
         bool sampled;                  /* seen by the look before the sweep alone, not by its passes */
         bool withheld;                 /* not to be reported yet: perhaps somebody else's data */
         bool doubtful;                 /* not to be reported yet: perhaps a neighbour's failure */
+        bool restored;                 /* told by an earlier part of this sweep */
         bool lone;                     /* met by a request that was alone: no neighbour's failure has to do with it */
         uint64_t reported_bytes;       /* bad_bytes when it was last reported; 0: never */
         enum persistence reported_as;  /* the persistence that was last reported */
@@ -55,6 +56,10 @@ void fault_table_add(struct fault_table *t, const struct fault_run *fault);
  * first fault, and a fault that the run goes on with needs none. They cost more than all else about it.
  */
 bool fault_table_wants_words(struct fault_table *t, const struct fault_run *fault);
+
+/* What an earlier part of the sweep has told: a run of its own, with the next number, which counts as reported. False:
+ * there is no room. */
+bool fault_table_restore(struct fault_table *t, const struct fault_run *run);
 
 /* Runs may have become of one kind since they were added (no longer withheld, say): those that touch are made one. */
 void fault_table_join(struct fault_table *t);

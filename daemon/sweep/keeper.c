@@ -240,6 +240,23 @@ static void flush_failed(struct keeper *k, struct keep_slot *slot) {
                 sweep_add_io_fault(k->s, &fault);
 }
 
+/* The other segment is under way, and lies behind. */
+static void save(struct keeper *k) {
+        struct uncounted beyond = { 0 };
+        for (size_t i = 0; i < UNDO_SLOTS; i++) {
+                const struct uncounted *c = &k->slots[i].counted;
+                beyond.bytes.read += c->bytes.read;
+                beyond.bytes.written += c->bytes.written;
+                beyond.bytes.verified += c->bytes.verified;
+                beyond.bytes.skipped += c->bytes.skipped;
+                beyond.covered_bytes += c->covered_bytes;
+                beyond.lost_bytes += c->lost_bytes;
+                if (k->slots[i].place.offset_bytes / k->s->region_step == k->reached / k->s->region_step)
+                        beyond.region_bytes += c->region_bytes;
+        }
+        sweep_save(k->s, ROUND_SWEEP, k->reached, &beyond);
+}
+
 static void segment_done(struct keeper *k, struct keep_slot *slot) {
         bool pinned = slot->marker.state == UNDO_PINNED;
         enter(k, slot, pinned ? KEEP_LEFT : KEEP_FREE);
@@ -249,7 +266,9 @@ static void segment_done(struct keeper *k, struct keep_slot *slot) {
                         reached = MIN(reached, k->slots[i].place.offset_bytes);
         k->reached = k->stopping ? k->reached : reached;
         k->s->reached_end = k->s->cursor = k->reached;
-        sweep_post(k->s, NEWS_PROGRESS, false, NULL);
+        slot->counted = (struct uncounted){ 0 };
+        if (!k->stopping)
+                save(k);
 }
 
 static void after_compare(struct keeper *k, struct keep_slot *slot) {
@@ -372,6 +391,7 @@ static bool begin_save(struct keeper *k, struct keep_slot *slot) {
         clear_bits(slot, slot->zero);
         clear_bits(slot, slot->bad);
         slot->marker.record = ++k->record;
+        slot->counted = (struct uncounted){ 0 };
         slot->written = false;
         slot->unflushed = false;
         slot->restore_tries = 0;
@@ -565,6 +585,7 @@ DEFINE_FREEP(struct keeper, keeper_free, keeper_freep)
 
 void keeper_begin(struct keeper *k) {
         const struct stamp *stamp = &k->s->content.stamp;
+        k->next_offset = k->reached = k->s->cursor = sweep_resume_at(k->s, ROUND_SWEEP);
         for (unsigned i = 0; i < UNDO_SLOTS; i++)
                 k->slots[i].marker = (struct undo_marker){
                         .slot = i,

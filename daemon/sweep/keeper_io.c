@@ -220,9 +220,11 @@ void keep_io_flush(struct keeper *k, struct keep_slot *slot, unsigned lane) {
 static void count_transfer(struct keeper *k, struct keep_slot *slot, enum engine_op op, uint64_t bytes) {
         if (op == ENGINE_READ) {
                 k->s->record.bytes.read += bytes;
+                slot->counted.bytes.read += bytes;
                 return;
         }
         k->s->record.bytes.written += bytes;
+        slot->counted.bytes.written += bytes;
         slot->own_bytes += bytes;
 }
 

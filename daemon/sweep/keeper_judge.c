@@ -60,6 +60,7 @@ void keep_bad_piece(struct keeper *k, struct keep_block *b, struct extent piece)
         };
         sweep_add_io_fault(k->s, &fault);
         k->s->lost_bytes += piece.length_bytes;
+        slot->counted.lost_bytes += piece.length_bytes;
         for (uint64_t at = piece.offset_bytes / UNIT_BYTES; at * UNIT_BYTES < extent_end(piece); at++)
                 note_bad_unit(k, slot, first_unit(b) + at);
         if (slot->step == KEEP_CHECK)
@@ -204,9 +205,15 @@ void keep_make_bytes(struct keeper *k, struct keep_block *b) {
         }
 }
 
+/* What of the unit lies in the region that it begins in. */
+static uint64_t region_rest(const struct keeper *k, struct extent unit) {
+        return k->s->region_step - unit.offset_bytes % k->s->region_step;
+}
+
 /* The units of a block that were judged: those of the last pass make up what a verdict covers. */
 static void count_covered(struct keeper *k, const struct keep_block *b) {
-        const struct keep_slot *slot = b->slot;
+        struct keep_slot *slot = b->slot;
+        struct uncounted *c = &slot->counted;
         uint64_t passes = k->s->o.mode == MODE_PRESERVE ? 6 : 4;
         for (size_t i = 0; i < undo_units(b->length_bytes); i++) {
                 size_t unit = first_unit(b) + i;
@@ -215,13 +222,18 @@ static void count_covered(struct keeper *k, const struct keep_block *b) {
                 bool zero = slot->step == KEEP_COMPARE && keep_bit(slot->zero, unit);
                 bool judged = (slot->step == KEEP_VERIFY || slot->step == KEEP_CHECK) &&
                         !undo_table_is_absent(&slot->table, unit);
-                if (judged)
-                        k->s->record.bytes.verified += unit_length(b, i);
-                if (zero)
-                        k->s->record.bytes.skipped += (passes - 2) * unit_length(b, i);
+                uint64_t length = unit_length(b, i), verified = judged ? length : 0;
+                uint64_t skipped = zero ? (passes - 2) * length : 0;
+                k->s->record.bytes.verified += verified;
+                k->s->record.bytes.skipped += skipped;
+                c->bytes.verified += verified;
+                c->bytes.skipped += skipped;
                 if (!zero && !(judged && slot->step == KEEP_CHECK))
                         continue;
-                k->s->covered_bytes += unit_length(b, i);
+                k->s->covered_bytes += length;
+                c->covered_bytes += length;
+                if (unit_place(b, i).offset_bytes / k->s->region_step == slot->place.offset_bytes / k->s->region_step)
+                        c->region_bytes += MIN(length, region_rest(k, unit_place(b, i)));
                 sweep_survey_checked(k->s, unit_place(b, i));
                 sweep_survey_verified(k->s, unit_place(b, i));
         }

@@ -53,11 +53,12 @@ struct keep_slot {
         struct engine_io flush;
         bool flushing;
         int flush_error;
-        unsigned flush_tries;   /* after errors that are ours */
-        bool unflushed;         /* a flush of the target failed, and none after it was for all of the segment */
-        unsigned restore_tries; /* how often the originals were written, and could not be flushed */
-        bool written;           /* its segment may not be what it was */
-        uint64_t own_bytes;     /* that were written to the target since `before` was taken */
+        unsigned flush_tries;     /* after errors that are ours */
+        bool unflushed;           /* a flush of the target failed, and none after it was for all of the segment */
+        unsigned restore_tries;   /* how often the originals were written, and could not be flushed */
+        bool written;             /* its segment may not be what it was */
+        uint64_t own_bytes;       /* that were written to the target since `before` was taken */
+        struct uncounted counted; /* of this segment; its region is that of the segment's beginning */
         struct engine_look before;
         bool left_unwritten; /* some unit is `unwritten` */
         bool mismatched;     /* the pattern did not read back, for good */

@@ -8,6 +8,7 @@
 #include "model/extent.h"
 #include "model/finding.h"
 #include "model/identity.h"
+#include "model/resume.h"
 #include "model/survey.h"
 #include "model/sweep_record.h"
 #include "model/target_record.h"
@@ -18,14 +19,14 @@
 enum news_kind {
         NEWS_IDENTIFIED, /* identified: answered with the target's record, or a denial */
         NEWS_REFUSED,    /* reason: the interlock or the device said no; nothing was swept. The last news but ENDED */
-        NEWS_STARTED,    /* the sweep passed every check and begins */
+        NEWS_STARTED,    /* checkpoint: the sweep passed every check and begins, or goes on from there */
         NEWS_ADOPTED,    /* stamp: the target bears stamps newer than the ledger; answered: ranges are forgotten */
         NEWS_STAMP,      /* mark: answered: target id and generation are durable */
         NEWS_MARK,       /* mark, record: answered: the mark is durable */
         NEWS_FAULT,      /* fault: a new run of faults, or one that grew */
         NEWS_RECOVERED,  /* recovered: what an undo journal held is back, or there was nothing in it */
-        NEWS_PROGRESS,   /* record: to be kept now and then; not answered */
-        NEWS_ENDED       /* record, reached, survey: the very last news */
+        NEWS_CHECKPOINT, /* record, checkpoint, survey: what the sweep could go on from; not answered */
+        NEWS_ENDED       /* record, reached, survey; suspended, checkpoint: the very last news */
 };
 
 /* The durable promise before a write; as report/ledger.h has it. */
@@ -59,13 +60,15 @@ struct news {
         struct sweep_record record;
         struct extent reached; /* ended: the extent whose every unit was judged by the last pass */
         struct news_mark mark;
+        struct checkpoint checkpoint;
+        bool suspended; /* ended: not over, but to be gone on with from the checkpoint */
         struct news_recovered recovered;
         unsigned left_armed; /* ended: slots of the undo journal that must be recovered before anything else */
         int erase_error;     /* ended: positive errno; what was saved could not be erased from the undo journal */
         bool by_order;       /* adopted: because the user said so, not because of what the disk bears */
         uint64_t fault_serial;
         struct finding fault;  /* device, sweep, place, fault, persistence, text, detail, sample, last_seen_us */
-        struct survey *survey; /* with some marks and progress, and with the end; NULL: none. Heap, as is: */
+        struct survey *survey; /* with a checkpoint and with the end; NULL: none. Heap, as is: */
         struct news_identified *identified; /* both are taken over by whoever takes the news */
 };
 

@@ -57,6 +57,13 @@ static void begin_pass(struct sweep *s, struct extent place) {
         s->next_look = place.offset_bytes + s->o.segment_bytes;
 }
 
+/* What lies before was judged by an earlier part of the sweep. */
+static void go_on_from(struct sweep *s, uint64_t at_bytes) {
+        s->cursor = at_bytes;
+        s->next_look = at_bytes + s->o.segment_bytes;
+        sweep_resume_regions(s, at_bytes);
+}
+
 static void draw_generation(struct sweep *s) {
         struct target_record *t = s->o.target;
         if (t->target_id == 0)
@@ -103,14 +110,17 @@ static void on_enter(struct sweep *s) {
         case STEP_READ:
                 s->record.bytes.total = s->o.extent.length_bytes;
                 begin_pass(s, s->o.extent);
+                go_on_from(s, sweep_resume_at(s, ROUND_SWEEP));
                 break;
         case STEP_CHECK: /* in faults, one pass with the sample: it comes to the same places again */
                 begin_pass(s, s->o.extent);
+                go_on_from(s, sweep_resume_at(s, ROUND_CHECK));
                 break;
         case STEP_STAMP:
                 s->pass_number++;
                 sweep_ladder_forget(s);
                 sweep_survey_begin_round(s);
+                sweep_resume_regions(s, sweep_resume_at(s, ROUND_SWEEP));
                 draw_generation(s);
                 post_mark(s, (struct extent){ 0 }, (struct extent){ 0 });
                 break;
@@ -178,15 +188,19 @@ static struct extent next_place(const struct sweep *s, uint64_t end) {
         return (struct extent){ s->cursor, length };
 }
 
-/* Now and then a pass that has no segments of its own looks at the device and lets its progress be kept. */
+/* Now and then a pass that has no segments of its own looks at the device and lets its place be saved. */
 static void checkpoint(struct sweep *s) {
         if (s->cursor < s->next_look)
                 return;
         s->next_look = s->cursor + s->o.segment_bytes;
         sweep_settle_doubts(s, sweep_frontier(s));
         s->slow.due = s->slow.count > 0;
-        if (sweep_device_is_there(s))
-                sweep_post(s, NEWS_PROGRESS, false, NULL);
+        s->rest.due = sweep_device_is_there(s);
+}
+
+/* Nothing more may be sent of this pass, now. */
+static bool is_held_up(const struct sweep *s) {
+        return sweep_is_ending(s) || sweep_slow_holds(s) || s->rest.due;
 }
 
 static bool pass_is_over(const struct sweep *s) {
@@ -217,7 +231,10 @@ static bool step_sample(struct sweep *s) {
                 return any;
         sweep_sample_conclude(s);
         if (!sweep_is_ending(s)) {
-                s->record.bytes.total = 2 * s->o.extent.length_bytes + (s->step == STEP_CHECK ? expected_bytes(s) : 0);
+                if (!s->rest.resumed)
+                        s->record.bytes.total = 2 * s->o.extent.length_bytes +
+                                (s->step == STEP_CHECK ? expected_bytes(s) : 0);
+                sweep_save_start(s);
                 sweep_post(s, NEWS_STARTED, false, NULL);
         }
         return true;
@@ -225,7 +242,7 @@ static bool step_sample(struct sweep *s) {
 
 static bool step_check(struct sweep *s) {
         bool any = false;
-        while (s->cursor < extent_end(s->pass) && !sweep_is_ending(s) && !sweep_slow_holds(s)) {
+        while (s->cursor < extent_end(s->pass) && !is_held_up(s)) {
                 const struct span *span = sweep_span(s, s->cursor);
                 uint64_t end = MIN(extent_end(span->place), extent_end(s->pass));
                 if (span->count == 0) {
@@ -240,12 +257,14 @@ static bool step_check(struct sweep *s) {
                 any = true;
                 checkpoint(s);
         }
+        any |= sweep_save_when_quiet(s);
         if (!pass_is_over(s) || sweep_is_ending(s))
                 return any;
         if (!sweep_device_is_there(s))
                 return true;
         sweep_settle_withheld(s, s->too_foreign);
         sweep_settle_sampled(s);
+        sweep_save(s, ROUND_SWEEP, s->o.extent.offset_bytes, NULL);
         sweep_enter(s, STEP_STAMP);
         return true;
 }
@@ -284,7 +303,7 @@ static bool step_flush(struct sweep *s) {
 static bool step_read(struct sweep *s) {
         bool any = false;
         bool verify = s->step == STEP_VERIFY;
-        while (s->cursor < extent_end(s->pass) && !sweep_is_ending(s) && !sweep_slow_holds(s)) {
+        while (s->cursor < extent_end(s->pass) && !is_held_up(s)) {
                 struct extent place = next_place(s, extent_end(s->pass));
                 if (!sweep_io_read_next(s, place, verify ? &s->own : NULL))
                         break;
@@ -293,6 +312,7 @@ static bool step_read(struct sweep *s) {
                 if (!verify)
                         checkpoint(s);
         }
+        any |= sweep_save_when_quiet(s);
         if (!pass_is_over(s) || sweep_is_ending(s))
                 return any;
         if (!sweep_device_is_there(s)) /* or what was read may be another's */
@@ -303,6 +323,7 @@ static bool step_read(struct sweep *s) {
         if (s->reached_end == extent_end(s->o.extent)) {
                 sweep_finish(s, END_FINISHED);
         } else {
+                sweep_save(s, ROUND_SWEEP, s->reached_end, NULL);
                 s->segment = segment_at(s, s->reached_end);
                 sweep_enter(s, STEP_MARK);
         }
@@ -331,7 +352,8 @@ static bool step_drain(struct sweep *s) {
         if (s->o.mode == MODE_PATTERN &&
                 !s->sample.concluded) /* nothing was written, so what was damage is found again */
                 sweep_sample_forget(s);
-        sweep_settle_withheld(s, s->too_foreign);
+        /* What is suspended comes to the same places again. */
+        sweep_settle_withheld(s, s->too_foreign || sweep_comes_again(s));
         sweep_settle_doubts(s, UINT64_MAX);
         if (!sweep_report(s, true))
                 return false;
@@ -359,7 +381,7 @@ static bool step(struct sweep *s) {
                         sweep_enter(s, STEP_REWRITE);
                         return true;
                 }
-                s->segment = segment_at(s, s->o.extent.offset_bytes);
+                s->segment = segment_at(s, s->reached_end);
                 post_mark(s, (struct extent){ 0 }, s->segment);
                 sweep_enter(s, STEP_MARK);
                 return true;
@@ -386,11 +408,12 @@ static bool step(struct sweep *s) {
 }
 
 static void obey(struct sweep *s, enum sweep_order order) {
-        if (order == SWEEP_CANCEL)
+        if (order == SWEEP_RUN)
+                s->rest.halting = false;
+        else if (order == SWEEP_PAUSE || order == SWEEP_STOP)
+                sweep_suspend(s);
+        else if (order == SWEEP_CANCEL)
                 sweep_wind_down(s, END_CANCELLED, NULL, NULL, "cancelled");
-        else if (order == SWEEP_STOP)
-                sweep_wind_down(s, END_KILLED, "stopped", "The next sweep starts by itself when it is due.",
-                        "the daemon was stopped in the middle of the sweep");
         else if (order == SWEEP_GIVE_UP)
                 sweep_fail(s, END_FAILED, "hung", sweep_hung_remedy, "the device did not answer within io_timeout");
 }
@@ -482,12 +505,17 @@ int sweep_new(struct sweep **ret, const struct sweep_options *options) {
         if (r < 0)
                 return r;
         sweep_survey_init(s);
+        if (options->resume)
+                sweep_resume_begin(s, options->resume);
+        s->o.resume = NULL;
         s->o.target = options->target;
         s->step = options->mode == MODE_READ ? STEP_READ : keeps ? STEP_STAMP : STEP_SAMPLE;
         s->pass_step = s->step;
         on_enter(s);
         if (keeps)
                 s->record.bytes.total = (options->mode == MODE_PRESERVE ? 6 : 4) * s->o.extent.length_bytes;
+        if (s->step != STEP_SAMPLE)
+                sweep_save_start(s);
         if (s->step != STEP_SAMPLE)
                 sweep_post(s, NEWS_STARTED, false, NULL);
         *ret = STEAL(s);

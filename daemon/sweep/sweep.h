@@ -9,6 +9,7 @@
 #include "media/engine.h"
 #include "model/device_config.h"
 #include "model/extent.h"
+#include "model/resume.h"
 #include "model/survey.h"
 #include "model/sweep_record.h"
 #include "model/target_record.h"
@@ -71,10 +72,11 @@ struct sweep_options {
         uint64_t id;
         const char *device;
         enum sweep_mode mode;
-        bool fresh;          /* a file without anything in it: nothing of the past is expected */
-        bool only_ours;      /* a file: written to only if it bears stamps of ours */
-        bool overwrite;      /* the user confirmed that foreign data may go */
-        uint64_t started_us; /* wall time */
+        bool fresh;                        /* a file without anything in it: nothing of the past is expected */
+        bool only_ours;                    /* a file: written to only if it bears stamps of ours */
+        bool overwrite;                    /* the user confirmed that foreign data may go */
+        uint64_t started_us;               /* wall time; of the sweep's first part */
+        const struct sweep_resume *resume; /* NULL: it begins. Read by sweep_new() alone */
         uint32_t block_bytes;
         uint64_t segment_bytes;
         unsigned depth; /* requests in flight at most */
@@ -113,8 +115,9 @@ int sweep_new(struct sweep **ret, const struct sweep_options *options);
 /* What main wants. Levels: the last one counts. Once a sweep is ending, orders change nothing. */
 enum sweep_order {
         SWEEP_RUN,
+        SWEEP_PAUSE, /* end so that it can be gone on with */
         SWEEP_CANCEL,
-        SWEEP_STOP,
+        SWEEP_STOP,   /* as pause, and the daemon ends: be quick */
         SWEEP_GIVE_UP /* the device did not answer in time: end when what is out has come back */
 };
 
@@ -144,6 +147,12 @@ const struct sweep_record *sweep_record(const struct sweep *s);
 
 /* A copy of what it measured so far, heap. NULL: no memory. */
 struct survey *sweep_survey(const struct sweep *s);
+
+/* It has ended to be gone on with from the checkpoint: neither a verdict nor an end. */
+bool sweep_is_suspended(const struct sweep *s);
+
+/* What it can be gone on with from, now or later. */
+struct checkpoint sweep_checkpoint(const struct sweep *s);
 
 /* The extent whose every unit was judged by the last pass. */
 struct extent sweep_reached(const struct sweep *s);

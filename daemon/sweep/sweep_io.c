@@ -463,6 +463,8 @@ bool sweep_io_narrow(struct sweep *s) {
         n->piece = n->stack[--n->depth];
         if (!sweep_is_ending(s) && n->spent_us <= s->o.narrow_budget_us)
                 narrow_enqueue(s);
+        else if (sweep_comes_again(s))
+                n->found = true; /* told apart when the sweep goes on; till then neither bad nor transient */
         else if (sweep_error_counts(s, n->block->error))
                 add_bad_piece(s, n->block, n->block->error, n->piece, false);
         return true;

@@ -503,6 +503,8 @@ static bool unite_passing(struct sweep *s, size_t at) {
 void sweep_settle_sampled(struct sweep *s) {
         for (size_t i = fault_table_count(s->faults); i > 0; i--) {
                 struct fault_run *run = fault_table_at(s->faults, i - 1);
+                if (run->place.offset_bytes < sweep_resume_at(s, ROUND_CHECK))
+                        continue; /* an earlier part of the sweep came by */
                 if (!run->sampled || run->pass != s->pass_number || run->persistence != PERSISTENCE_UNKNOWN ||
                         !is_of_a_place(run) || sweep_span(s, run->place.offset_bytes)->count == 0 ||
                         is_bad_still(s, run) || unite_passing(s, i - 1))
@@ -529,12 +531,14 @@ static enum persistence since_written(struct sweep *s, struct extent place) {
         return answer;
 }
 
-/* A segment was read back: faults that were met there before it was written are repaired, or not. */
+/* A segment was read back: faults that were met there before it was written are repaired, or not. What an earlier part
+ * of the sweep has written is not looked at again. */
 void sweep_settle_repairs(struct sweep *s) {
         for (size_t i = 0; i < fault_table_count(s->faults); i++) {
                 struct fault_run *run = fault_table_at(s->faults, i);
                 if (run->pass == s->pass_number || run->persistence != PERSISTENCE_UNKNOWN || !is_of_a_place(run) ||
-                        extent_end(run->place) > s->reached_end)
+                        extent_end(run->place) > s->reached_end ||
+                        run->place.offset_bytes < sweep_resume_at(s, ROUND_SWEEP))
                         continue;
                 run->persistence = since_written(s, run->place);
                 s->faults_dirty = true;

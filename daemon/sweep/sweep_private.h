@@ -3,7 +3,7 @@
  * sweep_private: what the files of the sweep share. sweep.c has the steps, sweep_io.c the way of a block, sweep_judge.c
  * what is made of bytes that were read, sweep_ladder.c what becomes of those that were wrong, sweep_slow.c of those
  * that were late, sweep_pace.c when a request may go, sweep_survey.c what is measured, sweep_sample.c the look before
- * the first write, sweep_report.c the news.
+ * the first write, sweep_resume.c how a sweep is cut short and gone on with, sweep_report.c the news.
  */
 #pragma once
 
@@ -156,6 +156,25 @@ struct sampling {
         const struct sweep_suspect *not_ours; /* a signature that isn't forgiven */
 };
 
+/* What was counted of places behind a checkpoint. */
+struct uncounted {
+        struct sweep_bytes bytes;
+        uint64_t covered_bytes, lost_bytes;
+        uint64_t region_bytes; /* of the region that the checkpoint lies in */
+};
+
+/* Where the sweep can be gone on with, and how it is cut short. */
+struct resting {
+        struct checkpoint saved;
+        uint64_t told_us;    /* when it was last told; monotonic */
+        bool due;            /* nothing new is begun until all is back and the place is saved */
+        bool halting;        /* told to pause, and waiting for that */
+        uint64_t halting_us; /* since then */
+        bool suspended;      /* ends without being over, unless something fails */
+        bool resumed;        /* it began in the middle */
+        struct checkpoint from;
+};
+
 struct sweep {
         struct sweep_options o;
         enum sweep_step step;
@@ -219,7 +238,7 @@ struct sweep {
         struct sweep_record record;
 
         struct survey survey;
-        uint64_t survey_told_us;
+        struct resting rest;
         uint64_t region_step;
         uint64_t region_checked[REGIONS_MAX], region_verified[REGIONS_MAX]; /* bytes, of this round of passes */
 };
@@ -299,6 +318,19 @@ void sweep_pace_look(struct sweep *s);
 bool sweep_pace_takes(struct sweep *s, const struct engine_io *io, unsigned out);
 void sweep_pace_took_back(struct sweep *s, const struct engine_io *io);
 void sweep_pace_answered(struct sweep *s, const struct engine_io *io);
+
+/* sweep_resume.c */
+void sweep_resume_begin(struct sweep *s, const struct sweep_resume *resume);
+void sweep_resume_regions(struct sweep *s, uint64_t at_bytes);
+uint64_t sweep_resume_at(const struct sweep *s, enum sweep_round round);
+void sweep_save(struct sweep *s, enum sweep_round round, uint64_t at_bytes, const struct uncounted *beyond);
+void sweep_save_start(struct sweep *s);
+bool sweep_save_when_quiet(struct sweep *s);
+void sweep_suspend(struct sweep *s);
+/* It is being suspended, so what lies behind the checkpoint is done once more. */
+static inline bool sweep_comes_again(const struct sweep *s) {
+        return s->rest.suspended && s->record.end == END_NONE;
+}
 
 /* sweep_rewrite.c */
 bool sweep_step_rewrite(struct sweep *s);

@@ -9,7 +9,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-enum { REPORT_EVERY_US = 250000, SURVEY_EVERY_US = 60000000 };
+enum { REPORT_EVERY_US = 250000 };
 
 void sweep_gauge_read(const struct sweep_gauge *gauge, struct progress *ret) {
         ret->bytes.verified = atomic_load_explicit(&gauge->verified, memory_order_acquire);
@@ -97,18 +97,14 @@ void sweep_publish(struct sweep *s) {
 
 /* Into the outbox; it has room for all that one step may say. */
 void sweep_post(struct sweep *s, enum news_kind kind, bool wants_answer, const struct news_mark *mark) {
-        if (kind == NEWS_PROGRESS && s->outbox_count > 0)
-                return; /* told again later */
         assert(s->outbox_count < OUTBOX_MAX);
         struct news *news = &s->outbox[s->outbox_count++];
         *news = (struct news){ .kind = kind, .sweep_id = s->o.id, .record = s->record };
         if (mark)
                 news->mark = *mark;
-        /* Large, and main may be slow to take it: so not at every segment. What a kill costs is a minute of a map. */
-        if ((kind == NEWS_MARK || kind == NEWS_PROGRESS) && s->now_us - s->survey_told_us >= SURVEY_EVERY_US) {
-                s->survey_told_us = s->now_us;
+        news->checkpoint = s->rest.saved;
+        if (kind == NEWS_CHECKPOINT)
                 news->survey = sweep_survey(s);
-        }
         if (wants_answer)
                 news->sequence = ++s->sequence;
 }
@@ -125,6 +121,8 @@ static bool post_outbox(struct sweep *s) {
 static void describe(struct finding *f, const struct fault_run *run) {
         text_copy(f->text, sizeof f->text, run->text);
         f->detail = run->detail;
+        if (run->restored) /* its text is whole */
+                return;
         if (run->bad_bytes > UNIT_BYTES && run->fault > FAULT_FLUSH_ERROR && run->fault != FAULT_SLOW) {
                 text_append(f->text, sizeof f->text, " (the first of %" PRIu64 " units)",
                         (run->bad_bytes + UNIT_BYTES - 1) / UNIT_BYTES);

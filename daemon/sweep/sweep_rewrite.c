@@ -71,7 +71,7 @@ bool sweep_step_rewrite(struct sweep *s) {
         if (keeper_has_written(s->keeper))
                 sweep_enter(s, STEP_UNDO);
         else
-                sweep_finish(s, s->record.end == END_NONE ? END_FINISHED : s->record.end);
+                sweep_finish(s, s->record.end != END_NONE || s->rest.suspended ? s->record.end : END_FINISHED);
         return true;
 }
 

@@ -251,6 +251,17 @@ static void adopt(struct sweep *s) {
         sweep_enter(s, STEP_ADOPT);
 }
 
+/* A part of it was judged already. */
+static bool has_begun(const struct sweep *s) {
+        return s->rest.resumed && s->rest.from.at_bytes > s->rest.from.extent.offset_bytes;
+}
+
+/* Somebody else swept it since: what was known of the part that is done does not hold any more. */
+static void refuse_to_go_on(struct sweep *s) {
+        sweep_fail(s, END_KILLED, "ledger_behind", "Start a new sweep, where none is due by itself.",
+                "the target bears stamps that are newer than this sweep, which was to be gone on with");
+}
+
 void sweep_sample_conclude(struct sweep *s) {
         struct sampling *p = &s->sample;
         const struct target_record *t = s->o.target;
@@ -266,8 +277,12 @@ void sweep_sample_conclude(struct sweep *s) {
                 refuse_not_ours(s);
         else if (stamped && foreign && !s->o.overwrite)
                 refuse_foreign(s, places);
-        else if (p->newer || p->adopt_id || ((s->o.overwrite || s->o.fresh) && t->range_count > 0))
+        else if ((p->newer || p->adopt_id) && has_begun(s))
+                refuse_to_go_on(s);
+        else if (p->newer || p->adopt_id || ((s->o.overwrite || s->o.fresh) && t->range_count > 0 && !has_begun(s)))
                 adopt(s);
         else
-                sweep_enter(s, t->range_count > 0 ? STEP_CHECK : STEP_STAMP);
+                sweep_enter(s,
+                        t->range_count > 0 && !(s->rest.resumed && s->rest.from.round == ROUND_SWEEP) ? STEP_CHECK
+                                                                                                      : STEP_STAMP);
 }

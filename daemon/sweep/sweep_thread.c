@@ -21,6 +21,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <linux/ioprio.h>
 #include <poll.h>
@@ -328,6 +329,33 @@ static bool lock(struct sweep_thread *t) {
         return r == TARGET_OK;
 }
 
+/* What was judged was judged of that very target. */
+static bool may_resume(struct sweep_thread *t) {
+        const struct target_facts *facts = target_facts(t->target);
+        const struct sweep_resume *resume = t->o.resume;
+        char key[IDENTITY_KEY_BYTES];
+        struct reason reason;
+        if (!resume)
+                return true;
+        struct extent extent = device_config_extent(t->o.config, facts->size_bytes);
+        identity_key(key, &facts->identity, t->o.config->path);
+        if (strcmp(key, resume->key) != 0)
+                reason_set(&reason, SWEEP_NOT_RESUMED, "Nothing: a new sweep begins when it is due.",
+                        "another disk is at %s since the sweep was interrupted", t->o.config->path);
+        else if (facts->size_bytes != resume->from.size_bytes)
+                reason_set(&reason, SWEEP_NOT_RESUMED, "Nothing: a new sweep begins when it is due.",
+                        "the size changed from %" PRIu64 " to %" PRIu64 " bytes since the sweep was interrupted",
+                        resume->from.size_bytes, facts->size_bytes);
+        else if (extent.offset_bytes != resume->from.extent.offset_bytes ||
+                extent.length_bytes != resume->from.extent.length_bytes)
+                reason_set(&reason, SWEEP_NOT_RESUMED, "Nothing: a new sweep begins when it is due.",
+                        "the configuration has another extent since the sweep was interrupted");
+        else
+                return true;
+        refuse(t, &reason);
+        return false;
+}
+
 static bool permitted(struct sweep_thread *t) {
         struct reason reason;
         struct device_config config = *t->o.config;
@@ -438,6 +466,7 @@ static int build_sweep(struct sweep_thread *t) {
                 .fresh = facts->is_file && facts->file.all_unwritten,
                 .only_ours = facts->is_file && !facts->file.all_unwritten,
                 .started_us = t->ended.started_us,
+                .resume = t->o.resume,
                 .block_bytes = t->o.config->block_size_bytes,
                 .segment_bytes = device_config_segment_bytes(t->o.config, t->o.mode),
                 .depth = depth,
@@ -473,6 +502,7 @@ static int build_sweep(struct sweep_thread *t) {
         if (r < 0)
                 return r;
         t->record = NULL; /* the sweep's now */
+        t->o.resume = sweep_resume_free(t->o.resume);
         return 0;
 }
 
@@ -511,7 +541,8 @@ static void run_sweep(struct sweep_thread *t) {
 static void sweep(struct sweep_thread *t) {
         if (!mend_first(t) || t->o.recover_only)
                 return;
-        if (!open_target(t) || !is_the_one(t) || !identify(t) || !lock(t) || !permitted(t) || !keep_file(t))
+        if (!open_target(t) || !is_the_one(t) || !identify(t) || !lock(t) || !permitted(t) || !may_resume(t) ||
+                !keep_file(t))
                 return;
         if (sweep_mode_keeps(t->o.mode) && (!open_journal(t) || !settle(t)))
                 return;
@@ -554,6 +585,8 @@ static void *thread_run(void *userdata) {
                 news.reached = sweep_reached(t->sweep);
                 news.left_armed = sweep_left_armed(t->sweep);
                 news.survey = sweep_survey(t->sweep);
+                news.suspended = sweep_is_suspended(t->sweep);
+                news.checkpoint = sweep_checkpoint(t->sweep);
         }
         t->sweep = sweep_free(t->sweep);
         t->verifier = verifier_free(t->verifier);
@@ -579,6 +612,7 @@ static struct sweep_thread *sweep_thread_free(struct sweep_thread *t) {
         queue_free(t->answers);
         close_fd(t->wake_fd);
         free(t->record);
+        sweep_resume_free(t->o.resume);
         free(t->overwrite);
         free(t->state_dir);
         free(t);
@@ -593,6 +627,7 @@ int sweep_thread_start(struct sweep_thread **ret, const struct sweep_thread_opti
         if (!t)
                 return -ENOMEM;
         t->o = *options;
+        t->o.resume = NULL; /* the caller's until we succeed */
         t->port.post = port_post;
         atomic_init(&t->rate, options->config->rate_max_bytes);
         t->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -602,14 +637,21 @@ int sweep_thread_start(struct sweep_thread **ret, const struct sweep_thread_opti
         t->overwrite = options->overwrite ? strdup(options->overwrite) : NULL;
         if (!t->state_dir || (options->overwrite && !t->overwrite))
                 return -ENOMEM;
-        t->ended = (struct sweep_record){ .id = options->id, .mode = options->mode, .started_us = clock_wall_us() };
+        t->ended = (struct sweep_record){
+                .id = options->id,
+                .mode = options->mode,
+                .started_us = options->resume ? options->resume->record.started_us : clock_wall_us(),
+        };
         text_copy(t->ended.device, sizeof t->ended.device, options->config->name);
         int r = queue_new(&t->answers, ANSWERS_MAX, t->wake_fd);
         if (r < 0)
                 return r;
+        t->o.resume = options->resume;
         r = pthread_create(&t->thread, NULL, thread_run, t);
-        if (r > 0)
+        if (r > 0) {
+                t->o.resume = NULL;
                 return -r;
+        }
         *ret = STEAL(t);
         return 0;
 }

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "model/device_config.h"
+#include "model/resume.h"
 #include "sweep/news.h"
 #include "sweep/sweep.h"
 
@@ -14,14 +15,18 @@ struct queue;
 struct sweep_thread;
 struct verify_pool;
 
+/* The rule of a refusal: what was to be gone on with is of another disk. */
+#define SWEEP_NOT_RESUMED "not_resumed"
+
 struct sweep_thread_options {
         uint64_t id;
         const struct device_config *config; /* must stay as long as the thread */
         enum sweep_mode mode;
-        const char *overwrite; /* identity given by hand, or NULL; copied */
-        const char *state_dir; /* copied */
-        bool recover_only;     /* put back what the undo journal holds, and end: NEWS_RECOVERED, or NEWS_REFUSED */
-        bool by_hand;          /* with recover_only: also what was pinned */
+        struct sweep_resume *resume; /* what is to be gone on with, taken over on success; NULL: a new one */
+        const char *overwrite;       /* identity given by hand, or NULL; copied */
+        const char *state_dir;       /* copied */
+        bool recover_only; /* put back what the undo journal holds, and end: NEWS_RECOVERED, or NEWS_REFUSED */
+        bool by_hand;      /* with recover_only: also what was pinned */
         struct verify_pool *pool;
         struct queue *news; /* takes struct news *, heap */
 };

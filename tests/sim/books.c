@@ -53,7 +53,7 @@ void books_deinit(struct books *b) {
 void books_begin_sweep(struct books *b, uint64_t sweep_id) {
         b->sweep_id = sweep_id;
         b->started = b->stamped = b->adopted = b->failed = b->dead = false;
-        b->sequence = 0;
+        b->sequence = b->durable_sequence = 0;
         b->generation = 0;
         b->segment = (struct extent){ 0 };
         b->run_count = 0;
@@ -92,7 +92,7 @@ static void know_announced(struct books *b, struct extent e) {
                         continue;
                 k->generations[k->count++] = (uint8_t)b->generation;
                 if (k->count > TARGET_OVERLAP_MAX)
-                        *k = (struct known){ 0 };
+                        *k = (struct known){ .forgotten = true };
         }
 }
 
@@ -113,6 +113,7 @@ static void make_durable(struct books *b, struct request *r) {
         const struct news_mark *m = &r->news.mark;
         struct ledger *l = &b->ledger;
         r->durable = true;
+        b->durable_sequence = r->news.sequence;
         l->target_id = m->target_id;
         l->last_generation = MAX(l->last_generation, m->generation);
         if (r->news.kind == NEWS_ADOPTED)

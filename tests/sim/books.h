@@ -15,6 +15,7 @@ enum { REQUESTS_MAX = 16, RUNS_MAX = 4200 };
 /* What a sector may hold: any of these; `settled`: nothing else. */
 struct known {
         bool settled;
+        bool forgotten; /* it was announced, and may hold too many */
         uint8_t count;
         uint8_t generations[TARGET_OVERLAP_MAX + 1]; /* indices into the history */
 };
@@ -53,9 +54,9 @@ struct books {
         /* of the sweep that runs */
         uint64_t sweep_id;
         bool started, stamped, adopted, failed;
-        uint64_t sequence;
-        size_t generation;  /* index of what it writes; 0: not yet */
-        bool *written_well; /* by sector: this sweep wrote it, and a flush succeeded since */
+        uint64_t sequence, durable_sequence; /* of the last request; of the last that became durable */
+        size_t generation;                   /* index of what it writes; 0: not yet */
+        bool *written_well;                  /* by sector: this sweep wrote it, and a flush succeeded since */
         struct extent segment;
         size_t run_count;
         struct news *runs; /* by fault_serial, the latest of each */

@@ -45,7 +45,7 @@ static void check_write(struct sim_engine *e, const struct engine_io *io) {
         for (uint64_t at = 0; at < io->length_bytes; at += SECTOR_BYTES) {
                 uint64_t sector = (io->offset_bytes + at) / SECTOR_BYTES;
                 const struct known *k = &b->ledger.known[sector];
-                MUST(memchr(k->generations, (int)b->generation, k->count),
+                MUST(k->forgotten || memchr(k->generations, (int)b->generation, k->count),
                         "sector %" PRIu64 " is written before its mark is durable", sector);
                 MUST(content_has_sector(
                              &b->history->of[b->generation], (const uint8_t *)io->buffer + at, sector * SECTOR_BYTES),
@@ -280,7 +280,8 @@ static size_t reap(struct engine *engine, struct engine_io **done, size_t max) {
 
 static int look(struct engine *engine, struct engine_look *ret) {
         struct sim_engine *e = (void *)engine;
-        e->oracle->look_failed |= e->look_changed && sweep_record(e->sweep)->end == END_NONE;
+        e->oracle->look_failed |= e->look_changed && sweep_record(e->sweep)->end == END_NONE &&
+                !sweep_is_suspended(e->sweep);
         *ret = e->look;
         return e->dead ? -ENODEV : 0;
 }

@@ -13,6 +13,7 @@
 #include "disk.h"
 #include "failure.h"
 #include "oracle.h"
+#include "parts.h"
 #include "sim_engine.h"
 #include "sim_verifier.h"
 #include "sweep/sweep_private.h"
@@ -524,7 +525,7 @@ static void print_statistics(void) {
 }
 
 static _Noreturn void usage(int status) {
-        fputs("Usage: simulate [--campaign] [--seeds COUNT] [--first SEED] [--seed SEED] [--verbose] [--statistics]\n",
+        fputs("Usage: simulate [--campaign | --parts] [--seeds COUNT] [--first SEED] [--seed SEED] [--verbose] [--statistics]\n",
                 status == 0 ? stdout : stderr);
         exit(status);
 }
@@ -537,11 +538,12 @@ int main(int argc, char **argv) {
                 { "verbose", no_argument, NULL, 'v' },
                 { "statistics", no_argument, NULL, 't' },
                 { "campaign", no_argument, NULL, 'c' },
+                { "parts", no_argument, NULL, 'p' },
                 { "help", no_argument, NULL, 'h' },
                 { 0 },
         };
         uint64_t first = 1, seeds = 100;
-        bool wants_statistics = false, is_campaign = false;
+        bool wants_statistics = false, is_campaign = false, is_parts = false;
         for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;)
                 switch (option) {
                 case 'n':
@@ -563,6 +565,9 @@ int main(int argc, char **argv) {
                 case 'c':
                         is_campaign = true;
                         break;
+                case 'p':
+                        is_parts = true;
+                        break;
                 default:
                         usage(option == 'h' ? EXIT_SUCCESS : EXIT_FAILURE);
                 }
@@ -570,6 +575,8 @@ int main(int argc, char **argv) {
         sigaction(SIGABRT, &action, NULL);
         sigaction(SIGSEGV, &action, NULL);
         MUST(cpus_of_this_thread(&cpus) == 0, "sched_getaffinity");
+        if (is_parts)
+                return parts_run(first, seeds) ? EXIT_SUCCESS : EXIT_FAILURE;
         if (is_campaign)
                 return campaign_run(first, seeds) ? EXIT_SUCCESS : EXIT_FAILURE;
         for (uint64_t i = 0; i < seeds; i++)

@@ -9,7 +9,7 @@ import signal
 import tempfile
 import time
 
-from harness import (KIB, MIB, SECTOR, UNIT, LoopDevice, VarlinkError, device_entry, eventually, expect_places, main,
+from harness import (KIB, MIB, SECTOR, UNIT, LoopDevice, device_entry, eventually, expect_places, main,
                      need, run, sha256, test)
 from keeping import (ARMED, FREE, PINNED, Kept, begin_all, journal_bytes, kept_faultdisks, kept_loops, long_form,
                      recovered, told)
@@ -146,9 +146,11 @@ def an_order_to_end_leaves_nothing_of_ours(case):
             daemon.stop(within_s=30)
             kept.expect_kept('after SIGTERM')
             daemon.start()
-            recovered(daemon, ['d0'])
-            sweep = eventually('the sweep is closed', lambda: daemon.finished(sweep_id))
-            assert sweep['end'] == 'killed', sweep
+            # It goes on by itself, and is ended.
+            eventually('it goes on', lambda: (daemon.device('d0')['progress'] or {}).get('sweep_id') == sweep_id)
+            daemon.call('CancelSweep', device='d0')
+            sweep = daemon.end(sweep_id)
+            assert sweep['end'] == 'cancelled', sweep
         elif order == 'reload': # its device is not configured any more
             daemon.configure([])
             daemon.hup()
@@ -158,10 +160,9 @@ def an_order_to_end_leaves_nothing_of_ours(case):
             eventually('d0 is back', lambda: daemon.devices() != [], 30)
             eventually('all is put back', lambda: not kept.changed_units() and set(kept.states()) == {FREE}, 30)
         else:
-            try:
-                daemon.call('PauseSweep', device='d0')
-            except VarlinkError: # there is no pause: it goes on
-                pass
+            daemon.call('PauseSweep', device='d0')
+            eventually('it is paused', lambda: daemon.device('d0')['state'] == 'paused')
+            kept.expect_kept('paused')
             daemon.call('CancelSweep', device='d0')
             daemon.end(sweep_id)
         kept.expect_kept(order)

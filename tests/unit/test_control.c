@@ -409,9 +409,9 @@ START_TEST(what_does_not_exist_is_named) {
                 "{\"error\":\"org.varlink.service.InterfaceNotFound\",\"parameters\":{\"interface\":\"io.sweep\"}}");
         expect_text(&p, "{\"method\":\"GetDaemon\"}",
                 "{\"error\":\"org.varlink.service.MethodNotFound\",\"parameters\":{\"method\":\"GetDaemon\"}}");
-        expect_text(&p, "{\"method\":\"io.sweepd.PauseSweep\",\"parameters\":{\"device\":\"a\"}}",
+        expect_text(&p, "{\"method\":\"io.sweepd.Monitor\",\"parameters\":{}}",
                 "{\"error\":\"org.varlink.service.MethodNotImplemented\",\"parameters\":{\"method\":"
-                "\"io.sweepd.PauseSweep\"}}");
+                "\"io.sweepd.Monitor\"}}");
         peer_call(&p,
                 "{\"method\":\"org.varlink.service.GetInterfaceDescription\",\"parameters\":{\"interface\":\"x.y\"}}");
         expect_error(&p, SERVICE_ERROR "InterfaceNotFound");

@@ -426,6 +426,17 @@ START_TEST(what_a_sweep_wrote_is_counted_once) {
 }
 END_TEST
 
+static struct sweep_record stored_sweep(uint64_t id) {
+        struct ledger_request *request = make(LEDGER_GET_SWEEP);
+        request->page_after = id;
+        call(request);
+        ck_assert_msg(request->status == 0, "%s", request->text);
+        ck_assert_uint_eq(request->page_count, 1);
+        struct sweep_record record = request->sweeps[0];
+        ledger_request_free(request);
+        return record;
+}
+
 START_TEST(a_sweep_without_an_end_was_killed_when_it_was_last_heard_of) {
         open_quietly();
         uint64_t row = row_of(KEY);
@@ -466,8 +477,121 @@ START_TEST(a_sweep_without_an_end_was_killed_when_it_was_last_heard_of) {
         /* One that runs now is left alone when the load is asked again. */
         ck_assert_int_eq(call_status(sweep_request(LEDGER_SWEEP_STARTED, 4, "sda")), 0);
         load = call(make(LEDGER_LOAD));
-        ck_assert_uint_eq(load->load.devices[0].last.id, 4);
-        ck_assert_int_eq(load->load.devices[0].last.end, END_NONE);
+        ck_assert_uint_eq(load->load.devices[0].last.id, 1);
+        ck_assert_int_eq(load->load.devices[0].last.end, END_KILLED);
+        ck_assert_ptr_null(load->load.devices[0].resume);
+        ck_assert_int_eq(stored_sweep(4).end, END_NONE);
+        ledger_request_free(load);
+}
+END_TEST
+
+static struct survey *a_survey(uint64_t latency_us, uint64_t checked_us) {
+        struct survey *survey = calloc(1, sizeof *survey);
+        ck_assert_ptr_nonnull(survey);
+        latency_add(&survey->latency[LATENCY_READ], latency_us);
+        survey->regions.size_bytes = 1 << 30;
+        survey->regions.regions[3] = (struct region){ checked_us, checked_us + 1, latency_us };
+        return survey;
+}
+
+static const struct checkpoint a_checkpoint = {
+        .round = ROUND_SWEEP,
+        .size_bytes = 1 << 30,
+        .extent = { 4096, 1 << 29 },
+        .at_bytes = 1 << 20,
+        .covered_bytes = (1 << 20) - 512,
+        .lost_bytes = 512,
+        .bytes = { .total = 5, .read = 1000, .written = 900, .verified = 800, .skipped = 700 },
+        .stamps_seen = 6,
+        .region_checked_bytes = 70,
+        .region_verified_bytes = 60,
+        .late_reads = 9,
+        .late_untried = 8,
+};
+
+static struct ledger_request *place_request(enum ledger_op op, uint64_t row, uint64_t id, const char *device) {
+        struct ledger_request *request = sweep_request(op, id, device);
+        request->target_row = request->sweep.target_row = row;
+        request->sweep.running_us = 77;
+        request->sweep.bytes.written = 950;
+        request->place = (struct ledger_place){ .at = a_checkpoint, .by_hand = true, .overwrite = strdup("WWN 7") };
+        return request;
+}
+
+START_TEST(a_sweep_with_a_place_goes_on_from_there) {
+        for (enum ledger_op op = LEDGER_CHECKPOINT; op <= LEDGER_SWEEP_RESTS; op++) {
+                open_quietly();
+                uint64_t row = row_of(KEY), id = 10 + op;
+                ck_assert_int_eq(call_status(sweep_request(LEDGER_SWEEP_STARTED, id - 1, "sda")), 0);
+                ck_assert_int_eq(call_status(sweep_request(LEDGER_SWEEP_STARTED, id, "sda")), 0);
+                struct ledger_request *request = place_request(op, row, id, "sda");
+                request->survey = a_survey(30, 600);
+                ck_assert_int_eq(call_status(request), 0);
+                ck_assert_uint_eq(stored_sweep(id).bytes.written, op == LEDGER_SWEEP_RESTS ? 900 : 950);
+                close_ledger();
+                struct ledger_request *load = open_ledger();
+                const struct sweep_resume *resume = load->load.devices[0].resume;
+                ck_assert_ptr_nonnull(resume);
+                ck_assert_uint_eq(resume->record.id, id);
+                ck_assert_int_eq(resume->record.end, END_NONE);
+                ck_assert_uint_eq(resume->record.started_us, 100 * id);
+                ck_assert_uint_eq(resume->record.running_us, 77);
+                ck_assert_uint_eq(resume->record.bytes.written, 900);
+                ck_assert(memcmp(&resume->from, &a_checkpoint, sizeof a_checkpoint) == 0);
+                ck_assert(resume->by_hand);
+                ck_assert_str_eq(resume->overwrite, "WWN 7");
+                ck_assert_uint_gt(resume->latency[LATENCY_READ].count, 0);
+                /* One device goes on with one sweep: the one before it is over. */
+                ck_assert_uint_eq(load->load.devices[0].last.id, id - 1);
+                ck_assert_int_eq(load->load.devices[0].last.end, END_KILLED);
+                ledger_request_free(load);
+                ck_assert_int_eq(call_status(sweep_request(LEDGER_SWEEP_ENDED, id, "sda")), 0);
+                close_ledger();
+        }
+        open_quietly();
+}
+END_TEST
+
+START_TEST(a_place_that_comes_after_the_end_changes_nothing) {
+        open_quietly();
+        uint64_t row = row_of(KEY);
+        ck_assert_int_eq(call_status(sweep_request(LEDGER_SWEEP_ENDED, 1, "sda")), 0);
+        ck_assert_int_eq(call_status(place_request(LEDGER_SWEEP_RESTS, row, 1, "sda")), 0);
+        close_ledger();
+        struct ledger_request *load = open_ledger();
+        ck_assert_ptr_null(load->load.devices[0].resume);
+        ck_assert_int_eq(load->load.devices[0].last.end, END_FINISHED);
+        ledger_request_free(load);
+}
+END_TEST
+
+static struct ledger_request *intent_request(const char *device, bool held, uint64_t wish) {
+        struct ledger_request *request = make(LEDGER_DEVICE);
+        struct ledger_intent *intent = &request->intent;
+        text_copy(intent->device, sizeof intent->device, device);
+        intent->held = held;
+        intent->wish_sweep_id = wish;
+        intent->wish_mode = MODE_PRESERVE;
+        intent->wish_overwrite = wish ? strdup("WWN 7") : NULL;
+        return request;
+}
+
+START_TEST(what_is_wanted_of_a_device_outlives_the_daemon) {
+        open_quietly();
+        ck_assert_int_eq(call_status(intent_request("sda", true, 41)), 0);
+        ck_assert_int_eq(call_status(intent_request("sdb", true, 0)), 0);
+        ck_assert_int_eq(call_status(intent_request("sdc", true, 0)), 0);
+        ck_assert_int_eq(call_status(intent_request("sdc", false, 0)), 0);
+        close_ledger();
+        struct ledger_request *load = open_ledger();
+        ck_assert_uint_eq(load->load.device_count, 2);
+        const struct ledger_intent *a = &load->load.devices[0].intent, *b = &load->load.devices[1].intent;
+        ck_assert(a->held && b->held);
+        ck_assert_uint_eq(a->wish_sweep_id, 41);
+        ck_assert_int_eq(a->wish_mode, MODE_PRESERVE);
+        ck_assert_str_eq(a->wish_overwrite, "WWN 7");
+        ck_assert_uint_eq(b->wish_sweep_id, 0);
+        ck_assert_uint_eq(load->load.next_sweep_id, 42); /* its number was given out */
         ledger_request_free(load);
 }
 END_TEST
@@ -732,7 +856,7 @@ START_TEST(a_ledger_of_a_later_version_is_refused_and_not_touched) {
         open_quietly();
         ck_assert_int_eq(call_status(finding_request(1, "sda")), 0);
         close_ledger();
-        overwrite(60, "\0\0\0\3", 4); /* user_version */
+        overwrite(60, "\0\0\0\4", 4); /* user_version */
         size_t size = read_file("ledger.db", before, sizeof before);
         struct ledger_request *load = open_ledger();
         ck_assert_int_eq(load->status, -ENOTSUP);
@@ -749,26 +873,6 @@ START_TEST(a_ledger_of_a_later_version_is_refused_and_not_touched) {
 END_TEST
 
 /* What sweeps measured. */
-
-static struct survey *a_survey(uint64_t latency_us, uint64_t checked_us) {
-        struct survey *survey = calloc(1, sizeof *survey);
-        ck_assert_ptr_nonnull(survey);
-        latency_add(&survey->latency[LATENCY_READ], latency_us);
-        survey->regions.size_bytes = 1 << 30;
-        survey->regions.regions[3] = (struct region){ checked_us, checked_us + 1, latency_us };
-        return survey;
-}
-
-static struct sweep_record stored_sweep(uint64_t id) {
-        struct ledger_request *request = make(LEDGER_GET_SWEEP);
-        request->page_after = id;
-        call(request);
-        ck_assert_msg(request->status == 0, "%s", request->text);
-        ck_assert_uint_eq(request->page_count, 1);
-        struct sweep_record record = request->sweeps[0];
-        ledger_request_free(request);
-        return record;
-}
 
 START_TEST(what_a_sweep_measured_is_kept_from_its_first_mark_on) {
         open_quietly();
@@ -847,6 +951,28 @@ START_TEST(a_measurement_that_makes_no_sense_is_unknown_and_costs_nothing_else) 
 }
 END_TEST
 
+START_TEST(a_ledger_of_schema_2_is_taken_along_and_what_ran_was_killed) {
+        open_quietly();
+        uint64_t row = row_of(KEY);
+        struct ledger_request *request = sweep_request(LEDGER_SWEEP_ENDED, 1, "sda");
+        request->sweep.target_row = row;
+        request->survey = a_survey(30, 600);
+        ck_assert_int_eq(call_status(request), 0);
+        ck_assert_int_eq(call_status(sweep_request(LEDGER_SWEEP_STARTED, 2, "sda")), 0);
+        close_ledger();
+        run_sql("DROP TABLE places; DROP TABLE intents; PRAGMA user_version = 2");
+        struct ledger_request *load = open_ledger();
+        ck_assert_msg(load->status == 0, "%s", load->text);
+        ck_assert_ptr_nonnull(load->load.devices[0].regions);
+        ck_assert_ptr_null(load->load.devices[0].resume);
+        ck_assert_int_eq(load->load.devices[0].last.end, END_KILLED);
+        ledger_request_free(load);
+        ck_assert_uint_gt(stored_sweep(1).latency[LATENCY_READ].count, 0);
+        ck_assert_int_eq(call_status(intent_request("sda", true, 0)), 0);
+        ck_assert_uint_eq(count_files("ledger"), 3);
+}
+END_TEST
+
 START_TEST(a_ledger_of_schema_1_is_taken_along_with_all_that_it_knows) {
         open_quietly();
         uint64_t row = row_of(KEY);
@@ -854,7 +980,8 @@ START_TEST(a_ledger_of_schema_1_is_taken_along_with_all_that_it_knows) {
         ck_assert_int_eq(call_status(mark_request(row, 4, (struct extent){ 0, 4096 }, (struct extent){ 0 })), 0);
         ck_assert_int_eq(call_status(sweep_request(LEDGER_SWEEP_ENDED, 1, "sda")), 0);
         close_ledger();
-        run_sql("ALTER TABLE sweeps DROP COLUMN latency; ALTER TABLE targets DROP COLUMN regions;"
+        run_sql("DROP TABLE places; DROP TABLE intents;"
+                "ALTER TABLE sweeps DROP COLUMN latency; ALTER TABLE targets DROP COLUMN regions;"
                 "PRAGMA user_version = 1");
         struct ledger_request *load = open_ledger();
         ck_assert_msg(load->status == 0, "%s", load->text);
@@ -877,7 +1004,7 @@ START_TEST(a_ledger_of_schema_1_is_taken_along_with_all_that_it_knows) {
         in_directory(path, sizeof path, "ledger.db");
         CLEANUP_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
         ck_assert_int_eq(pread(fd, schema, sizeof schema, 60), sizeof schema);
-        ck_assert_uint_eq(schema[3], 2);
+        ck_assert_uint_eq(schema[3], 3);
         ck_assert_uint_eq(count_files("ledger"), 1);
 }
 END_TEST
@@ -1068,6 +1195,9 @@ int main(void) {
         tcase_add_test(tests, a_mark_that_can_not_be_true_is_refused_and_changes_nothing);
         tcase_add_test(tests, what_a_sweep_wrote_is_counted_once);
         tcase_add_test(tests, a_sweep_without_an_end_was_killed_when_it_was_last_heard_of);
+        tcase_add_test(tests, a_sweep_with_a_place_goes_on_from_there);
+        tcase_add_test(tests, a_place_that_comes_after_the_end_changes_nothing);
+        tcase_add_test(tests, what_is_wanted_of_a_device_outlives_the_daemon);
         tcase_add_test(tests, the_past_of_a_device_is_what_the_plan_wants);
         tcase_add_test(tests, answers_keep_the_order_of_requests_and_one_refusal_harms_no_other);
         tcase_add_test(tests, what_was_sent_before_the_end_is_stored);
@@ -1080,6 +1210,7 @@ int main(void) {
         tcase_add_test(tests, a_ledger_of_a_later_version_is_refused_and_not_touched);
         tcase_add_test(tests, what_a_sweep_measured_is_kept_from_its_first_mark_on);
         tcase_add_test(tests, a_measurement_that_makes_no_sense_is_unknown_and_costs_nothing_else);
+        tcase_add_test(tests, a_ledger_of_schema_2_is_taken_along_and_what_ran_was_killed);
         tcase_add_test(tests, a_ledger_of_schema_1_is_taken_along_with_all_that_it_knows);
         tcase_add_test(tests, a_missing_directory_is_tried_again);
         tcase_add_test(tests, damage_met_later_fails_its_request_and_then_begins_anew);
