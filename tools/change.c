@@ -48,6 +48,25 @@ int command_cancel(struct ctl *ctl, const struct arguments *arguments) {
         return STATUS_FINE;
 }
 
+/* What rests, and where; the sweep may still be on its way there. */
+int command_pause(struct ctl *ctl, const struct arguments *arguments) {
+        if (!order(ctl, "PauseSweep", arguments->device))
+                return STATUS_FAILED;
+        if (!ctl->json)
+                printf("%s is paused: a sweep of it rests where it is, and none begins. Go on: sweepctl resume %s\n",
+                        arguments->device, arguments->device);
+        return STATUS_FINE;
+}
+
+int command_resume(struct ctl *ctl, const struct arguments *arguments) {
+        if (!order(ctl, "ResumeSweep", arguments->device))
+                return STATUS_FAILED;
+        if (!ctl->json)
+                printf("%s is not paused any more. How it goes on: sweepctl status %s\n", arguments->device,
+                        arguments->device);
+        return STATUS_FINE;
+}
+
 int command_retire(struct ctl *ctl, const struct arguments *arguments) {
         if (!order(ctl, "Retire", arguments->device))
                 return STATUS_FAILED;

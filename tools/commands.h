@@ -27,6 +27,8 @@ int command_status(struct ctl *ctl, const struct arguments *arguments);
 int command_errors(struct ctl *ctl, const struct arguments *arguments);
 int command_finding(struct ctl *ctl, const struct arguments *arguments);
 int command_start(struct ctl *ctl, const struct arguments *arguments);
+int command_pause(struct ctl *ctl, const struct arguments *arguments);
+int command_resume(struct ctl *ctl, const struct arguments *arguments);
 int command_cancel(struct ctl *ctl, const struct arguments *arguments);
 int command_wait(struct ctl *ctl, const struct arguments *arguments);
 int command_watch(struct ctl *ctl, const struct arguments *arguments);

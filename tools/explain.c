@@ -89,13 +89,17 @@ static void refused(const json_t *p) {
 
 static void busy(const json_t *p) {
         const char *device = field_text_or(p, "device", "?");
+        if (field_is(p, "state", "paused") || field_is(p, "state", "held")) {
+                ctl_complain("%s is paused: let it go on first (sweepctl resume %s)", device, device);
+                return;
+        }
         ctl_complain("%s is busy (%s): wait for it (sweepctl wait %s), or end it (sweepctl cancel %s)", device,
                 field_text_or(p, "state", "state unknown"), device, device);
 }
 
 static void not_running(const json_t *p) {
         const char *device = field_text_or(p, "device", "?");
-        ctl_complain("no sweep of %s is running or queued; its state: sweepctl status %s", device, device);
+        ctl_complain("no sweep of %s is running, queued or paused; its state: sweepctl status %s", device, device);
 }
 
 static void invalid_config(const json_t *p) {

@@ -45,10 +45,25 @@ static const struct command commands[] = {
                 .operand = OPERAND_DEVICE,
                 .options = BIT(OPTION_MODE) | BIT(OPTION_OVERWRITE),
                 .run = command_start },
+        { .name = "pause",
+                .usage = "DEVICE",
+                .summary = "let the sweep rest, and begin no other",
+                .help = "Interrupts the sweep of DEVICE and closes the device; what was overwritten to be put back is "
+                        "put\nback first. No sweep begins until sweepctl resume DEVICE, not after a restart either. "
+                        "Only for root.",
+                .operand = OPERAND_DEVICE,
+                .run = command_pause },
+        { .name = "resume",
+                .usage = "DEVICE",
+                .summary = "go on after a pause",
+                .help = "Lets DEVICE be swept again after sweepctl pause: a sweep that was interrupted goes on where it"
+                        "\nwas, under its number, when all that a start needs is true. Only for root.",
+                .operand = OPERAND_DEVICE,
+                .run = command_resume },
         { .name = "cancel",
                 .usage = "DEVICE",
-                .summary = "end the sweep that is queued or running",
-                .help = "Ends the sweep of DEVICE that is queued or running. Its verdict will be incomplete, or "
+                .summary = "end the sweep that is queued, running or paused",
+                .help = "Ends the sweep of DEVICE that is queued, running or interrupted. Its verdict will be incomplete, or "
                         "faulty.\nOnly for root.",
                 .operand = OPERAND_DEVICE,
                 .run = command_cancel },

@@ -21,7 +21,7 @@ from fake_daemon import DAEMON, DAY, HOUR, PROGRESS, REASON, Error, FakeDaemon, 
 @test
 def help_names_every_command():
     done = expect(run('--help'), 0, 'Usage: sweepctl COMMAND')
-    for command in 'status errors finding start cancel wait watch history map retire ack alert-test reload'.split() + [
+    for command in 'status errors finding start pause resume cancel wait watch history map retire ack alert-test reload'.split() + [
             'rescue list', 'rescue export', 'rescue retry', 'rescue forget']:
         assert re.search(rf'^  {command} ', done.stdout, re.M), command
         expect(run(*command.split(), '--help'), 0, f'Usage: sweepctl {command}')
@@ -61,7 +61,7 @@ def options_belong_to_their_commands():
 
 @test
 def operands_are_checked():
-    for command in 'start', 'cancel', 'wait', 'map', 'retire', 'ack', 'finding':
+    for command in 'start', 'pause', 'resume', 'cancel', 'wait', 'map', 'retire', 'ack', 'finding':
         expect(run(command), 1, error=[f'{command} needs to know which: sweepctl {command} '])
     for word in '0', '-1', 'x', '1x', '', '99999999999999999999', '+1', ' 1':
         expect(run('finding', '--', word), 1, error=['is no number of a finding'])
@@ -372,7 +372,7 @@ def every_error_is_a_sentence_with_the_next_step():
                                                            REASON['remedy']]),
             (Error('Busy', device='a', state='sweeping'), ['a is busy (sweeping)', 'sweepctl wait a',
                                                            'sweepctl cancel a']),
-            (Error('NotRunning', device='a'), ['no sweep of a is running or queued', 'sweepctl status a']),
+            (Error('NotRunning', device='a'), ['no sweep of a is running, queued or paused', 'sweepctl status a']),
             (Error('InvalidConfig', file='/etc/sweepd/sweepd.conf', line=12, text='unknown key "mod"'),
              ['sweepctl: /etc/sweepd/sweepd.conf:12: unknown key "mod"', 'sweepctl reload']),
             (Error('LedgerUnavailable', text='no space left'), ['ledger (no space left)', 'journalctl -u sweepd']),
