@@ -75,9 +75,19 @@ static bool any_holds(const struct rule *rules, size_t count, unsigned day, unsi
         return false;
 }
 
-static bool oracle_is_open(const struct rules *r, const struct wall *w, size_t i) {
-        bool in = r->window_count == 0 || any_holds(r->windows, r->window_count, w->day[i], w->minute[i]);
-        return in && !any_holds(r->blackouts, r->blackout_count, w->day[i], w->minute[i]);
+static bool oracle_is_open(const struct rules *r, unsigned day, unsigned minute) {
+        bool in = r->window_count == 0 || any_holds(r->windows, r->window_count, day, minute);
+        return in && !any_holds(r->blackouts, r->blackout_count, day, minute);
+}
+
+/* What the rules say of each reading of a clock on the wall, and so of each minute. */
+static void ask_oracle(bool *open, const struct rules *r, const struct wall *w) {
+        static bool week[7][24 * 60];
+        for (unsigned day = 0; day < 7; day++)
+                for (unsigned minute = 0; minute < 24 * 60; minute++)
+                        week[day][minute] = oracle_is_open(r, day, minute);
+        for (size_t i = 0; i < STRETCH_MINUTES; i++)
+                open[i] = week[w->day[i]][w->minute[i]];
 }
 
 static void rule_text(char *to, size_t to_bytes, const struct rule *r, uint64_t *seed) {
@@ -194,10 +204,9 @@ static void check_calendars(const struct wall *w, uint64_t first_seed, size_t co
                 struct rules rules;
                 struct calendar c;
                 draw(&rules, &c, &seed);
-                for (size_t i = 0; i < STRETCH_MINUTES; i++) {
-                        open[i] = oracle_is_open(&rules, w, i);
+                ask_oracle(open, &rules, w);
+                for (size_t i = 0; i < STRETCH_MINUTES; i++)
                         open_before[i + 1] = open_before[i] + open[i];
-                }
                 for (unsigned k = 0; k < 40; k++) {
                         size_t i = suite_random(&seed) % STRETCH_MINUTES;
                         check_next(&c, w, open, i, suite_random(&seed) % 2 ? 0 : suite_random(&seed) % MINUTE_US, name);
