@@ -106,7 +106,7 @@ static void fill_running(struct pacing_job *job, struct device *d, uint64_t mono
 
 /* What nobody may sweep is not planned with: status tells what is wrong with it. */
 static bool takes_part(const struct device *d) {
-        return is_sweeping(d) || (!d->absent && !d->refusal.rule[0] && d->held_by_pid == 0);
+        return is_sweeping(d) || (!d->absent && !d->held && !d->refusal.rule[0] && d->held_by_pid == 0);
 }
 
 static struct pacing_job job_of(
@@ -115,6 +115,7 @@ static struct pacing_job job_of(
         struct pacing_job job = {
                 .controller = d->placed ? disk_place_controller_number(&d->place) : 0,
                 .deadline_us = agenda->deadline_us,
+                .spare_us = config->every_us / 100 * PACING_SPARE_PERCENT,
                 .calendar = config->calendar,
                 .rate_min = config->rate_min_bytes,
                 .rate_max = config->rate_max_bytes,

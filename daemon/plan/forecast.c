@@ -186,6 +186,7 @@ static int set_rates(const struct forecast *f) {
                         .controller = d->controller,
                         .from_us = d->sweeping ? 0 : MAX(a.start_us, f->now_us),
                         .deadline_us = a.deadline_us,
+                        .spare_us = d->config->every_us / 100 * PACING_SPARE_PERCENT,
                         .left_bytes = d->sweeping                ? d->left_bytes
                                 : a.planned_us != SCHEDULE_NEVER ? agenda_work_bytes(d->config->mode, d->extent_bytes)
                                                                  : 0,

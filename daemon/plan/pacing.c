@@ -15,7 +15,7 @@
 #include <errno.h>
 
 enum {
-        MARGIN_PERCENT = 95, /* of the open time is planned with */
+        MARGIN_PERCENT = 95, /* of the open time is planned with, where nothing is spared */
         BY_HAND_PERCENT = 25 /* of limits.rate, at least, where sweeps were started by hand */
 };
 
@@ -49,6 +49,13 @@ static bool is_planned(const struct pacing_job *j) {
         return !j->by_hand && j->deadline_us != SCHEDULE_NEVER && j->left_bytes > 0;
 }
 
+/* Fixed before the deadline: a share of what is left of the time would end only with the time itself. */
+static uint64_t time_to_aim(const struct pacing_job *j, uint64_t now_us) {
+        uint64_t aim_us = j->deadline_us > j->spare_us ? j->deadline_us - j->spare_us : 0;
+        uint64_t open_us = j->spare_us > 0 ? calendar_open_us(j->calendar, MAX(j->from_us, now_us), aim_us) : 0;
+        return open_us > 0 ? open_us : with_margin(j->open_us);
+}
+
 static void judge_alone(struct pacing_job *j, const struct pacing_limits *limits, uint64_t now_us) {
         uint64_t caps[] = { j->rate_max, j->speed, limits->rate };
         j->possible = PACING_ALL;
@@ -56,7 +63,8 @@ static void judge_alone(struct pacing_job *j, const struct pacing_limits *limits
                 if (caps[i] > 0)
                         j->possible = MIN(j->possible, caps[i]);
         j->open_us = is_planned(j) ? calendar_open_us(j->calendar, MAX(j->from_us, now_us), j->deadline_us) : 0;
-        j->need = is_planned(j) ? rate_for(j->left_bytes, with_margin(j->open_us)) : 0;
+        j->aim_us = is_planned(j) ? time_to_aim(j, now_us) : 0;
+        j->need = is_planned(j) ? rate_for(j->left_bytes, j->aim_us) : 0;
         j->host_need = is_planned(j) ? rate_for(j->left_bytes, j->open_us) : 0;
         j->short_of = PACING_IN_TIME;
         if (!is_planned(j))
@@ -91,18 +99,18 @@ static uint64_t plus(uint64_t a, uint64_t b) {
  * group in which all may run at a time needs what its members need, so what begins later takes no part.
  */
 static uint64_t needed_rate(const struct group *g, unsigned at_a_time) {
-        uint64_t needed = 0, bytes = 0, open_us = 0, deadline_us = 0;
+        uint64_t needed = 0, bytes = 0, aim_us = 0, deadline_us = 0;
         bool crowded = at_a_time > 0 && g->count > at_a_time;
         for (size_t i = 0; i < g->count; i++) {
                 const struct pacing_job *j = g->jobs[i];
                 if (!j->running && !crowded)
                         continue;
                 bytes = plus(bytes, j->left_bytes);
-                open_us = MAX(open_us, j->open_us);
+                aim_us = MAX(aim_us, j->aim_us);
                 deadline_us = j->deadline_us;
                 if (i + 1 < g->count && g->jobs[i + 1]->deadline_us == deadline_us)
                         continue;
-                needed = MAX(needed, rate_for(bytes, with_margin(open_us)));
+                needed = MAX(needed, rate_for(bytes, aim_us));
         }
         return needed;
 }

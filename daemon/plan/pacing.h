@@ -31,6 +31,7 @@ struct pacing_job {
         uint64_t controller;             /* 0: unknown, shares it with nobody */
         uint64_t from_us;                /* not before; 0: now */
         uint64_t deadline_us;            /* SCHEDULE_NEVER: none */
+        uint64_t spare_us;               /* by which it should be done before that */
         uint64_t left_bytes;             /* to be read and written */
         const struct calendar *calendar; /* NULL: always */
         uint64_t rate_min, rate_max;     /* rate_max 0: none */
@@ -38,7 +39,8 @@ struct pacing_job {
 
         /* What comes out. Rates are bytes a second; PACING_ALL: as fast as it goes. */
         uint64_t open_us;   /* until the deadline */
-        uint64_t need;      /* of this job alone, to end just in time */
+        uint64_t aim_us;    /* of that, what is planned with */
+        uint64_t need;      /* of this job alone, to end in time */
         uint64_t host_need; /* of all that is due by its deadline, or earlier */
         uint64_t rate;      /* to go at, where it runs; 0: no limit */
         uint64_t possible;  /* what it can have at most; PACING_ALL: not known */
@@ -46,6 +48,9 @@ struct pacing_job {
 };
 
 #define PACING_ALL UINT64_MAX
+
+/* Of a period, as spare_us. */
+enum { PACING_SPARE_PERCENT = 5 };
 
 struct pacing_limits {
         uint64_t rate;              /* of all together; 0: none */

@@ -83,6 +83,37 @@ def a_sweep_goes_at_the_rate_that_it_needs(case):
 
 
 @test
+def a_sweep_goes_on_from_window_to_window_and_never_between(case):
+    disk = case.loop(64 * MIB)
+    keys = {'block_size': '64K', 'rate_min': '1M', 'rate_max': '1M'}
+    closes_at = time.time() + 15
+    daemon = case.daemon([due('d0', disk, windows=['03:00-04:00'], **keys)], env=zone_where_it_is(3, 59, 45))
+
+    def begun():
+        if daemon.device('d0')['state'] == 'queued' and time.time() > closes_at:
+            raise Skip('this machine took so long that the window is closed')
+        progress = daemon.device('d0')['progress']
+        return progress if progress and progress['bytes_done'] > 0 else None
+
+    first = eventually('it sweeps', begun, 60)
+    eventually('the window is closed', lambda: daemon.device('d0')['state'] == 'waiting', 60)
+    waits = daemon.device('d0')
+    assert waits['reason']['rule'] == 'window' and waits['progress']['sweep_id'] == first['sweep_id'], waits
+    time.sleep(3)
+    later = daemon.device('d0')
+    assert later['state'] == 'waiting' and later['progress']['bytes_done'] == waits['progress']['bytes_done'], later
+    ahead_s = later['next_start_at'] / 1e6 - time.time()
+    assert 22 * 3600 < ahead_s < 23 * 3600, (ahead_s, later)
+    daemon.stop()
+    daemon.env = zone_where_it_is(3, 10)
+    daemon.configure([due('d0', disk, windows=['03:00-04:00'], block_size='64K', rate_min='32M')])
+    daemon.start()
+    sweep = daemon.end(first['sweep_id'])
+    expect_clean(sweep, 'readable')
+    assert sweep['bytes_read'] >= disk.size, sweep
+
+
+@test
 def rate_max_holds_for_a_sweep_by_hand_too(case):
     disk = case.loop(24 * MIB)
     daemon = case.daemon([device_entry('d0', disk, 'read', rate_max='8M', block_size='64K')])

@@ -51,6 +51,20 @@ START_TEST(a_sweep_goes_as_fast_as_lets_it_end_a_little_before_its_deadline) {
 }
 END_TEST
 
+START_TEST(what_is_spared_is_kept_until_the_rest_is_over) {
+        for (uint64_t left_us = DAY; left_us > HOUR; left_us -= HOUR / 2) {
+                struct pacing_job j = job((left_us - HOUR / 4) / USEC_PER_SEC * 100 * MIB, NOW + left_us);
+                j.spare_us = HOUR / 4;
+                plan(&j, 1, &no_limits);
+                ck_assert(is_near(j.rate, 100.0 * (double)MIB));
+        }
+        struct pacing_job j = job(100 * MIB, NOW + HOUR / 4);
+        j.spare_us = HOUR / 4;
+        plan(&j, 1, &no_limits);
+        ck_assert(j.rate == 8 * MIB && j.short_of == PACING_IN_TIME);
+}
+END_TEST
+
 START_TEST(only_open_time_counts) {
         struct calendar c = nights();
         struct pacing_job j = job(8 * 3600 * 100 * MIB, NOW + DAY);
@@ -268,6 +282,7 @@ END_TEST
 int main(void) {
         TCase *tests = tcase_create("pacing");
         tcase_add_test(tests, a_sweep_goes_as_fast_as_lets_it_end_a_little_before_its_deadline);
+        tcase_add_test(tests, what_is_spared_is_kept_until_the_rest_is_over);
         tcase_add_test(tests, only_open_time_counts);
         tcase_add_test(tests, a_rate_lies_between_the_two_that_were_given);
         tcase_add_test(tests, a_deadline_that_is_over_is_run_for_without_a_limit);
