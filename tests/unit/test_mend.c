@@ -37,7 +37,7 @@ static struct {
         int store, state, target, lock, target_engine, journal_engine, recovery;
         unsigned states;     /* that are told before state fails */
         unsigned locked_for; /* tries to lock */
-        bool other_target, no_patience;
+        bool other_target, no_patience, ends_at_once;
         unsigned may_go_on; /* so often; 0: for ever */
         unsigned stuck;     /* nothing comes back until so many looks */
         bool wakes;
@@ -241,7 +241,7 @@ static bool may_go_on(void *userdata, const struct engine_io *oldest) {
         owed |= oldest != NULL;
         if (answers.wakes)
                 ck_assert_int_eq(eventfd_write(wake_fd, 1), 0);
-        return answers.may_go_on == 0 || looks <= answers.may_go_on;
+        return !answers.ends_at_once && (answers.may_go_on == 0 || looks <= answers.may_go_on);
 }
 
 static bool may_wait(void *userdata) {
@@ -262,7 +262,7 @@ static int mend(bool by_hand) {
         };
         int r = mend_run(&result, &reason, &options);
         ck_assert_uint_eq(opened, closed);
-        ck_assert(r == MEND_OK || reason.rule[0] || answers.may_go_on > 0);
+        ck_assert(r == MEND_OK || reason.rule[0] || answers.may_go_on > 0 || answers.ends_at_once);
         return r;
 }
 
@@ -392,6 +392,10 @@ END_TEST
 
 START_TEST(who_is_told_to_end_leaves_it_armed) {
         plant(0, UNDO_ARMED);
+        answers.ends_at_once = true;
+        ck_assert_int_eq(mend(false), MEND_E_REFUSED);
+        ck_assert_uint_eq(opened, 1);
+        answers.ends_at_once = false;
         for (unsigned after = 1; after < 3; after++) {
                 looks = 0;
                 answers.may_go_on = after;
