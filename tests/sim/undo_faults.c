@@ -31,6 +31,8 @@ struct plan {
         unsigned skip; /* requests of that moment before it */
         unsigned left; /* how often it still happens */
         int error;
+        bool behind; /* not before the first plan's fault has happened */
+        bool happened;
 };
 
 /* A place that stays bad. */
@@ -353,13 +355,15 @@ static struct mishap mishap_of(
 static struct plan *due(const struct crash_disk *d, enum moment moment, bool refusal) {
         for (size_t i = 0; i < f.plan_count; i++) {
                 struct plan *p = &f.plans[i];
-                if (p->left == 0 || p->moment != moment || (p->mischief == MISCHIEF_REFUSED) != refusal)
+                if (p->left == 0 || p->moment != moment || (p->mischief == MISCHIEF_REFUSED) != refusal ||
+                        (p->behind && !f.plans[0].happened))
                         continue;
                 if (p->skip > 0) {
                         p->skip--;
                         continue;
                 }
                 p->left--;
+                p->happened = true;
                 note_hit(p);
                 return p;
         }
@@ -442,6 +446,7 @@ static void draw_plan(struct plan *p, enum moment from, enum moment to) {
         } while (!applies(p->moment, p->mischief));
         p->error = an_error(p->mischief, c);
         p->skip = chance_one_in(c, 2) ? 0 : (unsigned)chance_below(c, SKIP_MAX);
+        p->behind = p->happened = false;
         p->left = p->mischief == MISCHIEF_AGAIN ? (unsigned)chance_between(c, 1, 8) : 1;
         if (p->mischief == MISCHIEF_ERROR && chance_one_in(c, 2))
                 p->left = (unsigned)chance_between(c, 1, 4);
@@ -626,6 +631,7 @@ static void one_round(void) {
                 int first = (int)f.plans[0].moment;
                 draw_plan(&f.plans[1], (enum moment)MAX(first - NEAR_MOMENTS, 0),
                         (enum moment)MIN(first + NEAR_MOMENTS, MOMENT_UNDO_MARKERS - 1));
+                f.plans[1].behind = chance_one_in(&f.chance, 2);
         }
         begin_run(false);
         undo_sweep(&f.c, &f.world, order_now, &f.swept);
