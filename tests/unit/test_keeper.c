@@ -69,6 +69,8 @@ struct world {
         uint64_t answer;
         uint64_t narrow_budget_us;
         uint32_t physical_block_bytes;
+        uint64_t rate;     /* bytes a second; 0: no limit */
+        uint64_t ended_us; /* one for each time it was pumped */
 };
 
 static struct memory_disk *disk_of(struct engine *e) {
@@ -294,12 +296,15 @@ static const struct sweep_record *run(struct world *w, enum sweep_mode mode, enu
                 .gauge = &gauge,
         };
         ck_assert_int_eq(sweep_new(&w->sweep, &options), 0);
+        if (w->rate > 0)
+                sweep_set_rate(w->sweep, w->rate);
         for (uint64_t now = 1;; now++) {
                 if (w->answer) {
                         struct answer answer = { .kind = ANSWER_DURABLE, .sequence = w->answer };
                         sweep_answer(w->sweep, &answer);
                         w->answer = 0;
                 }
+                w->ended_us = now;
                 if (sweep_pump(w->sweep, now > after ? order : SWEEP_RUN, now, now) == SWEEP_ENDED)
                         return sweep_record(w->sweep);
                 ck_assert_uint_lt(now, 100000);
@@ -599,6 +604,18 @@ START_TEST(a_journal_whose_data_can_not_be_read_costs_its_own_units_alone) {
 }
 END_TEST
 
+START_TEST(a_rate_is_kept_to_and_so_is_every_byte) {
+        struct world *w = world_new(1);
+        w->rate = 50000000;
+        const struct sweep_record *record = run(w, MODE_PRESERVE, SWEEP_RUN, 0);
+        uint64_t least_us = (record->bytes.read + record->bytes.written) / 50;
+        ck_assert_int_eq(record->verdict, VERDICT_CLEAN);
+        ck_assert_uint_ge(w->ended_us, least_us * 9 / 10);
+        assert_kept(w, 1);
+        world_free(w);
+}
+END_TEST
+
 START_TEST(physical_blocks_smaller_than_a_unit_are_good_enough) {
         struct world *w = world_new(1);
         w->physical_block_bytes = 512;
@@ -780,6 +797,7 @@ int main(void) {
         tcase_add_test(tests, an_original_that_does_not_go_back_stays_armed_and_stops_the_sweep);
         tcase_add_test(tests, what_a_failed_flush_may_have_lost_is_not_taken_from_a_cache);
         tcase_add_test(tests, a_journal_whose_data_can_not_be_read_costs_its_own_units_alone);
+        tcase_add_test(tests, a_rate_is_kept_to_and_so_is_every_byte);
         tcase_add_test(tests, physical_blocks_smaller_than_a_unit_are_good_enough);
         tcase_add_test(tests, an_engine_that_takes_nothing_now_and_then_is_asked_again);
         tcase_add_test(tests, errors_of_ours_that_never_end_end_the_sweep);
