@@ -260,14 +260,14 @@ static void save(struct keeper *k) {
 static void segment_done(struct keeper *k, struct keep_slot *slot) {
         bool pinned = slot->marker.state == UNDO_PINNED;
         enter(k, slot, pinned ? KEEP_LEFT : KEEP_FREE);
-        uint64_t reached = k->next_offset;
+        uint64_t reached = k->next_offset, before = k->reached;
         for (size_t i = 0; i < UNDO_SLOTS; i++)
                 if (k->slots[i].step != KEEP_FREE)
                         reached = MIN(reached, k->slots[i].place.offset_bytes);
         k->reached = k->stopping ? k->reached : reached;
         k->s->reached_end = k->s->cursor = k->reached;
         slot->counted = (struct uncounted){ 0 };
-        if (!k->stopping)
+        if (k->reached > before) /* else this one is ahead of the other, and done again if that is cut short */
                 save(k);
 }
 

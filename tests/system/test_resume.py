@@ -326,8 +326,9 @@ def a_window_that_closes_lets_the_sweep_wait_and_the_next_one_lets_it_go_on(case
     disk = slowed(case, 32 * MIB, ms=3)
     closes_soon = window(-3600, 60 - time.time() % 60 + (60 if time.time() % 60 > 45 else 0))
     daemon = case.daemon([entry(disk, every='1d', windows=[closes_soon])])
-    disk.command('delay all ms=400') # slower than the rest of the window is long
     sweep_id = eventually('it is due', lambda: (daemon.device('d0')['progress'] or {}).get('sweep_id'))
+    daemon.sweeping('d0', MIB)
+    disk.command('delay all ms=400') # slower than the rest of the window is long
     device = eventually('it waits', lambda: (d := daemon.device('d0'))['state'] == 'waiting' and d, 150)
     assert device['reason']['rule'] == 'window' and device['progress']['sweep_id'] == sweep_id, device
     assert device['next_start_at'] > time.time() * 10**6, device

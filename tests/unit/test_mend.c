@@ -272,7 +272,8 @@ static void overwrite(uint64_t at) {
 }
 
 START_TEST(a_journal_is_where_the_configuration_says) {
-        char path[PATH_MAX], own[] = "/srv/undo";
+        static char own[] = "/srv/undo";
+        char path[PATH_MAX];
         mend_journal_path(path, &config, "/state");
         ck_assert_str_eq(path, "/state/undo");
         config.journal = own;

@@ -585,7 +585,7 @@ static void expect_not_made(int result, int error) {
 START_TEST(what_fails_while_a_journal_is_made_is_told_and_the_next_one_makes_it) {
         static const int errors[] = { EIO, ENOSPC, EDQUOT, EFBIG };
         for (size_t i = 0; i < ELEMENTS(steps) * ELEMENTS(errors); i++) {
-                int error = errors[i % ELEMENTS(errors)], r;
+                int error = errors[i % ELEMENTS(errors)], r = -1;
                 unsigned nth = steps[i / ELEMENTS(errors)].first, failures = 0;
                 if (_i && steps[i / ELEMENTS(errors)].of_file_only)
                         continue;
