@@ -122,12 +122,12 @@ def a_canary_that_was_removed_is_made_anew_and_nobody_is_accused(case):
 def a_canary_goes_on_after_its_daemon_was_killed(case):
     fs = FileSystem(case, 'ext4')
     daemon = case.daemon([canary(fs.path, size=64 * MIB, block_size='4K', queue_depth=1, segment='1M')])
-    daemon.begin('canary')
+    sweep_id = daemon.begin('canary')
     daemon.sweeping('canary', MIB)
     daemon.kill9()
     assert os.path.getsize(fs.path) == 64 * MIB
     daemon.start()
-    expect_clean(daemon.sweep('canary'))
+    expect_clean(daemon.end(sweep_id))
 
 
 @test
