@@ -365,8 +365,10 @@ class Client:
 
 
 def device_entry(name, device, mode='pattern', **keys):
-    """A `devices` entry for a loop device, swept by hand and in mode pattern unless told otherwise."""
-    entry = {'name': name, 'path': device if isinstance(device, str) else device.path, 'mode': mode, 'every': 'never'}
+    """A `devices` entry for a loop device, swept by hand, in mode pattern, and not yielding to the test's own looks at
+    the device, unless told otherwise."""
+    entry = {'name': name, 'path': device if isinstance(device, str) else device.path, 'mode': mode, 'every': 'never',
+             'yield': False}
     if mode == 'pattern' and not isinstance(device, str):
         entry['destroys_data'] = device.backing
     entry.update(keys)

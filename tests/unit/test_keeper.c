@@ -375,7 +375,7 @@ static void cut_in_two(enum sweep_mode mode, unsigned lazy, unsigned after) {
 START_TEST(a_sweep_in_two_parts_counts_each_byte_once) {
         static const unsigned laziness[] = { 0, 2, 9, 60 };
         for (size_t i = 0; i < ELEMENTS(laziness); i++)
-                for (unsigned after = 0; after < 400 + 60 * laziness[i]; after += 2 + laziness[i] / 3)
+                for (unsigned after = 0; after < 400 + 60 * laziness[i]; after += 7 + laziness[i])
                         for (size_t m = 0; m < ELEMENTS(modes); m++)
                                 cut_in_two(modes[m], laziness[i], after);
 }
