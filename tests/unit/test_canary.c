@@ -17,7 +17,9 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/statfs.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 enum { FILE_BYTES = 130 << 20 | 4096, SKIPPED = 77, CACHESTAT = 451 };
 
@@ -57,7 +59,7 @@ START_TEST(pages_that_can_be_dropped_do_not_count_and_those_that_can_not_do) {
         for (size_t i = 0; i < ELEMENTS(places); i++) {
                 char *page = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, places[i]);
                 ck_assert(page != MAP_FAILED);
-                ck_assert_int_eq(mlock(page, 4096), 0);
+                ck_assert_int_eq(syscall(SYS_mlock, page, 4096), 0); /* the sanitizers' own mlock() does nothing */
                 uint64_t cached = canary_cached_bytes(fd, FILE_BYTES);
                 ck_assert_msg(cached >= 4096 && cached <= 4 << 20, "%" PRIu64, cached);
                 ck_assert_int_eq(munmap(page, 4096), 0);
