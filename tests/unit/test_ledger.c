@@ -16,6 +16,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <sqlite3.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -537,7 +538,10 @@ START_TEST(a_sweep_with_a_place_goes_on_from_there) {
                 ck_assert_uint_eq(resume->record.started_us, 100 * id);
                 ck_assert_uint_eq(resume->record.running_us, 77);
                 ck_assert_uint_eq(resume->record.bytes.written, 900);
-                ck_assert(memcmp(&resume->from, &a_checkpoint, sizeof a_checkpoint) == 0);
+                const struct checkpoint *from = &resume->from;
+                ck_assert_int_eq(from->round, a_checkpoint.round);
+                ck_assert_mem_eq(&from->size_bytes, &a_checkpoint.size_bytes,
+                        sizeof a_checkpoint - offsetof(struct checkpoint, size_bytes)); /* no gaps behind it */
                 ck_assert(resume->by_hand);
                 ck_assert_str_eq(resume->overwrite, "WWN 7");
                 ck_assert_uint_gt(resume->latency[LATENCY_READ].count, 0);
