@@ -49,7 +49,7 @@ struct foreign {
         uint8_t sectors; /* 0: nothing */
         uint32_t page;
         bool excused; /* it came where nobody could know of it */
-        bool known;   /* the unit was read since */
+        bool known;   /* the unit was read since, by this process */
 };
 
 static struct {
@@ -428,6 +428,8 @@ static void begin_run(bool recovering) {
         w->looked = looked;
         f.watch = (struct moment_watch){ .recovering = recovering };
         f.order = SWEEP_RUN;
+        for (size_t i = 0; i < MOMENT_UNITS_MAX; i++)
+                f.foreign[i].known = false;
         f.crashed = f.replaced = f.uncounted = false;
 }
 
