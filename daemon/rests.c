@@ -219,12 +219,8 @@ void rests_load(struct manager *m, struct device *d, struct ledger_device *past)
         }
         if (intent->wish_sweep_id == 0 || d->wish.wanted || d->thread || d->resume)
                 return;
-        d->wish = (struct device_wish){
-                .wanted = true,
-                .sweep_id = intent->wish_sweep_id,
-                .mode = intent->wish_mode,
-                .overwrite = STEAL(intent->wish_overwrite),
-        };
+        d->wish = (struct device_wish){ .wanted = true, .sweep_id = intent->wish_sweep_id, .mode = intent->wish_mode };
+        d->wish.overwrite = STEAL(intent->wish_overwrite);
 }
 
 static void forget_intent(struct manager *m, const char *device) {
