@@ -144,12 +144,17 @@ class LoopDevice:
         with open(f'/sys/block/{os.path.basename(self.path)}/queue/{key}', 'w', encoding='utf-8') as file:
             file.write(str(value))
 
+    def let_go(self):
+        """From here on it goes away with the last one that has it open."""
+        holder, self.holder = self.holder, -1
+        if holder >= 0:
+            os.close(holder)
+
     def close(self):
         if self.path is None:
             return
         path, self.path = self.path, None
-        if self.holder >= 0:
-            os.close(self.holder)
+        self.let_go()
         # Whoever still holds it is a leak of this test. (Its number may belong to somebody else by now.)
         eventually(f'{path} detached', lambda: _backing_file(path) != self.backing, 10)
 

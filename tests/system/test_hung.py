@@ -3,15 +3,21 @@
 """
 Disks that don't answer: they are told, nothing else waits for them, and they are noticed when they come back.
 
+Where a disk can hang a daemon, and how that is made here: read, write and flush, by a fault disk; the search for
+signatures, by reads that hang before the sweep has begun; opening, which waits for whoever changes the loop device, who
+waits for a read that hangs; closing, where who closes last writes what others have left in the page cache.
+
 Hangs are kept short: a sync() anywhere on the machine waits for a loop device whose disk hangs.
 """
 
 import fcntl
 import os
 import signal
+import subprocess
+import sys
 import time
 
-from harness import MIB, Daemon, device_entry, eventually, expect_clean, main, test
+from harness import MIB, UNIT, Client, Daemon, device_entry, die_with_parent, eventually, expect_clean, kill_and_wait, main, test
 
 PROMPT_S = 1
 
@@ -163,6 +169,111 @@ def a_disk_that_hangs_in_the_search_for_signatures_does_not_keep_its_caller(case
     expect_clean(daemon.sweep('d0'))
 
 
+READ_DIRECTLY = """
+import mmap, os, sys
+os.preadv(os.open(sys.argv[1], os.O_RDONLY | os.O_DIRECT), [mmap.mmap(-1, 4096)], 0)
+"""
+
+# What it was, once more: but for that the kernel waits until nothing is in flight, and who opens waits for the kernel.
+CHANGE_LOOP = """
+import fcntl, os, sys
+LOOP_SET_STATUS64, LOOP_GET_STATUS64 = 0x4c04, 0x4c05
+device, status = os.open(sys.argv[1], os.O_RDONLY), bytearray(232)
+fcntl.ioctl(device, LOOP_GET_STATUS64, status)
+print('now', flush=True)
+fcntl.ioctl(device, LOOP_SET_STATUS64, bytes(status))
+"""
+
+
+def start_python(case, program, *arguments):
+    process = subprocess.Popen([sys.executable, '-c', program, *arguments], stdin=subprocess.DEVNULL,
+                               stdout=subprocess.PIPE, text=True, preexec_fn=die_with_parent)
+    case.undo(kill_and_wait, process)
+    return process
+
+
+def waits_in_the_kernel(process):
+    with open(f'/proc/{process.pid}/stat', encoding='utf-8') as file:
+        return file.read().rpartition(')')[2].split()[0] == 'D'
+
+
+def hang_opening(case, disk):
+    """From here on who opens the disk waits until it is woken."""
+    disk.command('hang read')
+    start_python(case, READ_DIRECTLY, disk.path)
+    hanging(disk)
+    change = start_python(case, CHANGE_LOOP, disk.path)
+    assert change.stdout.readline() == 'now\n'
+    eventually('the loop device is being changed', lambda: waits_in_the_kernel(change), 10)
+
+
+def begin_without_waiting(case, daemon):
+    """A caller waits some seconds for a disk that hangs. Returns what waits for the sweep's number."""
+    client = Client(daemon.control)
+    case.undo(client.socket.close)
+    client.send('io.sweepd.StartSweep', {'device': 'd0'})
+    return lambda: client.receive()['parameters']['sweep_id']
+
+
+@test
+def a_disk_that_hangs_while_it_is_opened_is_told_and_does_not_keep_the_daemon(case):
+    disk, other = case.faultdisk(8 * MIB), case.loop(8 * MIB)
+    daemon = case.daemon([hung_entry(disk), device_entry('d1', other)])
+    hang_opening(case, disk)
+    sweep_of = begin_without_waiting(case, daemon)
+    began = time.monotonic()
+    stalled(daemon)
+    assert [f['detail']['request'] for f in daemon.findings('d0')] == ['open'], daemon.findings('d0')
+    sweep_id = sweep_of()
+    expect_clean(daemon.sweep('d1'))
+    hung_s = time.monotonic() - began
+    wake(disk)
+    sweep = daemon.end(sweep_id)
+    assert (sweep['end'], sweep['reason']['rule']) == ('failed', 'hung'), sweep
+    assert (sweep['verdict'], sweep['findings']) == ('faulty', 1), sweep
+    expect_hung(daemon, hung_s)
+    assert daemon.device('d0')['state'] != 'stalled'
+    expect_clean(daemon.sweep('d0'))
+    assert daemon.findings('d0') == [], daemon.findings('d0')
+    hang_opening(case, disk)
+    begin_without_waiting(case, daemon)
+    eventually('it is being opened', lambda: daemon.device('d0')['progress'], 10)
+    daemon.stop(within_s=10)
+    wake(disk)
+
+
+def hang_closing(case, daemon, disk):
+    """A sweep of the disk, of which nothing is left but to close it, which it never does. Its number."""
+    delay = disk.command('delay read ms=20')
+    sweep_id = daemon.begin('d0')
+    daemon.sweeping('d0')
+    with open(disk.path, 'r+b') as file:
+        file.write(case.rng.randbytes(UNIT))
+    disk.command('hang write')
+    disk.let_go()
+    disk.command(f'drop {delay}')
+    hanging(disk)
+    return sweep_id
+
+
+@test
+def a_disk_that_hangs_while_it_is_closed_is_told_in_its_sweep(case):
+    disk, other = case.faultdisk(8 * MIB), case.loop(8 * MIB)
+    daemon = case.daemon([hung_entry(disk, 'read'), device_entry('d1', other)])
+    sweep_id = hang_closing(case, daemon, disk)
+    began = time.monotonic()
+    stalled(daemon)
+    assert [f['detail']['request'] for f in daemon.findings('d0')] == ['close'], daemon.findings('d0')
+    assert daemon.finished(sweep_id) is None
+    expect_clean(daemon.sweep('d1'))
+    hung_s = time.monotonic() - began
+    wake(disk)
+    sweep = daemon.end(sweep_id)
+    assert (sweep['end'], sweep['verdict'], sweep['findings']) == ('finished', 'faulty', 1), sweep
+    expect_hung(daemon, hung_s)
+    assert daemon.device('d0')['state'] != 'stalled'
+
+
 @test
 def a_sweep_that_is_cancelled_before_it_began_is_in_the_history(case):
     disk = case.faultdisk(8 * MIB)
@@ -193,6 +304,22 @@ def lock_is_free(daemon):
         except BlockingIOError:
             return False
     return True
+
+
+@test
+def a_daemon_ends_while_a_disk_hangs_in_being_closed(case):
+    disk = case.faultdisk(8 * MIB)
+    daemon = case.daemon([hung_entry(disk, 'read')])
+    hang_closing(case, daemon, disk)
+    process, daemon.process = daemon.process, None
+    process.send_signal(signal.SIGTERM)
+    try:
+        eventually('the lock is released', lambda: lock_is_free(daemon), 10)
+        with open(os.path.join(daemon.state, 'lock'), encoding='utf-8') as file:
+            assert f'{process.pid} ' in file.read(), 'the next daemon is not told'
+    finally:
+        wake(disk)
+        assert process.wait(10) == 0
 
 
 @test
