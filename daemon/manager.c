@@ -297,6 +297,7 @@ static int on_clock(sd_event_source *source, uint64_t usec, void *userdata) {
         planner_look(m, monotonic_us, clock_wall_us());
         rests_look_at_windows(m, clock_wall_us());
         routes_retry(m, clock_wall_us());
+        history_look(m, monotonic_us, clock_wall_us());
         manager_admit(m);
         manager_notify_status(m);
         manager_set_clock(m);

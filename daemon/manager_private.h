@@ -2,8 +2,8 @@
 /*
  * manager_private: what the files of the manager share. manager.c builds and ends it and starts sweeps, members.c says
  * which devices there are, admit.c which may start, planner.c how fast they go, rests.c which are interrupted, routes.c
- * moves news, acknowledgements and events, requests.c answers the control socket, rescues.c what it is asked about undo
- * journals, orphans.c finds those that nobody asks about.
+ * moves news, acknowledgements and events, history.c keeps the ledger from growing, requests.c answers the control
+ * socket, rescues.c what it is asked about undo journals, orphans.c finds those that nobody asks about.
  */
 #pragma once
 
@@ -91,6 +91,8 @@ struct manager {
         int rescues_fd;
         struct orphans *orphans; /* NULL: not looked for yet */
         struct planner planner;
+        bool pruning;           /* a request for it is on its way */
+        uint64_t prune_next_us; /* monotonic */
         struct reload *reload;
         int reload_fd;
         struct call *reload_call;
@@ -180,6 +182,12 @@ void routes_tell(struct manager *m, enum event_kind kind, int priority, const st
         const struct finding *finding, const char *format, ...) __attribute__((format(printf, 6, 7)));
 
 void routes_store_finding(struct manager *m, const struct finding *finding);
+
+/* history.c */
+/* By the clock: begins to take what is too old out of the ledger, where it is time. */
+void history_look(struct manager *m, uint64_t monotonic_us, uint64_t wall_us);
+/* A part of it was done, or could not be. */
+void history_pruned(struct manager *m, const struct ledger_request *request);
 
 /* planner.c */
 /* Once, before any device is asked what is planned. */

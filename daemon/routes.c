@@ -658,8 +658,18 @@ static void on_durable(struct manager *m, struct ledger_request *request) {
         answer(m, request->number, a);
 }
 
+/* Of a later version: what it knows would be missing, and that version would miss what we did. */
+static void refuse_newer(struct manager *m, const struct ledger_load *load) {
+        routes_tell(m, EVENT_LEDGER, LOG_CRIT, NULL, NULL, "sweepd can't start: %s", load->text);
+        sd_event_exit(m->event, EXIT_FAILURE);
+}
+
 static void on_load(struct manager *m, struct ledger_request *request) {
         const struct ledger_load *load = &request->load;
+        if (load->newer && !m->ready) {
+                refuse_newer(m, load);
+                return;
+        }
         m->next_sweep_id = MAX(m->next_sweep_id, load->next_sweep_id);
         m->next_event_id = MAX(m->next_event_id, load->next_event_id);
         bool for_the_first_time = !m->ledger_was_read;
@@ -714,6 +724,9 @@ static void acknowledged(struct manager *m, struct ledger_request *request) {
                 break;
         case LEDGER_DEVICE:
                 rests_intent_stored(m, request);
+                break;
+        case LEDGER_PRUNE:
+                history_pruned(m, request);
                 break;
         default:
                 break;

@@ -43,6 +43,7 @@ enum {
 
 /* Keeps sums of times far from 2^64, and tells "never" from a slip. */
 #define EVERY_MAX_US         (36500 * USEC_PER_DAY)
+#define HISTORY_US           (730 * USEC_PER_DAY)
 #define NARROW_BUDGET_MAX_US USEC_PER_DAY
 #define SETTLE_MAX_US        USEC_PER_DAY
 
@@ -261,6 +262,23 @@ static int take_limits_rate(struct loader *l, const config_setting_t *s, void *i
 
 static int take_per_controller(struct loader *l, const config_setting_t *s, void *into) {
         return take_number(l, s, 0, INT_MAX, &((struct settings *)into)->per_controller);
+}
+
+static int take_history(struct loader *l, const config_setting_t *s, void *into) {
+        const char *text;
+        int r = take_string(l, s, "a span as a string, such as \"730d\"", &text);
+        if (r != 0)
+                return r;
+        uint64_t span_us;
+        r = text_parse_span(&span_us, text);
+        if (r == -EINVAL)
+                return FAIL(l, s,
+                        "history: \"%.100s\" is not a span: write a number with s, m, h, d or w, such as \"730d\"",
+                        text);
+        if (r < 0 || span_us < USEC_PER_DAY || span_us > EVERY_MAX_US)
+                return FAIL(l, s, "history: \"%.100s\" is out of range: give \"1d\" to \"36500d\"", text);
+        ((struct settings *)into)->history_us = span_us;
+        return 0;
 }
 
 /* --- keys of a device --- */
@@ -711,6 +729,7 @@ static const struct key global_keys[] = {
         { "control_socket", take_control_socket, false },
         { "verify", take_verify, false },
         { "limits", take_limits, false },
+        { "history", take_history, false },
         { "defaults", note_defaults, false },
         { "devices", note_devices, false },
         { 0 },
@@ -1051,6 +1070,7 @@ static void set_defaults(struct settings *s, const struct settings_surroundings 
         s->state_dir[strcspn(s->state_dir, ":")] = '\0'; /* systemd may give several: systemd.exec(5) */
         text_copy(s->control_socket, sizeof s->control_socket, "/run/sweepd/control");
         s->per_controller = PER_CONTROLLER;
+        s->history_us = HISTORY_US;
         s->cpus = surroundings->cpus;
         cpus_format(s->cpus_text, sizeof s->cpus_text, &s->cpus);
 }

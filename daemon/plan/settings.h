@@ -18,6 +18,7 @@ struct settings {
         unsigned concurrent_sweeps; /* 0: no limit */
         unsigned per_controller;    /* likewise */
         uint64_t rate_bytes;        /* a second, of all sweeps together; 0: no limit */
+        uint64_t history_us;        /* how long the ledger keeps what is over */
         size_t device_count;
         struct device_config **devices; /* that are named one by one */
         size_t match_count;

@@ -116,6 +116,7 @@ static void conclude(struct ledger *ledger, struct ledger_request *request, int 
         request->status = status;
         text_copy(request->text, sizeof request->text, status < 0 ? ledger_store_text(ledger->store) : "");
         request->load.state = ledger_store_state(ledger->store);
+        request->load.newer = ledger_store_is_newer(ledger->store);
         text_copy(request->load.text, sizeof request->load.text, ledger_store_state_text(ledger->store));
 }
 

@@ -41,6 +41,7 @@ enum ledger_op {
         LEDGER_DEVICE,        /* intent */
         LEDGER_FINDING,       /* finding: inserts or replaces by id */
         LEDGER_EVENT,         /* event */
+        LEDGER_PRUNE,         /* prune: takes out a few rows that are old, and says where to go on */
         LEDGER_LIST_FINDINGS, /* page_after, page_device, page_all -> findings, newest last */
         LEDGER_LIST_SWEEPS,   /* page_after, page_device -> sweeps, newest last; page_newest: the last page_max */
         LEDGER_GET_FINDING,   /* page_after = id -> findings[0], or page_count = 0 */
@@ -76,6 +77,23 @@ struct ledger_intent {
         char *wish_overwrite; /* heap, taken over; NULL: none */
 };
 
+/*
+ * What is older than before_us goes, bit by bit, so that nobody else waits for it: begun with { before_us }, and sent
+ * again with what came back until the stage is LEDGER_PRUNE_OVER. Nothing goes that is open or acknowledged, or by
+ * which something is still decided; a device's sums and the ranges of targets stay.
+ */
+struct ledger_prune {
+        uint64_t before_us;
+        enum {
+                LEDGER_PRUNE_EVENTS,
+                LEDGER_PRUNE_FINDINGS,
+                LEDGER_PRUNE_SWEEPS,
+                LEDGER_PRUNE_FILE, /* gives free pages back to the file system */
+                LEDGER_PRUNE_OVER
+        } stage;
+        uint64_t after; /* of this stage: ids up to here were looked at */
+};
+
 /* The past of one configured device, as the plan wants it. */
 struct ledger_device {
         char device[DEVICE_NAME_BYTES];
@@ -94,6 +112,7 @@ struct ledger_device {
 /* State and text are set in every answer: how the ledger was at this request. It may be replaced while we run. */
 struct ledger_load {
         enum ledger_state state;
+        bool newer;     /* it is of a later version, and was not touched */
         char text[512]; /* where state is not good: what happened, and where the old file is kept */
         uint64_t next_sweep_id, next_finding_id, next_event_id;
         size_t device_count;
@@ -122,6 +141,7 @@ struct ledger_request {
                                   target_row, or of the sweep's target */
         struct finding finding;
         struct event event;
+        struct ledger_prune prune; /* comes back, too */
         uint64_t page_after;
         bool page_newest;
         char page_device[DEVICE_NAME_BYTES]; /* "": of all */

@@ -22,7 +22,13 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { BUSY_TIMEOUT_MS = 3000, STORE_TEXT_BYTES = 512 };
+enum {
+        BUSY_TIMEOUT_MS = 3000,
+        STORE_TEXT_BYTES = 512,
+        PRUNE_ROWS = 100,     /* that one request looks at: a millisecond or so, in which nobody else is served */
+        VACUUM_PAGES = 64,    /* that one request gives back */
+        SPARE_PAGES_MAX = 256 /* that stay: what is pruned today is written anew tomorrow */
+};
 
 /*
  * Schema 1; what came later is in `upgrades`. 0 stands for "none" and "never", "" for "no text". Unsigned 64-bit
@@ -68,6 +74,7 @@ enum { BUSY_TIMEOUT_MS = 3000, STORE_TEXT_BYTES = 512 };
  * From schema i + 1 to the next. A new ledger goes through all of them, so that it is the same as one that grew old.
  * Schema 2: what sweeps measured, in the formats of model/latency.h and model/region_table.h; empty: nothing is known.
  * Schema 3: where a sweep that is not over goes on, and what people want of a device.
+ * Schema 4: what was pruned, where a sum needs it.
  */
 static const char *const upgrades[] = {
         "ALTER TABLE sweeps ADD COLUMN latency BLOB NOT NULL DEFAULT x'';"
@@ -82,6 +89,9 @@ static const char *const upgrades[] = {
         " by_hand INTEGER NOT NULL, overwrite TEXT NOT NULL);"
         "CREATE TABLE intents(device TEXT PRIMARY KEY, held INTEGER NOT NULL, wish_sweep_id INTEGER NOT NULL,"
         " wish_mode TEXT NOT NULL, wish_overwrite TEXT NOT NULL) WITHOUT ROWID;",
+        "CREATE TABLE pruned(device TEXT PRIMARY KEY, bytes_written INTEGER NOT NULL, findings INTEGER NOT NULL)"
+        " WITHOUT ROWID;"
+        "CREATE INDEX sweeps_by_target ON sweeps(target_row, id);",
 };
 static_assert(ELEMENTS(upgrades) == LEDGER_FILE_SCHEMA - 1, "one for each schema");
 
@@ -94,6 +104,32 @@ static_assert(ELEMENTS(upgrades) == LEDGER_FILE_SCHEMA - 1, "one for each schema
         "id, device, target_row, sweep_id, offset_bytes, length_bytes, fault, persistence, state, text, detail,"    \
         " sample_offset_bytes, sample_expected, sample_found, count, first_seen_us, last_seen_us, acknowledged_us," \
         " comment"
+
+/*
+ * Of the rows above ?1 up to ?2 those that are older than ?3 and may go. Of events and findings the last stays, as the
+ * next number is counted from it. Of sweeps stays what something is still told or decided by: the last of a device, the
+ * last that ended well, the one that says which disk it was; those by whose generations a disk's bytes are known;
+ * those that have findings which are not over.
+ */
+#define OLD_EVENTS "id > ?1 AND id <= ?2 AND at_us < ?3 AND id < (SELECT max(id) FROM events)"
+#define OLD_FINDINGS                                                       \
+        "id > ?1 AND id <= ?2 AND max(last_seen_us, acknowledged_us) < ?3" \
+        " AND state NOT IN ('open', 'acknowledged') AND id < (SELECT max(id) FROM findings)"
+#define OLD_SWEEPS                                                                                                       \
+        "id > ?1 AND id <= ?2 AND ended_us <> 0 AND max(started_us, ended_us) < ?3"                                      \
+        " AND id < (SELECT max(id) FROM sweeps AS s WHERE s.device = sweeps.device AND s.ended_us <> 0)"                 \
+        " AND id <> coalesce((SELECT max(id) FROM sweeps AS s WHERE s.device = sweeps.device AND s.target_row <> 0), 0)" \
+        " AND id <> coalesce((SELECT max(id) FROM sweeps AS s WHERE s.device = sweeps.device"                            \
+        "  AND s.ended_as = 'finished' AND s.assurance = 'verified'), 0)"                                                \
+        " AND id <> coalesce((SELECT max(id) FROM sweeps AS s WHERE s.device = sweeps.device"                            \
+        "  AND s.ended_as = 'finished' AND s.assurance <> ''), 0)"                                                       \
+        " AND (generation = 0 OR ?4 <= (SELECT count(*) FROM sweeps AS s WHERE s.target_row = sweeps.target_row"         \
+        "  AND s.id > sweeps.id AND s.generation > 0))"                                                                  \
+        " AND NOT EXISTS (SELECT 1 FROM findings AS f WHERE f.sweep_id = sweeps.id"                                      \
+        "  AND f.state IN ('open', 'acknowledged'))"
+#define PRUNED_SUMS                                                                                   \
+        " GROUP BY device ON CONFLICT(device) DO UPDATE SET findings = findings + excluded.findings," \
+        " bytes_written = bytes_written + excluded.bytes_written"
 
 enum statement {
         ST_BEGIN,
@@ -140,6 +176,14 @@ enum statement {
         ST_GET_FINDING,
         ST_LIST_FINDINGS,
         ST_PUT_EVENT,
+        ST_NEXT_EVENTS,
+        ST_NEXT_FINDINGS,
+        ST_NEXT_SWEEPS,
+        ST_SUM_OLD_FINDINGS,
+        ST_SUM_OLD_SWEEPS,
+        ST_PRUNE_EVENTS,
+        ST_PRUNE_FINDINGS,
+        ST_PRUNE_SWEEPS,
         ST_COUNT
 };
 
@@ -150,16 +194,18 @@ static const char *const statements[ST_COUNT] = {
                         " (SELECT coalesce(max(wish_sweep_id), 0) + 1 FROM intents)),"
                         " max(first_id, (SELECT coalesce(max(id), 0) + 1 FROM findings)),"
                         " max(first_id, (SELECT coalesce(max(id), 0) + 1 FROM events)) FROM ledger",
-        [ST_DEVICES] =
-                "SELECT device FROM sweeps UNION SELECT device FROM findings UNION SELECT device FROM intents ORDER BY 1",
+        [ST_DEVICES] = "SELECT device FROM sweeps UNION SELECT device FROM findings UNION SELECT device FROM intents"
+                       " UNION SELECT device FROM pruned ORDER BY 1",
         [ST_DEVICE_SUMS] =
                 "SELECT"
                 " coalesce((SELECT started_us FROM sweeps WHERE device = ?1 AND ended_as = 'finished'"
                 "  AND assurance = 'verified' ORDER BY id DESC LIMIT 1), 0),"
                 " coalesce((SELECT started_us FROM sweeps WHERE device = ?1 AND ended_as = 'finished'"
                 "  AND assurance <> '' ORDER BY id DESC LIMIT 1), 0),"
-                " (SELECT count(*) FROM findings WHERE device = ?1 AND state IN ('resolved', 'retired')),"
-                " coalesce((SELECT sum(bytes_written) FROM sweeps WHERE device = ?1), 0),"
+                " (SELECT count(*) FROM findings WHERE device = ?1 AND state IN ('resolved', 'retired'))"
+                "  + coalesce((SELECT findings FROM pruned WHERE device = ?1), 0),"
+                " coalesce((SELECT sum(bytes_written) FROM sweeps WHERE device = ?1), 0)"
+                "  + coalesce((SELECT bytes_written FROM pruned WHERE device = ?1), 0),"
                 " (SELECT count(*) FROM sweeps WHERE device = ?1 AND ended_as = 'failed' AND id > coalesce((SELECT max(id)"
                 "  FROM sweeps WHERE device = ?1 AND ended_as IN ('finished', 'cancelled')), 0))",
         [ST_LAST_SWEEP] = "SELECT " SWEEP_COLUMNS " FROM sweeps WHERE device = ?1 AND ended_us <> 0"
@@ -229,6 +275,18 @@ static const char *const statements[ST_COUNT] = {
         [ST_LIST_FINDINGS] = "SELECT " FINDING_COLUMNS " FROM findings WHERE id > ?1 AND (?2 = '' OR device = ?2)"
                              " AND (?3 OR state IN ('open', 'acknowledged')) ORDER BY id LIMIT ?4",
         [ST_PUT_EVENT] = "INSERT OR REPLACE INTO events VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+        [ST_NEXT_EVENTS] = "SELECT max(id) FROM (SELECT id FROM events WHERE id > ?1 ORDER BY id LIMIT ?2)",
+        [ST_NEXT_FINDINGS] = "SELECT max(id) FROM (SELECT id FROM findings WHERE id > ?1 ORDER BY id LIMIT ?2)",
+        [ST_NEXT_SWEEPS] = "SELECT max(id) FROM (SELECT id FROM sweeps WHERE id > ?1 ORDER BY id LIMIT ?2)",
+        [ST_SUM_OLD_FINDINGS] =
+                "INSERT INTO pruned(device, bytes_written, findings) SELECT device, 0, count(*) FROM findings"
+                " WHERE " OLD_FINDINGS PRUNED_SUMS,
+        [ST_SUM_OLD_SWEEPS] =
+                "INSERT INTO pruned(device, bytes_written, findings) SELECT device, sum(bytes_written), 0 FROM sweeps"
+                " WHERE " OLD_SWEEPS PRUNED_SUMS,
+        [ST_PRUNE_EVENTS] = "DELETE FROM events WHERE " OLD_EVENTS,
+        [ST_PRUNE_FINDINGS] = "DELETE FROM findings WHERE " OLD_FINDINGS,
+        [ST_PRUNE_SWEEPS] = "DELETE FROM sweeps WHERE " OLD_SWEEPS,
 };
 
 /* How bad a failure is: the request's own fault; the file can't be used now; and it must be opened anew. */
@@ -242,6 +300,7 @@ struct ledger_store {
         dev_t file_device;
         ino_t file_inode;
         bool was_open;        /* once in this process */
+        bool newer;           /* the file there is of a later version */
         bool unreadable;      /* its records make no sense: put it aside when it is opened next */
         enum severity failed; /* when last used */
         char text[STORE_TEXT_BYTES];
@@ -1024,6 +1083,91 @@ static int get_sweep(struct ledger_store *store, struct ledger_request *request)
         return r;
 }
 
+/* The past that is too old. */
+
+static int execute(struct ledger_store *store, const char *sql) {
+        int code = sqlite3_exec(store->db, sql, NULL, NULL, NULL);
+        return code == SQLITE_OK ? 0 : sqlite_error(store, code);
+}
+
+/* The first column of the first row; "" where there is none. */
+static int ask(struct ledger_store *store, const char *sql, char *answer, size_t answer_bytes) {
+        sqlite3_stmt *statement = NULL;
+        int code = sqlite3_prepare_v2(store->db, sql, -1, &statement, NULL);
+        if (code == SQLITE_OK)
+                code = sqlite3_step(statement);
+        const unsigned char *text = code == SQLITE_ROW ? sqlite3_column_text(statement, 0) : NULL;
+        text_copy(answer, answer_bytes, text ? (const char *)text : "");
+        int r = code == SQLITE_ROW || code == SQLITE_DONE ? 0 : sqlite_error(store, code);
+        sqlite3_finalize(statement);
+        return r;
+}
+
+/* The statements of each kind of row; sum: ST_COUNT where nothing is summed up. */
+struct prune_statements {
+        enum statement next, sum, drop;
+};
+
+static int prune_rows(struct ledger_store *store, enum statement which, const struct ledger_prune *p, uint64_t last) {
+        struct query q = query_begin(store, which);
+        put_number(&q, p->after);
+        put_number(&q, last);
+        put_number(&q, p->before_us);
+        if (which == ST_SUM_OLD_SWEEPS || which == ST_PRUNE_SWEEPS)
+                put_number(&q, TARGET_PAST_MAX);
+        return query_run(&q);
+}
+
+/* Looks at the next few rows. Behind the last of a kind the next one begins. */
+static int prune_some(struct ledger_store *store, const struct prune_statements *s, struct ledger_prune *p) {
+        struct query q = query_begin(store, s->next);
+        put_number(&q, p->after);
+        put_number(&q, PRUNE_ROWS);
+        int r = query_step(&q);
+        uint64_t last = r > 0 ? take_number(&q) : 0;
+        query_end(&q);
+        if (r < 0)
+                return r;
+        if (last == 0) {
+                p->after = 0;
+                p->stage++;
+                return 0;
+        }
+        r = s->sum == ST_COUNT ? 0 : prune_rows(store, s->sum, p, last);
+        if (r == 0)
+                r = prune_rows(store, s->drop, p, last);
+        if (r == 0)
+                p->after = last;
+        return r;
+}
+
+/* A ledger of an early version has no map of its pages, and gives none back: what is free there is only used again. */
+static int give_back_pages(struct ledger_store *store, struct ledger_prune *p) {
+        char mode[16], answer[32], give[64];
+        int r = ask(store, "PRAGMA auto_vacuum", mode, sizeof mode);
+        if (r == 0)
+                r = ask(store, "PRAGMA freelist_count", answer, sizeof answer);
+        if (r < 0)
+                return r;
+        if (strcmp(mode, "2") != 0 || strtol(answer, NULL, 10) <= SPARE_PAGES_MAX) {
+                p->stage++;
+                return 0;
+        }
+        text_format(give, sizeof give, "PRAGMA incremental_vacuum(%d)", VACUUM_PAGES);
+        return execute(store, give);
+}
+
+static int prune(struct ledger_store *store, struct ledger_request *request) {
+        static const struct prune_statements of[] = {
+                [LEDGER_PRUNE_EVENTS] = { ST_NEXT_EVENTS, ST_COUNT, ST_PRUNE_EVENTS },
+                [LEDGER_PRUNE_FINDINGS] = { ST_NEXT_FINDINGS, ST_SUM_OLD_FINDINGS, ST_PRUNE_FINDINGS },
+                [LEDGER_PRUNE_SWEEPS] = { ST_NEXT_SWEEPS, ST_SUM_OLD_SWEEPS, ST_PRUNE_SWEEPS },
+        };
+        struct ledger_prune *p = &request->prune;
+        assert(p->stage < LEDGER_PRUNE_OVER);
+        return p->stage == LEDGER_PRUNE_FILE ? give_back_pages(store, p) : prune_some(store, &of[p->stage], p);
+}
+
 /* What the daemon starts from. */
 
 static int take_words_copy(struct query *q, char **ret) {
@@ -1218,6 +1362,7 @@ static int (*const operations[])(struct ledger_store *, struct ledger_request *)
         [LEDGER_SWEEP_ENDED] = put_sweep,
         [LEDGER_FINDING] = put_finding,
         [LEDGER_EVENT] = put_event,
+        [LEDGER_PRUNE] = prune,
         [LEDGER_LIST_FINDINGS] = list_findings,
         [LEDGER_LIST_SWEEPS] = list_sweeps,
         [LEDGER_GET_FINDING] = get_finding,
@@ -1237,24 +1382,6 @@ static void close_database(struct ledger_store *store) {
         store->db = NULL;
 }
 
-static int execute(struct ledger_store *store, const char *sql) {
-        int code = sqlite3_exec(store->db, sql, NULL, NULL, NULL);
-        return code == SQLITE_OK ? 0 : sqlite_error(store, code);
-}
-
-/* The first column of the first row; "" where there is none. */
-static int ask(struct ledger_store *store, const char *sql, char *answer, size_t answer_bytes) {
-        sqlite3_stmt *statement = NULL;
-        int code = sqlite3_prepare_v2(store->db, sql, -1, &statement, NULL);
-        if (code == SQLITE_OK)
-                code = sqlite3_step(statement);
-        const unsigned char *text = code == SQLITE_ROW ? sqlite3_column_text(statement, 0) : NULL;
-        text_copy(answer, answer_bytes, text ? (const char *)text : "");
-        int r = code == SQLITE_ROW || code == SQLITE_DONE ? 0 : sqlite_error(store, code);
-        sqlite3_finalize(statement);
-        return r;
-}
-
 static int open_file(struct ledger_store *store, const char *path) {
         int code = sqlite3_open_v2(path, &store->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
         if (code == SQLITE_OK)
@@ -1263,6 +1390,7 @@ static int open_file(struct ledger_store *store, const char *path) {
 }
 
 static int newer(struct ledger_store *store) {
+        store->newer = true;
         return fail(store, -ENOTSUP, FAILED_FILE, "it is of a later version of sweepd",
                 "install that version, or move the file away");
 }
@@ -1332,7 +1460,13 @@ static int upgrade(struct ledger_store *store) {
         r = run_plain(store, ST_BEGIN);
         if (r == 0)
                 r = run_upgrades(store, schema);
-        return r < 0 ? r : run_plain(store, ST_COMMIT);
+        if (r == 0)
+                r = run_plain(store, ST_COMMIT);
+        if (r < 0)
+                return r;
+        /* So that it can give pages back. Where there is no room for the copy that this makes, it does without. */
+        (void)sqlite3_exec(store->db, "PRAGMA auto_vacuum = INCREMENTAL; VACUUM", NULL, NULL, NULL);
+        return 0;
 }
 
 static int remember_file(struct ledger_store *store) {
@@ -1378,7 +1512,8 @@ static int open_database(struct ledger_store *store) {
 
 static int fill_new(struct ledger_store *store, const char *path, uint64_t first_id) {
         char head[160];
-        text_format(head, sizeof head, "PRAGMA synchronous = FULL; BEGIN; PRAGMA application_id = %d",
+        text_format(head, sizeof head,
+                "PRAGMA synchronous = FULL; PRAGMA auto_vacuum = INCREMENTAL; BEGIN; PRAGMA application_id = %d",
                 LEDGER_FILE_APPLICATION);
         char tail[80];
         text_format(tail, sizeof tail, "INSERT INTO ledger VALUES (%" PRIu64 "); COMMIT", first_id);
@@ -1487,6 +1622,7 @@ bool ledger_store_is_open(const struct ledger_store *store) {
 int ledger_store_open(struct ledger_store *store, uint64_t now_us) {
         assert(!store->db);
         store->failed = FAILED_NOT;
+        store->newer = false;
         int r = open_or_replace(store, now_us);
         assert((r == 0) == (store->db != NULL));
         if (r < 0)
@@ -1496,6 +1632,10 @@ int ledger_store_open(struct ledger_store *store, uint64_t now_us) {
                 store->was_open = true;
         }
         return r;
+}
+
+bool ledger_store_is_newer(const struct ledger_store *store) {
+        return store->newer;
 }
 
 /* A file that was moved or deleted takes every commit, and keeps none for whoever opens it next. */

@@ -15,6 +15,9 @@ struct ledger_store *ledger_store_free(struct ledger_store *store);
 
 bool ledger_store_is_open(const struct ledger_store *store);
 
+/* It could not be opened, being of a later version; nothing of it was touched. */
+bool ledger_store_is_newer(const struct ledger_store *store);
+
 /*
  * Opens what is there; puts aside what is damaged or not ours; creates what is missing. Negative errno: it can't be
  * used now, the text says why. now_us: wall time, for names and for numbers that were never given before.

@@ -860,11 +860,12 @@ START_TEST(a_ledger_of_a_later_version_is_refused_and_not_touched) {
         open_quietly();
         ck_assert_int_eq(call_status(finding_request(1, "sda")), 0);
         close_ledger();
-        overwrite(60, "\0\0\0\4", 4); /* user_version */
+        overwrite(60, "\0\0\0\5", 4); /* user_version */
         size_t size = read_file("ledger.db", before, sizeof before);
         struct ledger_request *load = open_ledger();
         ck_assert_int_eq(load->status, -ENOTSUP);
         ck_assert_int_eq(load->load.state, LEDGER_UNAVAILABLE);
+        ck_assert(load->load.newer);
         ck_assert_ptr_nonnull(strstr(load->load.text, "later version"));
         ck_assert_uint_gt(load->load.next_finding_id, 1000000);
         ledger_request_free(load);
@@ -964,7 +965,7 @@ START_TEST(a_ledger_of_schema_2_is_taken_along_and_what_ran_was_killed) {
         ck_assert_int_eq(call_status(request), 0);
         ck_assert_int_eq(call_status(sweep_request(LEDGER_SWEEP_STARTED, 2, "sda")), 0);
         close_ledger();
-        run_sql("DROP TABLE places; DROP TABLE intents; PRAGMA user_version = 2");
+        run_sql("DROP TABLE places; DROP TABLE intents; DROP TABLE pruned; DROP INDEX sweeps_by_target; PRAGMA user_version = 2");
         struct ledger_request *load = open_ledger();
         ck_assert_msg(load->status == 0, "%s", load->text);
         ck_assert_ptr_nonnull(load->load.devices[0].regions);
@@ -984,7 +985,7 @@ START_TEST(a_ledger_of_schema_1_is_taken_along_with_all_that_it_knows) {
         ck_assert_int_eq(call_status(mark_request(row, 4, (struct extent){ 0, 4096 }, (struct extent){ 0 })), 0);
         ck_assert_int_eq(call_status(sweep_request(LEDGER_SWEEP_ENDED, 1, "sda")), 0);
         close_ledger();
-        run_sql("DROP TABLE places; DROP TABLE intents;"
+        run_sql("DROP TABLE places; DROP TABLE intents; DROP TABLE pruned; DROP INDEX sweeps_by_target;"
                 "ALTER TABLE sweeps DROP COLUMN latency; ALTER TABLE targets DROP COLUMN regions;"
                 "PRAGMA user_version = 1");
         struct ledger_request *load = open_ledger();
@@ -1008,8 +1009,177 @@ START_TEST(a_ledger_of_schema_1_is_taken_along_with_all_that_it_knows) {
         in_directory(path, sizeof path, "ledger.db");
         CLEANUP_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
         ck_assert_int_eq(pread(fd, schema, sizeof schema, 60), sizeof schema);
-        ck_assert_uint_eq(schema[3], 3);
+        ck_assert_uint_eq(schema[3], 4);
         ck_assert_uint_eq(count_files("ledger"), 1);
+}
+END_TEST
+
+/* What is pruned. */
+
+static void prune(uint64_t before_us) {
+        struct ledger_prune at = { .before_us = before_us };
+        for (int i = 0; at.stage != LEDGER_PRUNE_OVER; i++) {
+                ck_assert_int_lt(i, 1000);
+                struct ledger_request *request = make(LEDGER_PRUNE);
+                request->prune = at;
+                call(request);
+                ck_assert_msg(request->status == 0, "%s", request->text);
+                at = request->prune;
+                ledger_request_free(request);
+        }
+}
+
+static uint64_t ask_number(const char *sql) {
+        char path[PATH_MAX];
+        sqlite3 *db;
+        sqlite3_stmt *statement;
+        in_directory(path, sizeof path, "ledger.db");
+        ck_assert_int_eq(sqlite3_open(path, &db), SQLITE_OK);
+        ck_assert_msg(sqlite3_prepare_v2(db, sql, -1, &statement, NULL) == SQLITE_OK, "%s", sqlite3_errmsg(db));
+        ck_assert_int_eq(sqlite3_step(statement), SQLITE_ROW);
+        uint64_t number = (uint64_t)sqlite3_column_int64(statement, 0);
+        ck_assert_int_eq(sqlite3_finalize(statement), SQLITE_OK);
+        ck_assert_int_eq(sqlite3_close(db), SQLITE_OK);
+        return number;
+}
+
+static void put_event_at(uint64_t id, uint64_t at_us) {
+        struct ledger_request *request = make(LEDGER_EVENT);
+        request->event = (struct event){ .id = id, .kind = EVENT_DAEMON, .at_us = at_us };
+        ck_assert_int_eq(call_status(request), 0);
+}
+
+static void put_finding_at(uint64_t id, enum finding_state state, uint64_t seen_us) {
+        struct ledger_request *request = finding_request(id, "sda");
+        request->finding.sweep_id = 1000 + id;
+        request->finding.state = state;
+        request->finding.last_seen_us = seen_us;
+        ck_assert_int_eq(call_status(request), 0);
+}
+
+/* Ended 50 us after 100 times its id. */
+static void put_sweep_of(uint64_t id, const char *device, uint64_t generation, enum sweep_end end) {
+        struct ledger_request *request = sweep_request(LEDGER_SWEEP_ENDED, id, device);
+        request->sweep.generation = generation;
+        request->sweep.end = end;
+        request->sweep.bytes.written = 1 << 20;
+        if (end != END_FINISHED)
+                request->sweep.assurance = ASSURANCE_NONE;
+        ck_assert_int_eq(call_status(request), 0);
+}
+
+START_TEST(events_and_findings_that_are_over_go_when_they_are_old) {
+        open_quietly();
+        for (uint64_t id = 1; id <= 450; id++)
+                put_event_at(id, id <= 350 ? 1000 : 9000);
+        put_event_at(451, 1000); /* the last: the next number is counted from it */
+        put_finding_at(1, FINDING_RESOLVED, 1000);
+        put_finding_at(2, FINDING_RETIRED, 1000);
+        put_finding_at(3, FINDING_OPEN, 1000);
+        put_finding_at(4, FINDING_ACKNOWLEDGED, 1000);
+        put_finding_at(5, FINDING_RESOLVED, 9000);
+        put_finding_at(6, FINDING_RESOLVED, 1000); /* the last */
+        prune(5000);
+        ck_assert_uint_eq(ask_number("SELECT count(*) FROM events"), 101);
+        ck_assert_uint_eq(ask_number("SELECT min(at_us) FROM events WHERE id < 451"), 9000);
+        ck_assert_uint_eq(ask_number("SELECT count(*) FROM findings"), 4);
+        ck_assert_uint_eq(ask_number("SELECT min(id) FROM findings"), 3);
+        prune(5000);
+        close_ledger();
+        struct ledger_request *load = open_ledger();
+        ck_assert_uint_eq(load->load.finding_count, 2);
+        ck_assert_uint_eq(load->load.next_finding_id, 7);
+        ck_assert_uint_eq(load->load.next_event_id, 452);
+        ck_assert_uint_eq(load->load.devices[0].findings_resolved, 4);
+        ledger_request_free(load);
+}
+END_TEST
+
+START_TEST(an_old_sweep_stays_as_long_as_something_is_told_or_decided_by_it) {
+        open_quietly();
+        uint64_t row = row_of(KEY);
+        ck_assert_uint_eq(row, 1);
+        stamp(row, 7);
+        ck_assert_int_eq(call_status(mark_request(row, 7, (struct extent){ 0, 4096 }, (struct extent){ 0 })), 0);
+        for (uint64_t id = 1; id <= 200; id++)
+                put_sweep_of(id, "sda", id <= 8 ? id : 0, END_FINISHED);
+        for (uint64_t id = 201; id <= 210; id++)
+                put_sweep_of(id, "sda", 0, END_FAILED);
+        struct ledger_request *finding = finding_request(1, "sda");
+        finding->finding.sweep_id = 3; /* and it is open */
+        ck_assert_int_eq(call_status(finding), 0);
+        ck_assert_int_eq(call_status(sweep_request(LEDGER_SWEEP_STARTED, 211, "sda")), 0);
+        put_sweep_of(212, "sdb", 0, END_FINISHED);
+        prune(1000000);
+        /* The one with an open finding; four generations; the last that finished, the last, that which runs; the other
+         * device's. */
+        ck_assert_uint_eq(ask_number("SELECT count(*) FROM sweeps"), 9);
+        ck_assert_uint_eq(ask_number("SELECT count(*) FROM sweeps WHERE id IN (3, 5, 6, 7, 8, 200, 210, 211, 212)"), 9);
+        ck_assert_uint_eq(ask_number("SELECT count(*) FROM ranges"), 1);
+        struct ledger_request *request = identify(KEY);
+        ck_assert_uint_eq(request->target->past_count, TARGET_PAST_MAX);
+        ck_assert_uint_eq(request->target->past[TARGET_PAST_MAX - 1].generation, 5);
+        ledger_request_free(request);
+        close_ledger();
+        struct ledger_request *load = open_ledger();
+        const struct ledger_device *sda = &load->load.devices[0];
+        ck_assert_uint_eq(sda->last_verified_us, 200 * 100);
+        ck_assert_uint_eq(sda->bytes_written, UINT64_C(210) << 20);
+        ck_assert_uint_eq(load->load.next_sweep_id, 213);
+        ledger_request_free(load);
+}
+END_TEST
+
+START_TEST(what_is_young_stays_whatever_its_number) {
+        open_quietly();
+        put_event_at(1, 9000); /* the clock was set back since */
+        put_event_at(2, 1000);
+        put_event_at(3, 9000);
+        put_sweep_of(1, "sda", 0, END_FINISHED);
+        prune(101);
+        ck_assert_uint_eq(ask_number("SELECT count(*) FROM events"), 3);
+        prune(5000);
+        ck_assert_uint_eq(ask_number("SELECT count(*) FROM events WHERE id <> 2"), 2);
+        ck_assert_uint_eq(ask_number("SELECT count(*) FROM events"), 2);
+}
+END_TEST
+
+START_TEST(a_ledger_gives_back_what_was_pruned_and_grows_no_more) {
+        open_quietly();
+        uint64_t largest = 0, id = 0;
+        for (uint64_t year = 1; year <= 3; year++) {
+                for (int i = 0; i < 4000; i++) {
+                        struct ledger_request *request = finding_request(++id, "sda");
+                        request->finding.state = FINDING_RESOLVED;
+                        request->finding.last_seen_us = year * 1000;
+                        memset(request->finding.comment, 'x', sizeof request->finding.comment - 1);
+                        ck_assert(ledger_send(ledger, request));
+                        if (i % 50 == 49)
+                                for (int n = 0; n < 50; n++)
+                                        ledger_request_free(receive());
+                }
+                largest = MAX(largest, ask_number("SELECT page_count FROM pragma_page_count"));
+                prune(year * 1000 + 1);
+                uint64_t pages = ask_number("SELECT page_count FROM pragma_page_count");
+                ck_assert_uint_gt(largest, 500);
+                ck_assert_uint_lt(pages, 300);
+        }
+        ck_assert_uint_lt(largest, 800);
+}
+END_TEST
+
+START_TEST(a_ledger_of_schema_3_is_pruned_like_a_new_one) {
+        open_quietly();
+        put_event_at(1, 1000);
+        put_event_at(2, 1000);
+        close_ledger();
+        run_sql("DROP TABLE pruned; DROP INDEX sweeps_by_target; PRAGMA user_version = 3;"
+                "PRAGMA journal_mode = DELETE; PRAGMA auto_vacuum = NONE; VACUUM; PRAGMA journal_mode = WAL");
+        ck_assert_uint_eq(ask_number("SELECT auto_vacuum FROM pragma_auto_vacuum"), 0);
+        open_quietly();
+        ck_assert_uint_eq(ask_number("SELECT auto_vacuum FROM pragma_auto_vacuum"), 2);
+        prune(5000);
+        ck_assert_uint_eq(ask_number("SELECT count(*) FROM events"), 1);
 }
 END_TEST
 
@@ -1216,6 +1386,11 @@ int main(void) {
         tcase_add_test(tests, a_measurement_that_makes_no_sense_is_unknown_and_costs_nothing_else);
         tcase_add_test(tests, a_ledger_of_schema_2_is_taken_along_and_what_ran_was_killed);
         tcase_add_test(tests, a_ledger_of_schema_1_is_taken_along_with_all_that_it_knows);
+        tcase_add_test(tests, events_and_findings_that_are_over_go_when_they_are_old);
+        tcase_add_test(tests, an_old_sweep_stays_as_long_as_something_is_told_or_decided_by_it);
+        tcase_add_test(tests, what_is_young_stays_whatever_its_number);
+        tcase_add_test(tests, a_ledger_gives_back_what_was_pruned_and_grows_no_more);
+        tcase_add_test(tests, a_ledger_of_schema_3_is_pruned_like_a_new_one);
         tcase_add_test(tests, a_missing_directory_is_tried_again);
         tcase_add_test(tests, damage_met_later_fails_its_request_and_then_begins_anew);
         tcase_add_test(tests, a_ledger_that_was_deleted_under_the_daemon_is_missed);

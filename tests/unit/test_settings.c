@@ -100,6 +100,18 @@ static void assert_invalid_device(const char *keys, const char *words) {
         assert_invalid(text, 2, words);
 }
 
+START_TEST(history_is_a_span_of_at_least_a_day) {
+        CLEANUP(settings_freep)
+        struct settings *s = loaded("history = \"10w\";\n");
+        ck_assert_uint_eq(s->history_us, 70 * USEC_PER_DAY);
+        assert_invalid("history = 730;", 1, "history: expected a span as a string");
+        assert_invalid("history = \"long\";", 1, "not a span");
+        assert_invalid("history = \"23h\";", 1, "out of range: give \"1d\" to \"36500d\"");
+        assert_invalid("history = \"36501d\";", 1, "out of range");
+        assert_invalid("histori = \"1d\";", 1, "did you mean \"history\"?");
+}
+END_TEST
+
 START_TEST(an_empty_file_is_idle_with_the_documented_defaults) {
         static const char *const empty[] = { "", "\n", "# nothing\n", "devices = ( );\n", "/* a */ // b\n" };
         for (size_t i = 0; i < sizeof empty / sizeof *empty; i++) {
@@ -111,6 +123,7 @@ START_TEST(an_empty_file_is_idle_with_the_documented_defaults) {
                 ck_assert_uint_eq(s->workers, 4);
                 ck_assert_uint_eq(s->concurrent_sweeps, 0);
                 ck_assert_uint_eq(s->per_controller, 8);
+                ck_assert_uint_eq(s->history_us, 730 * USEC_PER_DAY);
                 ck_assert_str_eq(s->cpus_text, "0-5");
                 ck_assert(CPU_EQUAL(&s->cpus, &surroundings.cpus));
         }
@@ -844,6 +857,7 @@ int main(void) {
         TCase *t = tcase_create("settings");
         tcase_add_checked_fixture(t, set_up, tear_down);
         tcase_add_test(t, an_empty_file_is_idle_with_the_documented_defaults);
+        tcase_add_test(t, history_is_a_span_of_at_least_a_day);
         tcase_add_test(t, the_state_directory_comes_from_the_service_manager_unless_given);
         tcase_add_test(t, global_keys_are_taken);
         tcase_add_test(t, the_keys_of_the_plan_are_taken);
