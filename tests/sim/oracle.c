@@ -562,7 +562,8 @@ static bool admits(
         struct unit u = unit_at(o, unit);
         if (layer == LAYER_SAMPLE && varied(o, u))
                 return true;
-        if (!p.bad && !p.in_pieces && faults_again(o, layer, u) & BIT(f->fault))
+        /* Right, perhaps after its block had failed; and wrong when it was read once more beside a bad neighbour. */
+        if (!p.bad && faults_again(o, layer, u) & BIT(f->fault))
                 return true;
         if (!p.bad || !(p.faults & BIT(f->fault)))
                 return false;
