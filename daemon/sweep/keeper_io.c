@@ -20,7 +20,7 @@ int keep_io_init(struct keeper *k) {
         const struct sweep_options *o = &k->s->o;
         k->block_count = 2 * (size_t)o->depth;
         k->blocks = calloc(k->block_count, sizeof *k->blocks);
-        size_t buffers = k->block_count + 1;
+        size_t buffers = k->block_count + 2;
         k->memory = aligned_alloc(UNDO_PAGE_BYTES, buffers * o->block_bytes);
         if (!k->blocks || !k->memory)
                 return -ENOMEM;
@@ -31,6 +31,7 @@ int keep_io_init(struct keeper *k) {
                 k->free_blocks = &k->blocks[i];
         }
         k->doubt.bytes = k->memory + k->block_count * o->block_bytes;
+        k->narrow.there = k->doubt.bytes + o->block_bytes;
         k->lanes[LANE_TARGET] = (struct keep_lane){ .engine = o->engine, .depth = o->depth };
         k->lanes[LANE_JOURNAL] = (struct keep_lane){ .engine = o->journal, .depth = o->journal_depth };
         for (size_t i = 0; i < LANE_COUNT; i++) {
@@ -310,6 +311,101 @@ static void flush_completed(struct keeper *k, struct keep_slot *slot) {
 
 /* Narrowing: one failed block at a time, one piece of it at a time. */
 
+static void narrow_ask(struct keeper *k, enum engine_op op, uint8_t *bytes, struct extent piece) {
+        struct keep_narrowing *n = &k->narrow;
+        n->io = (struct engine_io){
+                .op = op,
+                .offset_bytes = offset_of(k, n->block, piece.offset_bytes, false),
+                .length_bytes = (uint32_t)piece.length_bytes,
+                .buffer = bytes + piece.offset_bytes,
+                .owner = n,
+        };
+        if (op == ENGINE_READ)
+                poison(n->io.buffer, n->io.length_bytes, n->block->slot->step);
+        n->out = true;
+        enqueue(&k->lanes[LANE_TARGET], &n->io);
+}
+
+/* Where time is up, an original that could not be written is not tried again in halves: but what bears our pattern has
+ * to go back, and took a write a moment ago. So it is looked for, and what is neither that nor the original is left. */
+static void look_at_piece(struct keeper *k) {
+        k->narrow.looking = true;
+        narrow_ask(k, ENGINE_READ, k->narrow.there, k->narrow.piece);
+}
+
+static void looked_at_piece(struct keeper *k, int error) {
+        struct keep_narrowing *n = &k->narrow;
+        uint64_t from = n->piece.offset_bytes, to = extent_end(n->piece);
+        n->looking = false;
+        n->mending = true;
+        n->mend = (struct extent){ from, 0 };
+        n->singly = 0;
+        if (error) {
+                (void)sweep_error_counts(k->s, error); /* ends the sweep where the device is gone */
+                n->mend.offset_bytes = to;
+                return;
+        }
+        pieces_push(&n->pieces, from + (uint64_t)n->io.result, to);
+        n->piece.length_bytes = (uint64_t)n->io.result;
+}
+
+/* True: the logical block holds the pattern where the original should be, all of it, or what was torn off it. */
+static bool must_be_mended(const struct keeper *k, uint64_t at) {
+        const struct keep_narrowing *n = &k->narrow;
+        uint64_t place = keep_block_place(n->block).offset_bytes, end = at + k->s->o.logical_block_bytes;
+        bool ours = k->s->o.mode == MODE_PRESERVE, differs = false;
+        for (uint64_t i = at; ours && i < end; i += SECTOR_BYTES) {
+                if (memcmp(n->there + i, n->block->bytes + i, SECTOR_BYTES) == 0)
+                        continue;
+                differs = true;
+                ours = content_has_sector(&k->s->content, n->there + i, place + i);
+        }
+        return ours && differs;
+}
+
+/* The next run behind the last one. */
+static void mend_next(struct keeper *k) {
+        struct keep_narrowing *n = &k->narrow;
+        uint64_t at = extent_end(n->mend), end = extent_end(n->piece), step = k->s->o.logical_block_bytes;
+        while (at < end && !must_be_mended(k, at))
+                at += step;
+        n->mend = (struct extent){ at, 0 };
+        while (at < end && must_be_mended(k, at) && (n->mend.length_bytes == 0 || at >= n->singly)) {
+                at += step;
+                n->mend.length_bytes += step;
+        }
+        if (n->mend.length_bytes > 0) {
+                narrow_ask(k, ENGINE_WRITE, n->block->bytes, n->mend);
+                return;
+        }
+        n->mending = false;
+        keep_bad_piece(k, n->block, n->piece);
+}
+
+static void mended(struct keeper *k, int error) {
+        struct keep_narrowing *n = &k->narrow;
+        if (!error) {
+                count_transfer(k, n->block->slot, ENGINE_WRITE, (uint64_t)n->io.result);
+                n->mend.length_bytes = (uint64_t)n->io.result;
+        } else if (sweep_error_counts(k->s, error) && n->mend.length_bytes > k->s->o.logical_block_bytes) {
+                n->singly = extent_end(n->mend);
+                n->mend.length_bytes = 0;
+        } else { /* CHECK finds it, and recovery tries again */
+                n->mend = (struct extent){ extent_end(n->piece), 0 };
+        }
+}
+
+/* An error of ours: the same once more. */
+static void narrow_again(struct keeper *k) {
+        struct keep_narrowing *n = &k->narrow;
+        if (n->looking)
+                look_at_piece(k);
+        else if (n->mending)
+                n->mend.length_bytes = 0;
+        else
+                pieces_push(&n->pieces, n->piece.offset_bytes, extent_end(n->piece));
+}
+
 static void narrow_completed(struct keeper *k) {
         struct keep_narrowing *n = &k->narrow;
         n->out = false;
@@ -317,11 +413,15 @@ static void narrow_completed(struct keeper *k) {
         uint64_t from = n->piece.offset_bytes, to = extent_end(n->piece);
         int error = sweep_io_error(k->s, &n->io);
         if (error && medium_judge(error) == MEDIUM_AGAIN && n->tries++ < OURS_TRIES_MAX) {
-                pieces_push(&n->pieces, from, to);
+                narrow_again(k);
                 return;
         }
         n->tries = 0;
-        if (!error) {
+        if (n->looking) {
+                looked_at_piece(k, error);
+        } else if (n->mending) {
+                mended(k, error);
+        } else if (!error) {
                 count_transfer(k, n->block->slot, n->io.op, (uint64_t)n->io.result);
                 pieces_push(&n->pieces, from + (uint64_t)n->io.result, to);
         } else if (sweep_error_counts(k->s, error)) {
@@ -346,22 +446,6 @@ static void narrow_begin(struct keeper *k) {
                 pieces_push(&n->pieces, rest.offset_bytes, extent_end(rest));
 }
 
-static void narrow_ask(struct keeper *k) {
-        struct keep_narrowing *n = &k->narrow;
-        struct keep_block *b = n->block;
-        n->io = (struct engine_io){
-                .op = b->io.op,
-                .offset_bytes = offset_of(k, b, n->piece.offset_bytes, false),
-                .length_bytes = (uint32_t)n->piece.length_bytes,
-                .buffer = b->bytes + n->piece.offset_bytes,
-                .owner = n,
-        };
-        if (n->io.op == ENGINE_READ)
-                poison(n->io.buffer, n->io.length_bytes, b->slot->step);
-        n->out = true;
-        enqueue(&k->lanes[LANE_TARGET], &n->io);
-}
-
 static void narrow_end(struct keeper *k) {
         struct keep_block *b = STEAL(k->narrow.block);
         struct extent place = keep_block_place(b);
@@ -376,27 +460,49 @@ static void narrow_end(struct keeper *k) {
         keep_arrived(k, b);
 }
 
+static void narrow_drop(struct keeper *k) {
+        struct keep_narrowing *n = &k->narrow;
+        if (!n->block)
+                n->block = take_first(&n->first, &n->last);
+        n->pieces.depth = 0;
+        n->looking = n->mending = false;
+        keep_block_done(k, STEAL(n->block));
+}
+
+/* Originals that were put back have to be read, whatever that takes, or it is not known that they are there. */
+static bool may_narrow(const struct keeper *k) {
+        const struct keep_narrowing *n = &k->narrow;
+        return n->spent_us <= k->s->o.narrow_budget_us || (n->block->slot->step == KEEP_CHECK && !n->found);
+}
+
+static void narrow_next(struct keeper *k) {
+        struct keep_narrowing *n = &k->narrow;
+        if (n->mending) {
+                mend_next(k);
+        } else if (!pieces_pop(&n->pieces, &n->piece)) {
+                narrow_end(k);
+        } else if (may_narrow(k)) {
+                narrow_ask(k, n->block->io.op, n->block->bytes, n->piece);
+        } else {
+                n->found = true;
+                if (n->block->slot->step == KEEP_RESTORE)
+                        look_at_piece(k);
+                else
+                        keep_bad_piece(k, n->block, n->piece);
+        }
+}
+
 static bool narrow(struct keeper *k) {
         struct keep_narrowing *n = &k->narrow;
         if (n->out || (!n->block && !n->first))
                 return false;
         if (sweep_is_ending(k->s)) {
-                if (!n->block)
-                        n->block = take_first(&n->first, &n->last);
-                n->pieces.depth = 0;
-                keep_block_done(k, STEAL(n->block));
+                narrow_drop(k);
                 return true;
         }
         if (!n->block)
                 narrow_begin(k);
-        if (!pieces_pop(&n->pieces, &n->piece)) {
-                narrow_end(k);
-        } else if (n->spent_us <= k->s->o.narrow_budget_us) {
-                narrow_ask(k);
-        } else {
-                n->found = true;
-                keep_bad_piece(k, n->block, n->piece);
-        }
+        narrow_next(k);
         return true;
 }
 

@@ -101,6 +101,11 @@ struct keep_narrowing {
         struct pieces pieces;
         struct extent piece; /* bytes from the block's beginning */
         bool out, found;
+        /* An original that could not be written, and time is up: what of the piece bears the pattern is written. */
+        bool looking, mending;
+        uint8_t *there;     /* what the target has; of the block's size, laid out as the block */
+        struct extent mend; /* the part of the piece that is being written */
+        uint64_t singly;    /* up to here by logical blocks, after an error */
         unsigned tries;
         uint64_t spent_us;
         struct engine_io io;

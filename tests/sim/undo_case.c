@@ -25,6 +25,7 @@ enum {
         PUMPS_MAX = 1000000,
         IDLE_MAX = 64,
         ANSWER_DELAY = 3,
+        TIME_ENOUGH_US = 100000000,
         TARGET_ID = 0x7a41
 };
 
@@ -186,6 +187,7 @@ void undo_case_small(struct undo_case *c, uint64_t seed) {
                 c->size_bytes -= 5 * SECTOR_BYTES;
         make_journal(c, &chance, layout == LAYOUT_USED);
         c->nonce = layout_mix(c->shape + 77) % 8 + 100; /* few, so that their tables are computed once */
+        c->narrow_budget_us = TIME_ENOUGH_US;
         c->any_order = seed >= SHAPES;
         if (seed >= SHAPES && chance_one_in(&order, 2)) {
                 c->order = chance_one_in(&order, 2) ? SWEEP_CANCEL : SWEEP_STOP;
@@ -226,6 +228,8 @@ void undo_case_large(struct undo_case *c, uint64_t seed) {
         c->discards = chance_one_in(&chance, 3);
         c->any_order = true;
         c->nonce = 100 + chance_below(&chance, 8);
+        uint64_t haste = layout_mix(~seed);
+        c->narrow_budget_us = haste % 4 ? TIME_ENOUGH_US : haste / 4 % 1000; /* for a few pieces, or for none */
         large_contents(c, &chance, units);
         make_journal(c, &chance, chance_one_in(&chance, 2));
 }
@@ -312,7 +316,7 @@ void undo_sweep(
                 .logical_block_bytes = c->logical_block_bytes,
                 .physical_block_bytes = c->physical_block_bytes,
                 .diskseq = 7,
-                .narrow_budget_us = UINT64_C(100000000),
+                .narrow_budget_us = c->narrow_budget_us,
                 .random = { c->nonce, 2, 3 },
                 .target = target,
                 .undo = c->head,

@@ -23,6 +23,7 @@ struct undo_case {
         unsigned order_at;
         uint64_t fail_memory; /* the n-th allocation of the program fails; 0: none */
         uint64_t nonce;
+        uint64_t narrow_budget_us;
         struct undo_head head;
         uint64_t sequence, record; /* of what the journal has seen before */
         struct image target, journal;

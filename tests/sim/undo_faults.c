@@ -31,6 +31,7 @@ struct plan {
         unsigned skip; /* requests of that moment before it */
         unsigned left; /* how often it still happens */
         int error;
+        bool once;   /* was to happen */
         bool behind; /* not before the first plan's fault has happened */
         bool happened;
 };
@@ -452,6 +453,7 @@ static void draw_plan(struct plan *p, enum moment from, enum moment to) {
         p->left = p->mischief == MISCHIEF_AGAIN ? (unsigned)chance_between(c, 1, 8) : 1;
         if (p->mischief == MISCHIEF_ERROR && chance_one_in(c, 2))
                 p->left = (unsigned)chance_between(c, 1, 4);
+        p->once = p->left == 1;
 }
 
 static void tell_extent(struct extent place) {
@@ -474,6 +476,18 @@ static void hear_recovery(const struct recovered *r) {
                 r->result.units_foreign, r->result.units_lost, r->result.journal_error, r->result.gone ? ", gone" : "");
 }
 
+/* A place that is bad before anything was overwritten there, or for a moment, stops nothing, however little time there
+ * is to narrow it down. */
+static bool passes_by(void) {
+        const struct plan *p = &f.plans[0];
+        bool of_target = BIT(p->moment) &
+                (BIT(MOMENT_SAVE_READ) | BIT(MOMENT_COMPARE) | BIT(MOMENT_WRITE) | BIT(MOMENT_VERIFY) |
+                        BIT(MOMENT_RESTORE_WRITE) | BIT(MOMENT_CHECK));
+        if (p->mischief == MISCHIEF_LASTING)
+                return p->moment == MOMENT_SAVE_READ || p->moment == MOMENT_WRITE;
+        return p->mischief == MISCHIEF_ERROR && p->once && of_target;
+}
+
 static void hear_sweep(void) {
         bool told = strcmp(f.swept.record.reason.rule, "foreign_write") == 0;
         undo_tell(&f.swept);
@@ -490,6 +504,8 @@ static void hear_sweep(void) {
                         f.swept.faults[i].fault.fault != FAULT_UNRESTORED;
         MUST(!f.pattern_lost || f.plan_count > 1 || faulty, "a write of the pattern was lost, and nobody is told");
         MUST(!told || f.any_foreign || f.plan_count > 0, "a foreign write is told that there was not");
+        MUST(f.plan_count != 1 || !passes_by() || f.swept.record.end == END_FINISHED, "a bad place ended the sweep: %s",
+                f.swept.record.reason.found);
         MUST(told || !f.window || f.uncertain, "somebody else's bytes were overwritten, and nobody is told");
 }
 

@@ -61,6 +61,27 @@ def a_sector_that_takes_no_writes_is_told_and_keeps_its_data(case):
 
 
 @test
+def a_place_that_takes_no_writes_and_all_the_time_to_narrow_it_ends_no_sweep(case):
+    """Told as coarsely as it is known. What of it took the pattern goes back."""
+    kept = kept_faultdisks(case, size=2 * MIB, narrow_budget='1s')
+    at = case.rng.randrange(kept.target.size // SECTOR) * SECTOR
+    kept.target.command(f'delay write at={at} length={SECTOR} ms=400')
+    kept.target.command(f'error write errno=EIO at={at} length={SECTOR}')
+    daemon = case.daemon([kept.entry()])
+    sweep = daemon.sweep('d0')
+    assert (sweep['end'], sweep['verdict']) == ('finished', 'faulty'), sweep
+    found = daemon.findings('d0')
+    assert {(f['fault'], f['persistence'], f['detail'].get('narrowed')) for f in found} == {
+        ('write_error', 'unknown', 'no')}, found
+    assert all(f['length'] > SECTOR for f in found), found
+    assert any(f['offset'] <= at < f['offset'] + f['length'] for f in found), found
+    kept.expect_kept('after it')
+    kept.target.command('clear')
+    expect_swept_clean(daemon, kept)
+    assert daemon.findings('d0') == [], daemon.findings('d0')
+
+
+@test
 def originals_that_do_not_go_back_are_kept_for_a_person(case):
     kept = slow_pair(case)
     daemon = case.daemon([kept.entry()])

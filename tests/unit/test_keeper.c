@@ -51,6 +51,7 @@ struct memory_disk {
         bool is_reluctant;   /* every other time it takes nothing */
         bool refuses;        /* all writes to: */
         uint64_t refused_at;
+        unsigned lands;       /* so many writes that fail are done but for the bad logical blocks */
         bool in_order;        /* else the newest request is done first */
         unsigned lazy, asked; /* answers only one time in so many; 0: always */
         struct engine_io *queue[QUEUE];
@@ -131,16 +132,30 @@ static void check_promise(struct world *w, const struct engine_io *io) {
         }
 }
 
+static void land_around(struct memory_disk *d, const struct engine_io *io) {
+        if (d->lands == 0 || io->op != ENGINE_WRITE)
+                return;
+        d->lands--;
+        for (uint32_t at = 0; at < io->length_bytes; at += 512) {
+                uint64_t place = io->offset_bytes + at;
+                bool bad = (d->refuses && place == d->refused_at) || (d->fault == FAIL_WRITE && place == d->fault_at);
+                if (!bad)
+                        memcpy(d->bytes + place, (const uint8_t *)io->buffer + at, 512);
+        }
+}
+
 static void transfer(struct memory_disk *d, struct engine_io *io) {
         bool is_hit = hit(d, io);
         io->result = io->length_bytes;
         if (d->refuses && io->op == ENGINE_WRITE && io->offset_bytes <= d->refused_at &&
                 d->refused_at < io->offset_bytes + io->length_bytes) {
                 io->result = -EIO;
+                land_around(d, io);
                 return;
         }
         if (is_hit && (d->fault == FAIL_READ || d->fault == FAIL_WRITE || d->fault == FAIL_FLUSH)) {
                 io->result = d->error ? -d->error : -EIO;
+                land_around(d, io);
                 go_over_to_the_next(d);
                 return;
         }
@@ -521,24 +536,93 @@ START_TEST(a_place_that_takes_no_writes_is_told_and_passed_by) {
 }
 END_TEST
 
-/* Half of a block may bear the pattern then, and nobody knows which: recovery looks. */
-START_TEST(without_time_to_narrow_a_bad_place_nothing_is_lost_and_nothing_stays_armed) {
+static void assert_coarse(const struct world *w, enum fault fault) {
+        ck_assert_uint_ge(w->fault_count, 1);
+        for (size_t i = 0; i < w->fault_count; i++) {
+                ck_assert_int_eq(w->faults[i].fault, fault);
+                ck_assert_int_eq(w->faults[i].persistence, PERSISTENCE_UNKNOWN);
+                ck_assert_ptr_nonnull(strstr(w->faults[i].detail.lines, "narrowed=no"));
+        }
+}
+
+/* Part of a block may bear the pattern then: it goes back all the same. */
+START_TEST(without_time_to_narrow_a_place_that_takes_no_writes_is_told_whole_and_passed_by) {
         for (size_t m = 0; m < ELEMENTS(modes); m++)
                 for (uint64_t at = 0; at + 512 <= SIZE; at += 37 * 512) {
                         struct world *w = world_new(at);
                         refuse_writes(w, at);
                         w->narrow_budget_us = 0;
                         const struct sweep_record *record = run(w, modes[m], SWEEP_RUN, 0);
+                        ck_assert_msg(record->end == END_FINISHED, "offset %" PRIu64 ": %s", at, record->reason.found);
                         ck_assert_int_eq(record->verdict, VERDICT_FAULTY);
                         ck_assert_uint_eq(sweep_left_armed(w->sweep), 0);
-                        ck_assert_uint_ge(w->fault_count, 1);
-                        for (size_t i = 0; i < w->fault_count; i++) {
-                                ck_assert_int_eq(w->faults[i].fault, FAULT_WRITE_ERROR);
-                                ck_assert_int_eq(w->faults[i].persistence, PERSISTENCE_UNKNOWN);
-                        }
+                        assert_coarse(w, FAULT_WRITE_ERROR);
                         assert_kept(w, at);
                         world_free(w);
                 }
+}
+END_TEST
+
+/* Two bad places in a block, so that what lies between them goes back by itself. */
+START_TEST(without_time_to_narrow_the_pattern_goes_back_around_each_bad_place) {
+        for (uint64_t at = 0; at < BLOCK; at += 512)
+                for (unsigned odd = 0; odd < 2; odd++) {
+                        struct world *w = world_new(at);
+                        refuse_writes(w, at);
+                        w->target.lands = 1; /* the pattern, and not what should take its place */
+                        w->target.refuses = true;
+                        w->target.refused_at = BLOCK / 2 + 512;
+                        w->target.is_reluctant = odd;
+                        w->narrow_budget_us = 0;
+                        const struct sweep_record *record = run(w, MODE_PRESERVE, SWEEP_RUN, 0);
+                        ck_assert_msg(record->end == END_FINISHED, "offset %" PRIu64 ": %s", at, record->reason.found);
+                        ck_assert_uint_eq(sweep_left_armed(w->sweep), 0);
+                        assert_coarse(w, FAULT_WRITE_ERROR);
+                        assert_kept(w, at);
+                        world_free(w);
+                }
+}
+END_TEST
+
+/* What could not be written back at once is looked at, and by then somebody has written there. */
+START_TEST(without_time_to_narrow_what_somebody_else_wrote_is_not_overwritten) {
+        struct world *w = world_new(1);
+        w->target.refuses = true;
+        w->target.refused_at = BLOCK - 512;
+        w->narrow_budget_us = 0;
+        w->target.fault = FOREIGN_WRITE;
+        w->target.fault_at = UNIT_BYTES;
+        w->target.after = 3;
+        w->target.times = 1;
+        ck_assert_int_eq(run(w, MODE_PRESERVE, SWEEP_RUN, 0)->end, END_FAILED);
+        ck_assert_uint_eq(w->target.times, 0);
+        memset(w->original + UNIT_BYTES, 'f', UNIT_BYTES);
+        assert_kept(w, 1);
+        world_free(w);
+}
+END_TEST
+
+/* A place elsewhere has used up all time. */
+START_TEST(without_time_to_narrow_an_original_that_went_back_is_read_all_the_same) {
+        for (size_t m = 0; m < ELEMENTS(modes); m++) {
+                struct world *w = world_new(m);
+                w->target.refuses = true;
+                w->narrow_budget_us = 0;
+                w->target.fault = FAIL_READ;
+                w->target.fault_at = SEGMENT + 5 * 512;
+                w->target.after = modes[m] == MODE_PRESERVE ? 3 : 2; /* the look at what was put back */
+                w->target.times = 1;
+                const struct sweep_record *record = run(w, modes[m], SWEEP_RUN, 0);
+                ck_assert_msg(record->end == END_FINISHED, "%s", record->reason.found);
+                ck_assert_uint_eq(w->target.times, 0);
+                unsigned transient = 0;
+                for (size_t i = 0; i < w->fault_count; i++)
+                        transient += w->faults[i].fault == FAULT_READ_ERROR &&
+                                w->faults[i].persistence == PERSISTENCE_TRANSIENT;
+                ck_assert_uint_eq(transient, 1);
+                assert_kept(w, m);
+                world_free(w);
+        }
 }
 END_TEST
 
@@ -562,12 +646,13 @@ START_TEST(a_write_error_after_which_the_originals_go_back_is_repaired) {
 END_TEST
 
 /* The pattern is written, and from then on the place takes no writes: its original is in the journal alone. */
-START_TEST(an_original_that_does_not_go_back_stays_armed_and_stops_the_sweep) {
+static void keep_one_back(uint64_t narrow_budget_us) {
         struct world *w = world_new(1);
         w->target.fault = FAIL_WRITE;
         w->target.fault_at = 3 * UNIT_BYTES;
         w->target.after = 1;
         w->target.times = UINT32_MAX;
+        w->narrow_budget_us = narrow_budget_us;
         const struct sweep_record *record = run(w, MODE_PRESERVE, SWEEP_RUN, 0);
         ck_assert_int_eq(record->end, END_FAILED);
         ck_assert_str_eq(record->reason.rule, "restore_failed");
@@ -582,6 +667,11 @@ START_TEST(an_original_that_does_not_go_back_stays_armed_and_stops_the_sweep) {
         memcpy(w->target.bytes + (size_t)3 * UNIT_BYTES, w->original + (size_t)3 * UNIT_BYTES, UNIT_BYTES);
         assert_kept(w, 1);
         world_free(w);
+}
+
+START_TEST(an_original_that_does_not_go_back_stays_armed_and_stops_the_sweep) {
+        keep_one_back(1000000);
+        keep_one_back(0);
 }
 END_TEST
 
@@ -825,7 +915,10 @@ int main(void) {
         tcase_add_test(tests, what_somebody_else_writes_stays_where_the_kernel_stops_counting);
         tcase_add_test(tests, a_journal_that_fails_ends_the_sweep_and_loses_nothing);
         tcase_add_test(tests, a_place_that_takes_no_writes_is_told_and_passed_by);
-        tcase_add_test(tests, without_time_to_narrow_a_bad_place_nothing_is_lost_and_nothing_stays_armed);
+        tcase_add_test(tests, without_time_to_narrow_a_place_that_takes_no_writes_is_told_whole_and_passed_by);
+        tcase_add_test(tests, without_time_to_narrow_the_pattern_goes_back_around_each_bad_place);
+        tcase_add_test(tests, without_time_to_narrow_what_somebody_else_wrote_is_not_overwritten);
+        tcase_add_test(tests, without_time_to_narrow_an_original_that_went_back_is_read_all_the_same);
         tcase_add_test(tests, a_write_error_after_which_the_originals_go_back_is_repaired);
         tcase_add_test(tests, an_original_that_does_not_go_back_stays_armed_and_stops_the_sweep);
         tcase_add_test(tests, what_a_failed_flush_may_have_lost_is_not_taken_from_a_cache);
