@@ -80,18 +80,9 @@ bool ctl_ask(struct ctl *ctl, const char *method, json_t *parameters, json_t **r
         return ctl_ask_unless(ctl, method, parameters, NULL, ret);
 }
 
-/* *continues: there is another reply. False: stderr says why. */
-static bool list_one(struct ctl *ctl, const char *field, json_t *array, bool *continues) {
-        CLEANUP(reply_deinit)
-        struct reply reply = { 0 };
-        if (!check_connection(ctl, client_receive(ctl->client, &reply)))
-                return false;
-        if (reply.error) {
-                explain_error(reply.error, reply.parameters);
-                return false;
-        }
-        *continues = reply.continues;
-        json_t *item = json_object_get(reply.parameters, field);
+/* Adds what a reply has in a field, if anything. False: stderr says why. */
+static bool take_item(struct ctl *ctl, const json_t *parameters, const char *field, json_t *array) {
+        json_t *item = json_object_get(parameters, field);
         if (!item || json_is_null(item))
                 return true;
         if (!json_is_object(item))
@@ -104,16 +95,43 @@ static bool list_one(struct ctl *ctl, const char *field, json_t *array, bool *co
         return true;
 }
 
-bool ctl_list(struct ctl *ctl, const char *method, json_t *parameters, const char *field, json_t **ret) {
+/* All replies. *failed: one of them was an error, which is explained unless it may be. False: stderr says why. */
+static bool list_all(struct ctl *ctl, const char *field, json_t *array, bool may_fail, bool *failed) {
+        for (bool continues = true; continues;) {
+                CLEANUP(reply_deinit)
+                struct reply reply = { 0 };
+                if (!check_connection(ctl, client_receive(ctl->client, &reply)))
+                        return false;
+                if (reply.error) {
+                        if (!may_fail)
+                                explain_error(reply.error, reply.parameters);
+                        *failed = true;
+                        return may_fail;
+                }
+                continues = reply.continues;
+                if (!take_item(ctl, reply.parameters, field, array))
+                        return false;
+        }
+        return true;
+}
+
+static bool list(
+        struct ctl *ctl, const char *method, json_t *parameters, const char *field, bool may_fail, json_t **ret) {
         CLEANUP_JSON json_t *owned = must(parameters);
         CLEANUP_JSON json_t *array = must(json_array());
-        if (!send_call(ctl, method, owned, true))
+        bool failed = false;
+        if (!send_call(ctl, method, owned, true) || !list_all(ctl, field, array, may_fail, &failed))
                 return false;
-        for (bool continues = true; continues;)
-                if (!list_one(ctl, field, array, &continues))
-                        return false;
-        *ret = STEAL(array);
+        *ret = failed ? NULL : STEAL(array);
         return true;
+}
+
+bool ctl_list(struct ctl *ctl, const char *method, json_t *parameters, const char *field, json_t **ret) {
+        return list(ctl, method, parameters, field, false, ret);
+}
+
+bool ctl_list_if(struct ctl *ctl, const char *method, json_t *parameters, const char *field, json_t **ret) {
+        return list(ctl, method, parameters, field, true, ret);
 }
 
 bool ctl_each(struct ctl *ctl, const char *method, json_t *parameters, ctl_take_fn *take, void *userdata) {

@@ -37,7 +37,11 @@ bool ctl_ask_unless(struct ctl *ctl, const char *method, json_t *parameters, con
 /* One call, many replies: a new array of what each reply has in `field`. A reply without it is no item. */
 bool ctl_list(struct ctl *ctl, const char *method, json_t *parameters, const char *field, json_t **ret);
 
-/* The same, but each reply's parameters go to a function, and are kept by nobody. It returns false after a complaint.
+/* The same; an error of the daemon is no failure, but gives NULL. */
+bool ctl_list_if(struct ctl *ctl, const char *method, json_t *parameters, const char *field, json_t **ret);
+
+/* As ctl_list(), but each reply's parameters go to a function, and are kept by nobody. It returns false after a
+ * complaint.
  */
 typedef bool ctl_take_fn(void *userdata, const json_t *parameters);
 bool ctl_each(struct ctl *ctl, const char *method, json_t *parameters, ctl_take_fn *take, void *userdata);

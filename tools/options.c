@@ -25,6 +25,7 @@ static const struct option {
         [OPTION_SERIAL] = { "--serial", "the serial of the disk" },
         [OPTION_COMMENT] = { "--comment", "a text" },
         [OPTION_JSON] = { "--json", NULL },
+        [OPTION_NO_PAGER] = { "--no-pager", NULL },
         [OPTION_SOCKET] = { "--socket", "a path" },
         [OPTION_VERSION] = { "--version", NULL },
         [OPTION_HELP] = { "--help", NULL },
@@ -33,7 +34,8 @@ static const struct option {
 enum { OPTION_COUNT = ELEMENTS(options), COMMANDS_MAX = 32, WORDS_MAX = IDS_MAX + 2, OPTION_TEXT_BYTES = 64 };
 
 /* Options of every command, and of none. */
-static const unsigned common_options = BIT(OPTION_JSON) | BIT(OPTION_SOCKET) | BIT(OPTION_VERSION) | BIT(OPTION_HELP);
+static const unsigned common_options = BIT(OPTION_JSON) | BIT(OPTION_NO_PAGER) | BIT(OPTION_SOCKET) |
+        BIT(OPTION_VERSION) | BIT(OPTION_HELP);
 
 /* The command line in the order in which it is understood. */
 struct parse {
@@ -81,6 +83,9 @@ static void set_option(struct options *to, enum option_id id, const char *value)
                 break;
         case OPTION_JSON:
                 to->json = true;
+                break;
+        case OPTION_NO_PAGER:
+                to->no_pager = true;
                 break;
         case OPTION_SOCKET:
                 to->socket_path = value;

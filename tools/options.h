@@ -14,6 +14,7 @@ struct command {
         const char *summary; /* a line */
         const char *help;    /* a paragraph */
         enum operand operand;
+        bool paged;       /* it prints an answer and ends: a long one goes through a pager */
         unsigned options; /* BIT()s of enum option_id that only some commands have */
         int (*run)(struct ctl *ctl, const struct arguments *arguments);
 };
@@ -26,6 +27,7 @@ enum option_id {
         OPTION_SERIAL,
         OPTION_COMMENT,
         OPTION_JSON,
+        OPTION_NO_PAGER,
         OPTION_SOCKET,
         OPTION_VERSION,
         OPTION_HELP
@@ -34,7 +36,7 @@ enum option_id {
 struct options {
         const struct command *command; /* NULL: none was named */
         struct arguments arguments;
-        bool json, version, help;
+        bool json, no_pager, version, help;
         const char *socket_path;
 };
 

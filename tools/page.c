@@ -18,13 +18,30 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { WIDTH_DEFAULT = 80, WIDTH_LEAST = 40, FACT_INDENT = 18 };
+enum { WIDTH_DEFAULT = 80, LINES_DEFAULT = 24, WIDTH_LEAST = 40, FACT_INDENT = 18 };
+
+static int output_fd = STDOUT_FILENO;
+
+int page_output(void) {
+        return output_fd;
+}
+
+void page_set_output(int fd) {
+        output_fd = fd;
+}
 
 size_t page_width(void) {
         struct winsize size;
-        if (!isatty(STDOUT_FILENO) || ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) < 0 || size.ws_col == 0)
+        if (!isatty(output_fd) || ioctl(output_fd, TIOCGWINSZ, &size) < 0 || size.ws_col == 0)
                 return WIDTH_DEFAULT;
         return MAX(size.ws_col, WIDTH_LEAST);
+}
+
+size_t page_lines(void) {
+        struct winsize size;
+        if (!isatty(output_fd))
+                return 0;
+        return ioctl(output_fd, TIOCGWINSZ, &size) == 0 && size.ws_row > 0 ? size.ws_row : LINES_DEFAULT;
 }
 
 /* Goes on at column `at` of a line. */

@@ -8,8 +8,15 @@
 
 enum { TIME_TEXT_BYTES = 64, PLACE_TEXT_BYTES = 64, SPAN_SHORT_BYTES = 64 };
 
-/* The columns of the terminal that stdout is, else 80. */
+/* Where the answer goes in the end: stdout, or the terminal that it is collected for. */
+int page_output(void);
+void page_set_output(int fd);
+
+/* The columns of that terminal; 80 where it is none. */
 size_t page_width(void);
+
+/* The lines of that terminal; 0 where it is none. */
+size_t page_lines(void);
 
 /* Text in lines that break between words, never within one: paths and commands stay whole. */
 void page_text(FILE *to, size_t width, size_t first_indent, size_t indent, const char *text);

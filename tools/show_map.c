@@ -185,7 +185,7 @@ int command_map(struct ctl *ctl, const struct arguments *arguments) {
                 .regions = regions,
                 .age_of = age_field(json_object_get(answer, "device")),
                 .now_us = clock_wall_us(),
-                .colour = paint_wanted(STDOUT_FILENO),
+                .colour = paint_wanted(page_output()),
         };
         print_picture(&map, cells_in_row(width));
         print_legend(&map);

@@ -6,6 +6,7 @@
  */
 #include "commands.h"
 #include "options.h"
+#include "pager.h"
 
 #include "base/cleanup.h"
 
@@ -15,11 +16,15 @@
 
 static const struct command commands[] = {
         { .name = "status",
-                .usage = "[DEVICE]",
+                .usage = "[DEVICE] [--all]",
                 .summary = "how all devices are, or one of them in full",
-                .help = "Shows the daemon and all devices, and for each that needs attention what was found and what\n"
-                        "to do. With DEVICE: all that is known of that one.\nExits with 2 if something needs attention.",
+                .help = "Shows the daemon and all devices, the worst first, and for those that need attention what was\n"
+                        "found and what to do. What does not fit the screen is folded into names, the good ones first;\n"
+                        "--all: a line for each, and all in full. With DEVICE: all that is known of that one.\n"
+                        "Exits with 2 if something needs attention.",
                 .operand = OPERAND_DEVICE_OPTIONAL,
+                .options = BIT(OPTION_ALL),
+                .paged = true,
                 .run = command_status },
         { .name = "errors",
                 .usage = "[DEVICE] [--all]",
@@ -28,6 +33,7 @@ static const struct command commands[] = {
                         "Exits with 2 if there are unacknowledged ones; findings that are only slow do not count.",
                 .operand = OPERAND_DEVICE_OPTIONAL,
                 .options = BIT(OPTION_ALL),
+                .paged = true,
                 .run = command_errors },
         { .name = "finding",
                 .usage = "ID",
@@ -35,6 +41,7 @@ static const struct command commands[] = {
                 .help = "Shows all that is known of a finding, with the bytes that were expected and found, where\n"
                         "known. ID is the number that sweepctl errors shows.",
                 .operand = OPERAND_ID,
+                .paged = true,
                 .run = command_finding },
         { .name = "start",
                 .usage = "DEVICE [--mode MODE] [--overwrite IDENTITY]",
@@ -88,6 +95,7 @@ static const struct command commands[] = {
                 .summary = "the sweeps that have been run",
                 .help = "Shows sweeps, of all devices or of one, the newest last.",
                 .operand = OPERAND_DEVICE_OPTIONAL,
+                .paged = true,
                 .run = command_history },
         { .name = "map",
                 .usage = "DEVICE",
@@ -96,6 +104,7 @@ static const struct command commands[] = {
                         "was\nlast verified (mode read: read). The legend stands below. Colour on a terminal, unless "
                         "NO_COLOR is set.",
                 .operand = OPERAND_DEVICE,
+                .paged = true,
                 .run = command_map },
         { .name = "retire",
                 .usage = "DEVICE",
@@ -127,6 +136,7 @@ static const struct command commands[] = {
                 .help = "Shows what the undo journals of sweeps that keep the data still hold, of all devices or of "
                         "one:\noriginals that could not be put back, and copies of what somebody else wrote meanwhile.",
                 .operand = OPERAND_DEVICE_OPTIONAL,
+                .paged = true,
                 .run = command_rescue_list },
         { .name = "rescue export",
                 .usage = "ID [--output FILE]",
@@ -165,6 +175,7 @@ static const struct command commands[] = {
 
 static const char options_text[] = "Options:\n"
                                    "  --json         one JSON document instead of text (io.sweepd.varlink)\n"
+                                   "  --no-pager     long answers are not shown by $SWEEPCTL_PAGER, $PAGER or less\n"
                                    "  --socket PATH  where sweepd listens (default " OPTIONS_SOCKET_DEFAULT ")\n"
                                    "  --version      the version of sweepctl\n"
                                    "  --help         this text; behind a command: more about that command\n";
@@ -201,27 +212,30 @@ static int run(const struct options *o) {
 }
 
 /* What stdout did not take was not said. */
-static int finish(int status) {
+static int finish(struct pager *pager, int status) {
         if (fflush(stdout) == 0 && !ferror(stdout))
-                return status;
+                return pager_end(pager) ? status : STATUS_FAILED;
         return ctl_complain("cannot write the answer: %s", strerror(errno));
 }
 
 int main(int argc, char **argv) {
         struct options o;
+        struct pager pager;
         if (!options_parse(&o, commands, argc, argv))
                 return STATUS_FAILED;
-        if (o.version) {
-                puts("sweepctl " SWEEPD_VERSION);
-                return finish(STATUS_FINE);
-        }
-        if (o.help) {
-                show_help(o.command, stdout);
-                return finish(STATUS_FINE);
-        }
-        if (!o.command) {
+        if (!o.command && !o.help && !o.version) {
                 show_help(NULL, stderr);
                 return ctl_complain("what to do? A command is missing");
         }
-        return finish(run(&o));
+        bool long_one = o.help || (!o.version && o.command->paged);
+        if (!pager_begin(&pager, long_one && !o.no_pager))
+                return STATUS_FAILED;
+        int status = STATUS_FINE;
+        if (o.version)
+                puts("sweepctl " SWEEPD_VERSION);
+        else if (o.help)
+                show_help(o.command, stdout);
+        else
+                status = run(&o);
+        return finish(&pager, status);
 }

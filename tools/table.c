@@ -20,6 +20,7 @@ enum { GAP = 2, WIDTH_MIN = 8, NOTE_INDENT = 4 };
 struct row {
         char *cells[TABLE_COLUMNS_MAX];
         char *note;
+        enum paint paint;
 };
 
 struct table {
@@ -66,6 +67,11 @@ void table_add(struct table *t, const char *const *cells) {
         *row = (struct row){ 0 };
         for (size_t i = 0; i < t->column_count; i++)
                 row->cells[i] = must(strdup(cells[i]));
+}
+
+void table_paint(struct table *t, enum paint paint) {
+        assert(t->row_count > 0);
+        t->rows[t->row_count - 1].paint = paint;
 }
 
 void table_note(struct table *t, const char *note) {
@@ -136,7 +142,15 @@ static void print_row(const struct table *t, const struct layout *l, char *const
                         fprintf(to, "%*s", (int)(width - columns + GAP), "");
                 at += width + GAP;
         }
-        fputc('\n', to);
+}
+
+static void print_painted(const struct table *t, const struct layout *l, const struct row *row, FILE *to) {
+        CLEANUP_FREE char *line = NULL;
+        size_t line_bytes;
+        FILE *text = must(open_memstream(&line, &line_bytes));
+        print_row(t, l, row->cells, text);
+        must_succeed(fclose(text));
+        paint_text(to, row->paint != PAINT_PLAIN && paint_wanted(page_output()), row->paint, line);
 }
 
 void table_print(const struct table *t, FILE *to, size_t width) {
@@ -145,8 +159,10 @@ void table_print(const struct table *t, FILE *to, size_t width) {
         for (size_t i = 0; i < t->column_count; i++)
                 titles[i] = (char *)t->columns[i].title;
         print_row(t, &l, titles, to);
+        fputc('\n', to);
         for (size_t i = 0; i < t->row_count; i++) {
-                print_row(t, &l, t->rows[i].cells, to);
+                print_painted(t, &l, &t->rows[i], to);
+                fputc('\n', to);
                 if (t->rows[i].note)
                         page_text(to, width, NOTE_INDENT, NOTE_INDENT, t->rows[i].note);
         }

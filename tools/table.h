@@ -2,6 +2,8 @@
 /* table: rows of printable text in columns that fit a width. */
 #pragma once
 
+#include "paint.h"
+
 #include <stddef.h>
 #include <stdio.h>
 
@@ -28,6 +30,9 @@ struct table *table_free(struct table *t);
 
 /* Copies as many cells as there are columns. */
 void table_add(struct table *t, const char *const *cells);
+
+/* The colour of the last row, where it is wanted. */
+void table_paint(struct table *t, enum paint paint);
 
 /* Text that follows the last row, indented, in as many lines as it needs. */
 void table_note(struct table *t, const char *note);

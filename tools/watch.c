@@ -15,13 +15,13 @@
 #include "page.h"
 #include "paint.h"
 #include "printable.h"
+#include "severity.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -157,14 +157,6 @@ static void bar(char *to, size_t to_bytes, size_t columns, int percent) {
         text_append(to, to_bytes, "]");
 }
 
-static enum paint paint_of(const json_t *device) {
-        if (field_true(device, "needs_attention"))
-                return PAINT_ALARM;
-        if (field_is(device, "state", "sweeping"))
-                return PAINT_GOOD;
-        return field_is(device, "state", "idle") ? PAINT_PLAIN : PAINT_WARNING;
-}
-
 /* One line of the screen, cut off at its width. */
 static void put_line(FILE *to, const struct watch *w, enum paint paint, size_t width, char *text) {
         text[printable_bytes(text, width)] = '\0';
@@ -188,38 +180,21 @@ static void put_device(FILE *to, const struct watch *w, const json_t *device, si
                         rest);
         else
                 text_append(line, sizeof line, "%s", rest);
-        put_line(to, w, paint_of(device), width, line);
-}
-
-/* What is to be seen first: who needs somebody, then who is at work, then the others. */
-static unsigned rank(const json_t *device) {
-        if (field_true(device, "needs_attention"))
-                return 0;
-        return field_is(device, "state", "idle") ? 2 : 1;
+        put_line(to, w, severity_paint(device), width, line);
 }
 
 static void put_devices(FILE *to, const struct watch *w, size_t width, size_t lines) {
-        size_t count = json_array_size(w->devices), put = 0, names = 0;
+        size_t count = json_array_size(w->devices), names = 0;
+        CLEANUP_JSON json_t *sorted = severity_sorted(w->devices);
         for (size_t i = 0; i < count; i++)
-                names = MAX(names, printable_columns(field_text_or(json_array_get(w->devices, i), "name", "?")));
+                names = MAX(names, printable_columns(field_text_or(json_array_get(sorted, i), "name", "?")));
         size_t room = count <= lines ? count : lines - 1; /* the last line tells how many there are besides */
-        for (unsigned wanted = 0; wanted < 3; wanted++)
-                for (size_t i = 0; i < count && put < room; i++) {
-                        const json_t *device = json_array_get(w->devices, i);
-                        if (rank(device) != wanted)
-                                continue;
-                        put_device(to, w, device, width, MIN(names, (size_t)NAME_COLUMNS_MAX));
-                        put++;
-                }
+        for (size_t i = 0; i < room; i++)
+                put_device(to, w, json_array_get(sorted, i), width, MIN(names, (size_t)NAME_COLUMNS_MAX));
         char line[LINE_BYTES];
-        text_format(line, sizeof line, "... and %zu more: sweepctl status", count - put);
-        if (put < count)
+        text_format(line, sizeof line, "... and %zu more: sweepctl status", count - room);
+        if (room < count)
                 put_line(to, w, PAINT_DIM, width, line);
-}
-
-static size_t screen_lines(void) {
-        struct winsize size;
-        return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_row > 0 ? size.ws_row : 24;
 }
 
 static void put_fresh(FILE *to, const struct watch *w, size_t width) {
@@ -249,7 +224,7 @@ static void draw(const struct watch *w) {
         fputs("\033[H", to);
         put_line(to, w, w->trouble ? PAINT_ALARM : PAINT_DIM, width, line);
         fputs("\033[K\n", to);
-        size_t used = 3 + (fresh ? fresh + 1 : 0), lines = screen_lines();
+        size_t used = 3 + (fresh ? fresh + 1 : 0), lines = page_lines();
         put_devices(to, w, width, lines > used + 2 ? lines - used : 2);
         put_fresh(to, w, width);
         fputs("\033[J", to);

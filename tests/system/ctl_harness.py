@@ -57,12 +57,13 @@ def expect_width(text, width=80):
         assert line == line.rstrip(), f'ends in spaces: {line!r}'
 
 
-def on_terminal(fake, columns, *arguments, **environment):
-    """What goes to a terminal that is that wide."""
+def on_terminal(fake, columns, *arguments, lines=24, status=0, without=(), **environment):
+    """What goes to a terminal that is that wide; there is no pager unless the environment names one."""
     master, slave = pty.openpty()
-    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack('HHHH', 24, columns, 0, 0))
-    child = subprocess.Popen([SWEEPCTL, '--socket', fake.path, *arguments], stdout=slave,
-                             env={**os.environ, 'TZ': 'UTC', 'TERM': 'xterm', **environment})
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack('HHHH', lines, columns, 0, 0))
+    environment = {**os.environ, 'TZ': 'UTC', 'TERM': 'xterm', 'SWEEPCTL_PAGER': '', **environment}
+    environment = {name: value for name, value in environment.items() if name not in without}
+    child = subprocess.Popen([SWEEPCTL, '--socket', fake.path, *arguments], stdout=slave, env=environment)
     os.close(slave)
     shown = b''
     try:
@@ -71,7 +72,7 @@ def on_terminal(fake, columns, *arguments, **environment):
     except OSError:
         pass
     os.close(master)
-    assert child.wait(60) == 0, shown
+    assert child.wait(60) == status, shown
     return shown.decode().replace('\r\n', '\n')
 
 

@@ -98,6 +98,11 @@ class FakeDaemon:
         self.calls = []
         self.directory = tempfile.TemporaryDirectory(prefix='sweepctl-')
         self.path = os.path.join(self.directory.name, 'control')
+        self.peers = []
+        self.start()
+
+    def start(self):
+        """Again after stop(), when the socket's file was removed."""
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(self.path)
         self.listener.listen()
@@ -113,6 +118,11 @@ class FakeDaemon:
 
     def stop(self):
         """Answers no more, but leaves the socket's file. Only a descriptor that no thread uses may be closed."""
+        for peer in self.peers:
+            try:
+                peer.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass  # it went away by itself
         if self.thread.is_alive():
             self.listener.shutdown(socket.SHUT_RDWR)
             self.thread.join()
@@ -127,6 +137,7 @@ class FakeDaemon:
                 peer, _ = self.listener.accept()
             except OSError:
                 return
+            self.peers.append(peer)
             threading.Thread(target=self._serve, args=(peer,), daemon=True).start()
 
     def _serve(self, peer):

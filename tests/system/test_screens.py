@@ -77,18 +77,18 @@ def map_of_what_has_no_surface_says_so():
         expect(ask(fake, 'map', 'a'), 0, '0 B ??? ', '? not reached yet, in 3')
 
 
-# watch
+# status and watch
 
 
 class Screen:
-    """A terminal with `sweepctl watch` in it."""
+    """A terminal with sweepctl in it."""
 
-    def __init__(self, fake, columns, *arguments, lines=24):
+    def __init__(self, fake, columns, *arguments, lines=24, command='watch'):
         if not shutil.which('tmux'):
             raise Skip('there is no tmux')
         self.directory = tempfile.TemporaryDirectory(prefix='sweepctl-tmux-')
         self.tmux('-f', '/dev/null', 'new-session', '-d', '-x', str(columns), '-y', str(lines),
-                  f'NO_COLOR=1 TZ=UTC {SWEEPCTL} --socket {fake.path} watch {" ".join(arguments)}; echo "status $?"; '
+                  f'NO_COLOR=1 TZ=UTC {SWEEPCTL} --socket {fake.path} {command} {" ".join(arguments)}; echo "status $?"; '
                   'sleep 60')
 
     def __enter__(self):
@@ -119,6 +119,84 @@ class Screen:
 
 def at_work(name, **changes):
     return device(name, state='sweeping', progress=PROGRESS, **changes)
+
+
+STATES = 'idle held queued sweeping yielding paused waiting stalled missing refused recovering'.split()
+
+
+def in_state(name, state):
+    if state in ('sweeping', 'yielding'):
+        return {**at_work(name), 'state': state}
+    needed = state in ('stalled', 'missing', 'refused')
+    return device(name, state=state, needs_attention=needed, reason=None if state == 'idle' else {**REASON, 'rule': state})
+
+
+def of_sixty(*others):
+    """Sixty disks, of which some are otherwise."""
+    named = {other['name']: other for other in others}
+    return [named.get(f'disk-{i:02}', device(f'disk-{i:02}', mode='read', assurance='readable')) for i in range(60)]
+
+
+@test
+def status_of_none_and_of_one_device_is_a_small_screen():
+    for columns in 80, 200:
+        with FakeDaemon(ListDevices=[{}]) as fake, Screen(fake, columns, command='status') as screen:
+            lines = screen.until('status 0')
+            assert 'There are no devices.' in '\n'.join(lines) and max(map(len, lines)) <= columns, lines
+            assert 'run: sweepctl reload' in ' '.join(lines), lines
+        for state in STATES:
+            one = in_state('a', state)
+            with FakeDaemon(ListDevices=each('device', [one])) as fake:
+                shown = on_terminal(fake, columns, 'status', status=2 if one['needs_attention'] else 0, NO_COLOR='1')
+                expect_width(shown, columns)
+                assert re.search(rf'^a +pattern +{state} ', shown, re.M), shown
+                assert ('Nothing needs attention.' in shown) != ('a needs attention:' in shown), shown
+                assert ('umount /srv/data' in shown) == one['needs_attention'], shown
+
+
+@test
+def status_of_sixty_devices_fits_one_screen_the_worst_first():
+    devices = of_sixty(in_state('disk-07', 'missing'), at_work('disk-03'), at_work('disk-50'),
+                       device('disk-33', verdict='faulty', needs_attention=True, findings_open=3))
+    names = {one['name'] for one in devices}
+    with FakeDaemon(ListDevices=each('device', devices)) as fake:
+        for columns in 80, 200:
+            with Screen(fake, columns, lines=45, command='status') as screen:
+                lines = screen.until('status 2')
+                text = '\n'.join(lines)
+                assert lines[0].startswith('sweepd: '), lines
+                assert max(map(len, lines)) <= columns, lines
+                rows = re.findall(r'^(disk-\d\d) +(?:read|pattern) ', text, re.M)
+                assert rows == ['disk-33', 'disk-07', 'disk-03', 'disk-50'], lines
+                assert '60: 2 need attention, 2 at work or unproven, 56 idle and sound' in text, lines
+                assert '56 idle, clean (readable), all swept since' in text, lines
+                assert set(re.findall(r'disk-\d\d', text)) == names, 'a device is on no line'
+                for told in ('3 open findings: sweepctl errors disk-33', 'umount /srv/data', 'serial ZA1234'):
+                    assert told in text, (told, lines)
+        # Where there is no terminal, and where all have their own trouble.
+        assert len(ask(fake, 'status').stdout.splitlines()) <= 60
+        unfolded = ask(fake, 'status', '--all').stdout
+        assert len(re.findall(r'^disk-\d\d +(?:read|pattern) ', unfolded, re.M)) == 60, unfolded
+    for sick in ('faulty', 'unknown'):
+        devices = [device(f'disk-{i:02}', verdict=sick, needs_attention=sick == 'faulty') for i in range(60)]
+        with FakeDaemon(ListDevices=each('device', devices)) as fake:
+            for lines in 24, 60:
+                shown = on_terminal(fake, 80, 'status', lines=lines, status=2 if sick == 'faulty' else 0, NO_COLOR='1')
+                # Five rows, the worst one in full, and the names of all others are always there.
+                assert len(shown.splitlines()) < max(lines, 34), shown
+                assert set(re.findall(r'disk-\d\d', shown)) == {one['name'] for one in devices}, shown
+                assert ('59 more need attention: sweepctl status DEVICE' in shown) == (sick == 'faulty'), shown
+
+
+@test
+def status_never_leaves_out_what_does_not_fit_without_counting_it():
+    devices = [device(f'{"rack-12.shelf-4.bay-" * 2}{i:03}') for i in range(200)]
+    with FakeDaemon(ListDevices=each('device', devices)) as fake:
+        shown = on_terminal(fake, 80, 'status', NO_COLOR='1')
+        expect_width(shown)
+        named = len(set(re.findall(r'bay-\d{3}', shown)))
+        assert f'and {200 - named} more' in shown and named > 5, shown
+        assert '200 idle, clean (verified)' in shown, shown
 
 
 @test
@@ -181,6 +259,23 @@ def watch_shows_findings_as_they_come_and_outlives_the_daemon():
         screen.tmux('send-keys', 'C-c')
         lines = screen.until('status 0')
         assert 'finding 4' not in '\n'.join(lines), f'the screen was not given back: {lines}'
+
+
+@test
+def watch_goes_on_with_the_next_daemon_on_the_same_socket():
+    devices = {'name': 'before'}
+    with FakeDaemon(ListDevices=lambda *_: each('device', [at_work(devices['name'])]), ListFindings=[{}]) as fake:
+        for columns in 80, 200:
+            with Screen(fake, columns) as screen:
+                screen.until(devices['name'])
+                fake.stop()
+                os.unlink(fake.path)
+                screen.until('[sweepd is not running; this is as it was]' if columns == 200 else 'sweepd is not running',
+                             devices['name'])
+                devices['name'] = f'after-{columns}'
+                fake.start()
+                lines = screen.until(devices['name'])
+                assert 'this is as it was' not in '\n'.join(lines), lines
 
 
 def lines_of_watch(fake, *arguments, until):

@@ -53,7 +53,7 @@ def a_slip_gets_the_nearest_command_or_option():
 
 @test
 def options_belong_to_their_commands():
-    expect(run('status', '--all'), 1, error=['status has no option --all: sweepctl status --help'])
+    expect(run('history', '--all'), 1, error=['history has no option --all: sweepctl history --help'])
     expect(run('wait', 'a', '--mode', 'read'), 1, error=['wait has no option --mode'])
     expect(run('status', '--json=yes'), 1, error=['--json takes no value'])
     expect(run('status', '--socket'), 1, error=['--socket needs a path behind it'])
@@ -238,11 +238,21 @@ def status_without_devices_says_how_to_get_one():
 def status_of_one_device_shows_all_that_is_known():
     one = device('spare-7', state='sweeping', progress=PROGRESS, extent_offset=1 << 30, extent_length=1 << 40,
                  findings_open=1, findings_acknowledged=2, findings_resolved=3, needs_attention=True)
-    with FakeDaemon(ListDevices=each('device', [one])) as fake:
+    read = {'operation': 'read', 'count': 9, 'p50_us': 100, 'p90_us': 200, 'p99_us': 1234, 'p999_us': 5000,
+            'max_us': 2600000}
+    sweeps = [sweep(1, latency=[read]), sweep(2, mode='read', verdict='incomplete', end='cancelled')]
+    with FakeDaemon(ListDevices=each('device', [one]), ListSweeps=each('sweep', sweeps),
+                    ListFindings=each('finding', [finding(7)])) as fake:
         done = expect(ask(fake, 'status', 'spare-7'), 2, 'serial: ZA1234', 'WWN: 0x5000c500a1b2c3d4',
                       'in use: mounted at /srv md0 size: 16.0 TiB (17592186044416)', 'from offset 1.0 GiB (1073741824)',
-                      'sweep: 12, phase verify, 99 % (999 B of 1000 B), 180 MiB/s', 'verdict: clean (verified)',
-                      'coverage: 99 %', 'write cache: on, defeated', '1 open, 2 acknowledged, 3 resolved: sweepctl errors spare-7', 'attention: needed')
+                      'sweep: 12, phase verify, 99 % (999 B of 1000 B)',
+                      'pace: 180 MiB/s: as fast as the device goes', 'state: sweeping, needs attention',
+                      'verdict: clean (verified): every byte was compared', 'coverage: 99 %', 'write cache: on, defeated',
+                      '1 open, 2 acknowledged, 3 resolved: sweepctl errors spare-7', '7, bit_flip at 1.5 GiB (1610612736)',
+                      'last sweeps: 1, pattern,', '2, read,', 'incomplete, cancelled',
+                      'latency: read 50 % within 100 us, 90 % within 200 us, 99 % within 1.2 ms, 99.9 % within 5.0 ms, '
+                      'all within 2.6 s', 'workers: 0 on CPU 0, 1 on CPU 1')
+        assert len(done.stdout.splitlines()) < 50, done.stdout
         expect_width(done.stdout)
         assert fake.called('ListDevices') == [{'device': 'spare-7'}]
         expect_document(ask(fake, 'status', 'spare-7', '--json'), 2, {'daemon': DAEMON, 'devices': [one]})
@@ -259,6 +269,85 @@ def status_of_a_device_of_which_nothing_is_known():
         assert 'clean' not in done.stdout
     with FakeDaemon(ListDevices=each('device', [device('a', assurance=None)])) as fake:
         expect(ask(fake, 'status'), 0, 'clean (assurance unknown)')
+
+
+@test
+def status_of_one_device_says_what_its_verdict_and_its_pace_are_worth():
+    moving = {**PROGRESS, 'rate_target': 200 << 20}
+    for changes, texts in [
+            ({'assurance': 'readable'}, ['clean (readable): every byte came back without an error; none was compared']),
+            ({'verdict': 'faulty'}, ['faulty: a fault is open']), ({'verdict': 'incomplete'}, ['did not reach all of it']),
+            ({'verdict': 'unknown'}, ['unknown: it was not swept yet']),
+            ({'state': 'sweeping', 'progress': moving}, ['180 MiB/s: held to 200 MiB/s']),
+            ({'state': 'yielding', 'progress': moving}, ['180 MiB/s: it makes way for others, at most 200 MiB/s']),
+            ({'state': 'yielding', 'progress': PROGRESS}, ['180 MiB/s: it makes way for others']),
+            ({'state': 'paused', 'progress': PROGRESS, 'reason': REASON}, ['180 MiB/s: it is paused', REASON['found']])]:
+        with FakeDaemon(ListDevices=each('device', [device('a', **changes)]), ListSweeps=[{}], ListFindings=[{}]) as fake:
+            expect(ask(fake, 'status', 'a'), 0, *texts, 'last sweeps: none: sweepctl start a')
+
+
+@test
+def status_of_one_device_needs_no_ledger():
+    gone = Error('LedgerUnavailable', text='disk I/O error')
+    with FakeDaemon(ListDevices=each('device', [device('a')]), ListSweeps=gone, ListFindings=gone) as fake:
+        expect(ask(fake, 'status', 'a'), 0, "last sweeps: unknown: the ledger can't be read", 'verdict: clean (verified)')
+    with FakeDaemon(ListDevices=each('device', [device('a')]), ListSweeps=Raw(b'')) as fake:
+        expect(ask(fake, 'status', 'a'), 1, error=['went away'])
+
+
+# Pager and colour
+
+
+@test
+def a_pager_is_used_on_a_terminal_only():
+    with FakeDaemon(ListDevices=each('device', [device('a')])) as fake:
+        pager = {'SWEEPCTL_PAGER': 'sed "s/^/paged: /"', 'PAGER': 'sed "s/^/wrong: /"'}
+        assert 'paged: DEVICE' in on_terminal(fake, 80, 'status', **pager)
+        assert 'paged: Usage: sweepctl status' in on_terminal(fake, 80, 'status', '--help', **pager)
+        assert 'paged:' not in on_terminal(fake, 80, 'status', '--no-pager', **pager)
+        assert 'paged:' not in on_terminal(fake, 80, '--version', **pager)
+        assert 'paged:' not in ask(fake, 'status', env=pager).stdout
+        for none in '', 'cat':
+            shown = on_terminal(fake, 80, 'status', SWEEPCTL_PAGER=none, PAGER=pager['PAGER'])
+            assert '\nDEVICE' in shown and 'wrong:' not in shown, shown
+
+
+@test
+def without_a_choice_of_its_own_the_pager_is_that_of_others_or_less():
+    with FakeDaemon(ListDevices=each('device', [device('a')])) as fake, tempfile.TemporaryDirectory() as directory:
+        fake_less = os.path.join(directory, 'less')
+        with open(fake_less, 'w', encoding='ascii') as out:
+            out.write('#!/bin/sh\necho "less $* secure=$LESSSECURE"\ncat\n')
+        os.chmod(fake_less, 0o755)
+        path = f'{directory}:{os.environ["PATH"]}'
+        assert 'paged: DEVICE' in on_terminal(fake, 80, 'status', without=['SWEEPCTL_PAGER'], PAGER='sed "s/^/paged: /"')
+        shown = on_terminal(fake, 80, 'status', without=['SWEEPCTL_PAGER', 'PAGER'], PATH=path)
+        assert f'less -FRSX secure={"1" if os.geteuid() == 0 else ""}\n' in shown and '\nDEVICE' in shown, shown
+
+
+@test
+def a_pager_that_does_not_work_costs_no_answer():
+    with FakeDaemon(ListDevices=each('device', [device('a', needs_attention=True)])) as fake:
+        for pager in {'SWEEPCTL_PAGER': '/none/such'}, {'SWEEPCTL_PAGER': 'false'}, {'PATH': '/none'}:
+            without = [] if 'SWEEPCTL_PAGER' in pager else ['SWEEPCTL_PAGER', 'PAGER']
+            shown = on_terminal(fake, 80, 'status', status=2, without=without, **pager)
+            assert ('\nDEVICE' in shown) == (pager != {'SWEEPCTL_PAGER': 'false'}), (pager, shown)
+        # It is about what was answered: a complaint is not paged, and the status is that of the command.
+        shown = on_terminal(fake, 80, 'errors', status=1, SWEEPCTL_PAGER='echo paged')
+        assert 'paged' not in shown, shown
+
+
+@test
+def colour_goes_to_terminals_of_people_who_want_it():
+    devices = [device('bad', needs_attention=True), device('busy', state='sweeping', progress=PROGRESS), device('good')]
+    with FakeDaemon(ListDevices=each('device', devices)) as fake:
+        shown = on_terminal(fake, 80, 'status', status=2, NO_COLOR='')
+        for colour, name in ('1;31', 'bad'), ('32', 'busy'):
+            assert re.search(rf'\x1b\[{colour}m{name} .*\x1b\[0m\n', shown), shown
+        assert '\ngood ' in shown, shown
+        assert '\x1b' not in on_terminal(fake, 80, 'status', status=2, NO_COLOR='1')
+        assert '\x1b' not in on_terminal(fake, 80, 'status', status=2, NO_COLOR='', TERM='dumb')
+        assert '\x1b' not in ask(fake, 'status', env={'TERM': 'xterm', 'NO_COLOR': ''}).stdout
 
 
 @test

@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The one screen that people look at. It must not look better than things are, and what is wrong must not scroll away
+ * behind what is well: the worst comes first, what does not fit is folded into a list of names, the good ones before
+ * all others, and no device is ever left out without being counted.
+ */
+#include "overview.h"
+
+#include "base/cleanup.h"
+#include "base/text.h"
+#include "ctl.h"
+#include "daemon_facts.h"
+#include "field.h"
+#include "must.h"
+#include "page.h"
+#include "paint.h"
+#include "printable.h"
+#include "severity.h"
+#include "table.h"
+
+#include <inttypes.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+/* LINES_ELSEWHERE: what counts as a screen where there is none. ROWS_LEAST: these are never folded. */
+enum {
+        CELL_BYTES = 128,
+        LABEL_BYTES = 192,
+        LINES_ELSEWHERE = 60,
+        LINES_LEAST = 20,
+        NAMES_LINES_MAX = 8,
+        ROWS_LEAST = 5
+};
+
+DEFINE_FREEP(struct table, table_free, table_freep)
+
+/* Text that is laid out before it is known whether it is shown. */
+struct part {
+        char *text;
+        size_t bytes, lines;
+};
+
+struct overview {
+        json_t *sorted;
+        size_t width;
+        size_t counts[SEVERITY_GOOD + 1];
+        bool colour;
+};
+
+static FILE *part_open(struct part *p) {
+        *p = (struct part){ 0 };
+        return must(open_memstream(&p->text, &p->bytes));
+}
+
+static void part_close(struct part *p, FILE *to) {
+        must_succeed(fclose(to));
+        for (const char *at = p->text; (at = strchr(at, '\n')); at++)
+                p->lines++;
+}
+
+static void part_deinit(struct part *p) {
+        free(p->text);
+}
+
+static void add_device_row(struct table *table, const json_t *device) {
+        char state[CELL_BYTES], verdict[VERDICT_TEXT_BYTES], open[CELL_BYTES];
+        char swept[TIME_TEXT_BYTES], next[TIME_TEXT_BYTES];
+        const json_t *identity = field_object(device, "identity");
+        int percent = field_percent(field_object(device, "progress"));
+        text_copy(state, sizeof state, field_text_or(device, "state", "?"));
+        if (percent >= 0)
+                text_append(state, sizeof state, " %d %%", percent);
+        field_verdict(verdict, device);
+        field_time_short(swept, device, "last_sweep_ended_at", "never");
+        field_time_short(next, device, "next_start_at", "-");
+        text_format(open, sizeof open, "%" PRIu64, field_count(device, "findings_open"));
+        table_add(table,
+                (const char *const[]){ field_text_or(device, "name", "?"), field_text_or(device, "mode", "?"), state,
+                        verdict, swept, open, next, field_text_or(identity, "slot", "-"),
+                        field_text_or(identity, "serial", "-") });
+        table_paint(table, severity_paint(device));
+}
+
+/* The first ones have a line each. */
+static void show_table(const struct overview *o, size_t rows, FILE *to) {
+        static const struct column columns[] = { { "DEVICE", COLUMN_KEY }, { "MODE", COLUMN_PLAIN },
+                { "STATE", COLUMN_PLAIN }, { "VERDICT", COLUMN_PLAIN }, { "SWEPT", COLUMN_PLAIN },
+                { "OPEN", COLUMN_PLAIN }, { "NEXT", COLUMN_OPTIONAL }, { "SLOT", COLUMN_OPTIONAL },
+                { "SERIAL", COLUMN_OPTIONAL } };
+        CLEANUP(table_freep)
+        struct table *table = table_new(columns, ELEMENTS(columns));
+        for (size_t i = 0; i < rows; i++)
+                add_device_row(table, json_array_get(o->sorted, i));
+        if (rows > 0)
+                table_print(table, to, o->width);
+}
+
+/* What is alike in the devices of a group. */
+static void label_of(char to[static LABEL_BYTES], const json_t *device) {
+        char verdict[VERDICT_TEXT_BYTES];
+        field_verdict(verdict, device);
+        text_format(to, LABEL_BYTES, "%s, %s", field_text_or(device, "state", "?"), verdict);
+}
+
+static bool is_in_group(const json_t *device, const char *label) {
+        char own[LABEL_BYTES];
+        label_of(own, device);
+        return strcmp(own, label) == 0;
+}
+
+/* The names of a group of devices, from the one at `first` on, after how many they are and when they were swept. */
+static void show_group(const struct overview *o, size_t first, const char *label, FILE *to) {
+        CLEANUP_FREE char *text = NULL;
+        size_t bytes, count = 0, columns = 0, left_out = 0, columns_max = NAMES_LINES_MAX * (o->width - 8);
+        uint64_t oldest_us = UINT64_MAX, swept_us;
+        FILE *names = must(open_memstream(&text, &bytes));
+        for (size_t i = first; i < json_array_size(o->sorted); i++) {
+                const json_t *device = json_array_get(o->sorted, i);
+                const char *name = field_text_or(device, "name", "?");
+                if (!is_in_group(device, label))
+                        continue;
+                count++;
+                swept_us = field_count(device, "last_sweep_ended_at");
+                oldest_us = MIN(oldest_us, swept_us);
+                columns += 1 + printable_columns(name);
+                if (columns > columns_max)
+                        left_out++;
+                else
+                        fprintf(names, " %s", name);
+        }
+        if (left_out > 0)
+                fprintf(names, " and %zu more", left_out);
+        must_succeed(fclose(names));
+        char since[TIME_TEXT_BYTES] = "";
+        if (oldest_us > 0)
+                page_time(since, oldest_us);
+        fprintf(to, "%zu %s%s%s:\n", count, label, since[0] ? ", all swept since " : "", since);
+        page_text(to, o->width, 2, 2, text);
+}
+
+/* Those behind the first ones have no line of their own. */
+static void show_folded(const struct overview *o, size_t first, FILE *to) {
+        CLEANUP_JSON json_t *told = must(json_object());
+        for (size_t i = first; i < json_array_size(o->sorted); i++) {
+                char label[LABEL_BYTES];
+                label_of(label, json_array_get(o->sorted, i));
+                if (json_object_get(told, label))
+                        continue;
+                must_succeed(json_object_set_new(told, label, json_true()));
+                show_group(o, i, label, to);
+        }
+        if (first < json_array_size(o->sorted))
+                fputs("A line for each: sweepctl status --all\n", to);
+}
+
+/* Where the disk is, and who feels it. */
+static void show_whereabouts(const json_t *device, FILE *to, size_t width) {
+        static const char *const fields[][2] = { { "slot", "slot " }, { "model", "" }, { "serial", "serial " },
+                { "backing_file", "" } };
+        const json_t *identity = field_object(device, "identity");
+        const json_t *users = json_object_get(identity, "users");
+        char text[2048];
+        text_copy(text, sizeof text, field_text_or(device, "path", "path unknown"));
+        for (size_t i = 0; i < ELEMENTS(fields); i++)
+                if (field_text(identity, fields[i][0]))
+                        text_append(text, sizeof text, ", %s%s", fields[i][1], field_text(identity, fields[i][0]));
+        page_fact(to, width, "  which", "%s", text);
+        text[0] = '\0';
+        for (size_t i = 0; i < json_array_size(users); i++) {
+                const char *user = json_string_value(json_array_get(users, i));
+                text_append(text, sizeof text, "%s%s", i ? ", " : "", user ? user : "?");
+        }
+        if (text[0])
+                page_fact(to, width, "  in use", "%s", text);
+}
+
+/* Why a device needs attention, and the next command to type. */
+static void show_attention(const struct overview *o, const json_t *device, FILE *to) {
+        const char *name = field_text_or(device, "name", "?");
+        const json_t *reason = field_object(device, "reason");
+        uint64_t open = field_count(device, "findings_open");
+        bool overdue = field_true(device, "overdue");
+        char line[LABEL_BYTES];
+        text_format(line, sizeof line, "%s needs attention:", name);
+        fputc('\n', to);
+        paint_text(to, o->colour, PAINT_ALARM, line);
+        fputc('\n', to);
+        if (open > 0)
+                fprintf(to, "  %" PRIu64 " open finding%s: sweepctl errors %s\n", open, open == 1 ? "" : "s", name);
+        if (overdue) {
+                char due[TIME_TEXT_BYTES];
+                field_time(due, device, "next_due_at", "a time unknown");
+                fprintf(to, "  overdue: the next sweep was due at %s\n", due);
+        }
+        if (reason) {
+                fprintf(to, "  %s (rule %s)\n", field_text_or(device, "state", "?"),
+                        field_text_or(reason, "rule", "unknown"));
+                page_fact(to, o->width, "  found", "%s", field_text_or(reason, "found", "-"));
+                page_fact(to, o->width, "  what to do", "%s", field_text_or(reason, "remedy", "-"));
+        }
+        if (open == 0 && !overdue && !reason)
+                fprintf(to, "  %s: sweepctl status %s\n", field_text_or(device, "state", "?"), name);
+        show_whereabouts(device, to, o->width);
+}
+
+/* As many as fit into these lines, but the worst one always; the others are counted. */
+static void show_attentions(const struct overview *o, size_t lines) {
+        size_t count = o->counts[SEVERITY_ATTENTION];
+        for (size_t i = 0; i < count; i++) {
+                CLEANUP(part_deinit)
+                struct part part;
+                FILE *to = part_open(&part);
+                show_attention(o, json_array_get(o->sorted, i), to);
+                part_close(&part, to);
+                size_t needed = part.lines + (i + 1 < count ? 2 : 0);
+                if (i > 0 && needed > lines) {
+                        printf("\n%zu more need%s attention: sweepctl status DEVICE, or sweepctl status --all\n",
+                                count - i, count - i == 1 ? "s" : "");
+                        return;
+                }
+                fputs(part.text, stdout);
+                lines -= MIN(part.lines, lines);
+        }
+}
+
+/* The lines that it takes to tell of all, or of the worst one, that needs attention. */
+static size_t attention_lines(const struct overview *o, size_t count_max) {
+        size_t lines = 0, count = o->counts[SEVERITY_ATTENTION];
+        for (size_t i = 0; i < MIN(count, count_max); i++) {
+                CLEANUP(part_deinit)
+                struct part part;
+                FILE *to = part_open(&part);
+                show_attention(o, json_array_get(o->sorted, i), to);
+                part_close(&part, to);
+                lines += part.lines;
+        }
+        return lines + (count > count_max ? 2 : 0);
+}
+
+static void show_head(const struct overview *o, const json_t *daemon, FILE *to) {
+        size_t count = json_array_size(o->sorted), needed = o->counts[SEVERITY_ATTENTION];
+        daemon_show_facts(daemon, to, o->width);
+        if (count > 0)
+                page_fact(to, o->width, "devices",
+                        "%zu: %zu need%s attention, %zu at work or unproven, %zu idle and sound", count, needed,
+                        needed == 1 ? "s" : "", o->counts[SEVERITY_BUSY], o->counts[SEVERITY_GOOD]);
+        daemon_show_attention(daemon, false, to, o->width);
+        fputc('\n', to);
+}
+
+/* The devices, so many of them in lines and the others folded, in place of an earlier attempt. */
+static void lay_out(const struct overview *o, size_t rows, struct part *part) {
+        part_deinit(part);
+        FILE *to = part_open(part);
+        show_table(o, rows, to);
+        show_folded(o, rows, to);
+        part_close(part, to);
+}
+
+/* What does not fit is folded: the good ones, then those at work, then as many as there are lines too many. */
+static void show_devices(const struct overview *o, size_t room) {
+        CLEANUP(part_deinit)
+        struct part part = { 0 };
+        size_t needed = o->counts[SEVERITY_ATTENTION], least = needed + o->counts[SEVERITY_BUSY];
+        size_t rows = json_array_size(o->sorted), lines;
+        lay_out(o, rows, &part);
+        if (rows > least && part.lines + attention_lines(o, SIZE_MAX) > room)
+                lay_out(o, rows = least, &part);
+        least = MIN(rows, (size_t)ROWS_LEAST);
+        while ((lines = part.lines + attention_lines(o, 1)) > room && rows > least) {
+                rows = rows > needed ? needed : rows - MIN(rows, lines - room);
+                lay_out(o, rows = MAX(rows, least), &part);
+        }
+        fputs(part.text, stdout);
+        show_attentions(o, room - MIN(room, part.lines));
+}
+
+static size_t room_for_all(void) {
+        size_t lines = page_lines();
+        return lines == 0 ? LINES_ELSEWHERE : MAX(lines - 1, (size_t)LINES_LEAST); /* a line for the prompt */
+}
+
+void overview_show(const json_t *daemon, const json_t *devices, bool all) {
+        CLEANUP_JSON json_t *sorted = severity_sorted(devices);
+        struct overview o = { .sorted = sorted, .width = page_width(), .colour = paint_wanted(page_output()) };
+        for (size_t i = 0; i < json_array_size(sorted); i++)
+                o.counts[severity_class_of(json_array_get(sorted, i))]++;
+        bool fine = o.counts[SEVERITY_ATTENTION] == 0 && !daemon_needs_attention(daemon, false);
+        CLEANUP(part_deinit)
+        struct part head;
+        FILE *to = part_open(&head);
+        show_head(&o, daemon, to);
+        part_close(&head, to);
+        fputs(head.text, stdout);
+        size_t used = head.lines + (fine ? 2 : 0), room = room_for_all();
+        if (json_array_size(sorted) == 0)
+                page_text(stdout, o.width, 0, 0,
+                        "There are no devices. Add some to /etc/sweepd/sweepd.conf (sudo sweepd --list-disks prints "
+                        "entries) and run: sweepctl reload");
+        else
+                show_devices(&o, all ? SIZE_MAX : room - MIN(room, used));
+        if (fine && json_array_size(sorted) > 0) {
+                fputc('\n', stdout);
+                paint_text(stdout, o.colour, PAINT_GOOD, "Nothing needs attention.");
+                fputc('\n', stdout);
+        }
+}

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The answer is collected whole, in memory, and only then shown: so a pager that is not there, or dies, costs nothing,
+ * a complaint is not overdrawn by it, and the exit status is that of the command. A pager can start other programs; as
+ * root it is asked not to.
+ */
+#include "pager.h"
+
+#include "base/cleanup.h"
+#include "ctl.h"
+#include "page.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+bool pager_begin(struct pager *p, bool wanted) {
+        *p = (struct pager){ .terminal_fd = -1 };
+        if (!wanted || !isatty(STDOUT_FILENO))
+                return true;
+        CLEANUP_CLOSE int text_fd = memfd_create("answer", MFD_CLOEXEC);
+        CLEANUP_CLOSE int terminal_fd = dup(STDOUT_FILENO);
+        if (text_fd < 0 || terminal_fd < 0 || dup2(text_fd, STDOUT_FILENO) < 0) {
+                ctl_complain("cannot collect the answer: %s", strerror(errno));
+                return false;
+        }
+        p->terminal_fd = STEAL_FD(terminal_fd);
+        page_set_output(p->terminal_fd);
+        return true;
+}
+
+/* NULL: there should be none. "": nobody has chosen one. */
+static const char *chosen_pager(void) {
+        const char *chosen = getenv("SWEEPCTL_PAGER");
+        if (!chosen)
+                chosen = getenv("PAGER");
+        if (!chosen)
+                return "";
+        return *chosen && strcmp(chosen, "cat") != 0 ? chosen : NULL;
+}
+
+/* Starts it with the text as its input, and its keys as those of any program. 0, or an errno. */
+static int spawn_pager(pid_t *ret, const char *chosen, int text_fd) {
+        char *shell[] = { (char *)"sh", (char *)"-c", (char *)chosen, NULL };
+        char *less[] = { (char *)"less", (char *)"-FRSX", NULL };
+        char **program = *chosen ? shell : less;
+        sigset_t keys;
+        sigemptyset(&keys);
+        sigaddset(&keys, SIGINT);
+        sigaddset(&keys, SIGQUIT);
+        posix_spawnattr_t attributes;
+        posix_spawn_file_actions_t actions;
+        posix_spawnattr_init(&attributes);
+        posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF);
+        posix_spawnattr_setsigdefault(&attributes, &keys);
+        posix_spawn_file_actions_init(&actions);
+        posix_spawn_file_actions_adddup2(&actions, text_fd, STDIN_FILENO);
+        int error = posix_spawnp(ret, program[0], &actions, &attributes, program, environ);
+        posix_spawn_file_actions_destroy(&actions);
+        posix_spawnattr_destroy(&attributes);
+        return error;
+}
+
+/* False: nobody has seen the text. */
+static bool run_pager(const char *chosen, int text_fd) {
+        if (geteuid() == 0)
+                setenv("LESSSECURE", "1", 1);
+        /* Ctrl-C is for the pager; if it ended us, the shell and the pager would fight over the terminal. */
+        signal(SIGINT, SIG_IGN);
+        signal(SIGQUIT, SIG_IGN);
+        pid_t pid;
+        if (spawn_pager(&pid, chosen, text_fd) != 0)
+                return false;
+        int status = 0;
+        while (waitpid(pid, &status, 0) < 0)
+                if (errno != EINTR)
+                        return true;
+        /* The statuses by which a shell says that it could not run the program. */
+        return !WIFEXITED(status) || (WEXITSTATUS(status) != 127 && WEXITSTATUS(status) != 126);
+}
+
+static bool copy_to_terminal(int text_fd) {
+        char buffer[64 * 1024];
+        ssize_t n = lseek(text_fd, 0, SEEK_SET);
+        while (n >= 0 && (n = read(text_fd, buffer, sizeof buffer)) > 0)
+                for (ssize_t done = 0, w; done < n; done += w) {
+                        w = write(STDOUT_FILENO, buffer + done, (size_t)(n - done));
+                        if (w < 0)
+                                return false;
+                }
+        return n == 0;
+}
+
+bool pager_end(struct pager *p) {
+        if (p->terminal_fd < 0)
+                return true;
+        CLEANUP_CLOSE int terminal_fd = STEAL_FD(p->terminal_fd);
+        CLEANUP_CLOSE int text_fd = dup(STDOUT_FILENO);
+        page_set_output(STDOUT_FILENO);
+        if (text_fd < 0 || dup2(terminal_fd, STDOUT_FILENO) < 0) {
+                ctl_complain("cannot show the answer: %s", strerror(errno));
+                return false;
+        }
+        const char *chosen = chosen_pager();
+        if (lseek(text_fd, 0, SEEK_END) == 0)
+                return true;
+        if (chosen && lseek(text_fd, 0, SEEK_SET) == 0 && run_pager(chosen, text_fd))
+                return true;
+        if (!copy_to_terminal(text_fd)) {
+                ctl_complain("cannot show the answer: %s", strerror(errno));
+                return false;
+        }
+        return true;
+}
