@@ -32,7 +32,7 @@ static void write_head(const struct content *c, uint8_t *sector, uint64_t offset
 
 void content_stamp(const struct content *c, uint8_t *bytes, uint64_t offset_bytes, uint64_t length_bytes) {
         assert(offset_bytes % SECTOR_BYTES == 0 && length_bytes % SECTOR_BYTES == 0);
-        for (uint64_t at = 0; at < length_bytes; at += SECTOR_BYTES)
+        for (uint64_t at = 0; at < length_bytes && !c->table->fixed; at += SECTOR_BYTES)
                 write_head(c, bytes + at, offset_bytes + at);
 }
 
@@ -48,6 +48,8 @@ void content_sector(const struct content *c, uint8_t sector[static SECTOR_BYTES]
 
 bool content_has_sector(const struct content *c, const uint8_t *sector, uint64_t offset_bytes) {
         const uint8_t *table = table_sector(c->table, offset_bytes);
+        if (c->table->fixed)
+                return memcmp(sector, table, SECTOR_BYTES) == 0;
         if (is_head(offset_bytes)) {
                 uint8_t stamp[STAMP_BYTES];
                 write_stamp(c, stamp, offset_bytes);
@@ -59,8 +61,12 @@ bool content_has_sector(const struct content *c, const uint8_t *sector, uint64_t
                 memcmp(sector + MARK_BYTES, table + MARK_BYTES, SECTOR_BYTES - MARK_BYTES) == 0;
 }
 
+bool content_is_fixed(const uint8_t *bytes, size_t length_bytes, uint8_t byte) {
+        return bytes[0] == byte && memcmp(bytes, bytes + 1, length_bytes - 1) == 0;
+}
+
 bool content_is_zero(const uint8_t *bytes, size_t length_bytes) {
-        return bytes[0] == 0 && memcmp(bytes, bytes + 1, length_bytes - 1) == 0;
+        return content_is_fixed(bytes, length_bytes, 0);
 }
 
 bool expectation_has_sector(const struct expectation *e, const uint8_t *sector, uint64_t offset_bytes) {

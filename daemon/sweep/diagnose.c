@@ -35,6 +35,8 @@ struct sector_judgement {
         uint64_t belongs_bytes;
         uint64_t generation;
         uint64_t started_us;
+        bool has_pattern; /* it is this one, all over */
+        uint8_t pattern;
         const char *looks;
 };
 
@@ -124,9 +126,33 @@ static bool judge_mark(struct sector_judgement *j, const struct diagnosis_ground
         return false;
 }
 
+/* A sector of a fixed pattern that was there before. */
+static bool judge_pattern(struct sector_judgement *j, const struct diagnosis_ground *g, const uint8_t *sector) {
+        uint8_t byte = sector[0];
+        if (!(g->patterns[byte / 64] & BIT(byte % 64)) || !content_is_fixed(sector, SECTOR_BYTES, byte))
+                return false;
+        j->class = byte == 0 ? SECTOR_ZERO : SECTOR_OLD;
+        j->has_pattern = true;
+        j->pattern = byte;
+        return true;
+}
+
+/* Among the few values of a fixed pattern, what is somebody's is hardly ever far from it by bits. */
+static bool judge_beside_pattern(
+        struct sector_judgement *j, const struct content *meant, const uint8_t *sector, uint64_t offset) {
+        const char *looks = meant->table->fixed ? looks_foreign(sector, offset) : NULL;
+        if (!looks)
+                return false;
+        j->class = SECTOR_STRANGE;
+        j->looks = looks;
+        return true;
+}
+
 /* A sector that is, as a whole, nothing that we wrote. */
 static void judge_bytes(
         struct sector_judgement *j, const struct expectation *expected, const uint8_t *sector, uint64_t offset) {
+        if (judge_beside_pattern(j, &expected->candidates[0], sector, offset))
+                return;
         for (size_t i = 0; i < expected->count; i++) {
                 uint8_t right[SECTOR_BYTES];
                 content_sector(&expected->candidates[i], right, offset);
@@ -153,6 +179,8 @@ static void judge_sector(struct sector_judgement *j, const struct diagnosis_grou
                 return;
         const struct content *meant = &expected->candidates[0];
         struct stamp stamp;
+        if (judge_pattern(j, g, sector))
+                return;
         if (content_is_zero(sector, SECTOR_BYTES)) {
                 j->class = SECTOR_ZERO;
                 return;
@@ -222,6 +250,10 @@ static void add_sector(struct diagnosis *d, const struct sector_judgement *j, co
         if (d->bad_sectors == 0)
                 take_sample(d, meant, sector, offset);
         d->bad_sectors |= (uint8_t)BIT(index);
+        if (j->has_pattern && !d->has_pattern) {
+                d->has_pattern = true;
+                d->pattern = j->pattern;
+        }
         if ((j->class == SECTOR_OLD || j->class == SECTOR_MOVED) && d->generation == 0) {
                 d->generation = j->generation;
                 d->started_us = j->started_us;
@@ -300,8 +332,16 @@ static void describe_sectors(const struct diagnosis *d, struct detail *detail) {
         detail_set(detail, "sectors", "%s", list);
 }
 
+static void describe_pattern(const struct diagnosis *d, struct detail *detail) {
+        if (d->has_pattern)
+                detail_set(detail, "pattern_found", "0x%02x", d->pattern);
+}
+
 static void describe_generation(const struct diagnosis *d, struct detail *detail) {
         char when[32];
+        describe_pattern(d, detail);
+        if (d->has_pattern && d->generation == 0)
+                return;
         detail_set(detail, "generation_found", "%" PRIu64, d->generation);
         if (!d->started_us)
                 return;
@@ -328,7 +368,17 @@ static void describe_looks(const struct diagnosis *d, char text[static FINDING_T
                 detail_set(detail, "looks", "%s", d->looks);
 }
 
+/* Who wrote what lies there in place of what must. */
+static void name_writer(const struct diagnosis *d, char *to, size_t to_bytes) {
+        if (d->has_pattern && d->generation == 0)
+                text_format(to, to_bytes, "the pass with pattern 0x%02x", d->pattern);
+        else
+                text_format(to, to_bytes, "generation %" PRIu64, d->generation);
+}
+
 void diagnose_describe(const struct diagnosis *d, char text[static FINDING_TEXT_BYTES], struct detail *detail) {
+        char writer[64];
+        name_writer(d, writer, sizeof writer);
         describe_sectors(d, detail);
         detail_set(detail, "sample_at", "%" PRIu64, d->sample.offset_bytes);
         switch (d->fault) {
@@ -339,15 +389,13 @@ void diagnose_describe(const struct diagnosis *d, char text[static FINDING_TEXT_
                 break;
         case FAULT_STALE:
                 describe_generation(d, detail);
-                text_format(text, FINDING_TEXT_BYTES, "holds what generation %" PRIu64 " wrote: a later write was lost",
-                        d->generation);
+                text_format(text, FINDING_TEXT_BYTES, "holds what %s wrote: a later write was lost", writer);
                 break;
         case FAULT_TORN:
                 describe_generation(d, detail);
                 detail_set(detail, "torn_at_sector", "%u", d->torn_at_sector);
-                text_format(text, FINDING_TEXT_BYTES,
-                        "part of the unit is new, part is of generation %" PRIu64 ": torn at its sector %u",
-                        d->generation, d->torn_at_sector);
+                text_format(text, FINDING_TEXT_BYTES, "part of the unit is new, part is of %s: torn at its sector %u",
+                        writer, d->torn_at_sector);
                 break;
         case FAULT_MISDIRECTED:
                 describe_generation(d, detail);
@@ -355,7 +403,9 @@ void diagnose_describe(const struct diagnosis *d, char text[static FINDING_TEXT_
                 text_format(text, FINDING_TEXT_BYTES, "holds what was written for offset %" PRIu64, d->belongs_bytes);
                 break;
         case FAULT_ZEROED:
-                text_copy(text, FINDING_TEXT_BYTES, "reads as zeros");
+                describe_pattern(d, detail);
+                text_format(text, FINDING_TEXT_BYTES, "reads as zeros%s",
+                        d->has_pattern ? ", which an earlier pass wrote there: a later write may have been lost" : "");
                 break;
         default:
                 describe_looks(d, text, detail);

@@ -27,6 +27,9 @@ enum { GENERATIONS = 3, ROOM_UNITS = 71, TARGET = 0x5e1f7e57 };
 #define UNITS(n)   (UINT64_C(n) * UNIT_BYTES)
 #define SECTORS(n) (UINT64_C(n) * SECTOR_BYTES)
 
+/* Fixed patterns: that of this pass, and those of the passes before it. */
+static const uint8_t patterns[] = { 0x55, 0xaa, 0xff };
+
 /* A stretch as it is read. */
 static const struct extent shapes[] = {
         { 0, UNITS(1) },
@@ -42,6 +45,7 @@ struct bench {
         struct expectation expected;
         struct diagnosis_ground ground;
         struct content stale; /* the newest generation that is not expected */
+        struct content fixed[ELEMENTS(patterns)];
         uint8_t bytes[ROOM_UNITS * UNIT_BYTES];
 };
 
@@ -301,11 +305,11 @@ static bool names(struct bench *b, const struct plot *p, const struct damage *da
         return true;
 }
 
-static bool try_damages(struct bench *b, const struct extent *shape, size_t unit) {
-        for (size_t i = 0; i < ELEMENTS(damages); i++) {
+static bool try_damages(
+        struct bench *b, const struct extent *shape, size_t unit, const struct damage *list, size_t count) {
+        for (size_t i = 0; i < count; i++) {
                 struct plot p = plot_of(b, shape, unit);
-                if (damages[i].plant(b, &p) &&
-                        (!finds(b, shape, (int)unit, damages[i].name) || !names(b, &p, &damages[i])))
+                if (list[i].plant(b, &p) && (!finds(b, shape, (int)unit, list[i].name) || !names(b, &p, &list[i])))
                         return false;
                 restore(b, &p);
         }
@@ -317,13 +321,13 @@ static bool is_tried(size_t unit, size_t units) {
         return units < 10 || unit == 0 || unit == 63 || unit == 64 || unit == units - 1;
 }
 
-static bool try_shape(struct bench *b, const struct extent *shape) {
+static bool try_shape(struct bench *b, const struct extent *shape, const struct damage *list, size_t count) {
         size_t units = shape_units(shape);
         content_fill(&b->generations[0], b->bytes, shape->offset_bytes, shape->length_bytes);
         if (!finds(b, shape, -1, "nothing"))
                 return false;
         for (size_t unit = 0; unit < units; unit++)
-                if (is_tried(unit, units) && !try_damages(b, shape, unit))
+                if (is_tried(unit, units) && !try_damages(b, shape, unit, list, count))
                         return false;
         return finds(b, shape, -1, "nothing any more");
 }
@@ -347,12 +351,12 @@ static bool try_expectation(struct bench *b, size_t count) {
                         b->ground.older[b->ground.older_count++] = b->generations[i].stamp;
         b->stale = b->generations[count];
         for (size_t i = 0; i < ELEMENTS(shapes); i++)
-                if (!try_shape(b, &shapes[i]) || !try_mixture(b, &shapes[i]))
+                if (!try_shape(b, &shapes[i], damages, ELEMENTS(damages)) || !try_mixture(b, &shapes[i]))
                         return false;
         return true;
 }
 
-/* No byte of a unit goes uncompared where one generation is expected. */
+/* No byte of a unit goes uncompared where one generation, or pattern, is expected. */
 static bool try_every_byte(struct bench *b) {
         struct extent shape = { TIB, UNIT_BYTES };
         content_fill(&b->generations[0], b->bytes, shape.offset_bytes, shape.length_bytes);
@@ -365,6 +369,39 @@ static bool try_every_byte(struct bench *b) {
                 b->bytes[i] ^= (uint8_t)BIT(i % 8);
         }
         return true;
+}
+
+/* What must be there is a fixed pattern, which has neither stamps nor marks. */
+static const struct damage pattern_damages[] = {
+        { "a flipped bit at the start", FAULT_BIT_FLIP, flip_first },
+        { "two flipped bits", FAULT_BIT_FLIP, flip_two },
+        { "an older pattern", FAULT_STALE, put_stale },
+        { "an older pattern in the second half", FAULT_TORN, tear_after },
+        { "an older pattern in the first sector", FAULT_TORN, tear_before },
+        { "zeros", FAULT_ZEROED, zero_unit },
+        { "a sector of zeros", FAULT_ZEROED, zero_sector },
+        { "another target's unit", FAULT_FOREIGN, put_foreign },
+        { "text", FAULT_FOREIGN, put_text },
+        { "records", FAULT_FOREIGN, put_records },
+        { "a label", FAULT_FOREIGN, put_signature },
+        { "noise", FAULT_GARBAGE, put_garbage },
+        { "a sector of noise", FAULT_GARBAGE, put_garbage_sector },
+};
+
+static bool try_pattern(struct bench *b) {
+        struct content kept = b->generations[0];
+        bool all = true;
+        b->generations[0] = b->fixed[0];
+        b->expected = (struct expectation){ .count = 1, .candidates = { b->fixed[0] } };
+        b->ground = (struct diagnosis_ground){ .tables = b->tables, .target_id = TARGET, .target_bytes = 2 * TIB };
+        for (size_t i = 1; i < ELEMENTS(patterns); i++)
+                ground_add_pattern(&b->ground, patterns[i]);
+        b->stale = b->fixed[1];
+        for (size_t i = 0; all && i < ELEMENTS(shapes); i++)
+                all = try_shape(b, &shapes[i], pattern_damages, ELEMENTS(pattern_damages));
+        all = all && try_every_byte(b);
+        b->generations[0] = kept;
+        return all;
 }
 
 /* Whether a unit is what its own stamp says of it: what tells a lost ledger from somebody's data. */
@@ -425,6 +462,8 @@ static void bench_freep(struct bench **b) {
                 return;
         for (size_t i = 0; i < GENERATIONS; i++)
                 table_unref((struct table *)(*b)->generations[i].table);
+        for (size_t i = 0; i < ELEMENTS(patterns); i++)
+                table_unref((struct table *)(*b)->fixed[i].table);
         table_cache_free((*b)->tables);
         free(*b);
 }
@@ -435,7 +474,7 @@ int self_test_run(char text[static SELF_TEST_TEXT_BYTES]) {
         if (!b)
                 return -ENOMEM;
         b->text = text;
-        int r = table_cache_new(&b->tables, GENERATIONS + 1);
+        int r = table_cache_new(&b->tables, GENERATIONS + 1 + ELEMENTS(patterns));
         if (r < 0)
                 return r;
         for (size_t i = 0; i < GENERATIONS; i++) {
@@ -445,7 +484,9 @@ int self_test_run(char text[static SELF_TEST_TEXT_BYTES]) {
                         .stamp = { MODE_PATTERN, TARGET, 0, GENERATIONS - i, nonce, GENERATIONS - i },
                 };
         }
+        for (size_t i = 0; i < ELEMENTS(patterns); i++)
+                b->fixed[i].table = table_cache_get_fixed(b->tables, patterns[i]);
         bool all = try_stamp(b) && try_known_bytes(b) && try_expectation(b, 1) && try_every_byte(b) &&
-                try_self_consistency(b) && try_expectation(b, 2);
+                try_self_consistency(b) && try_expectation(b, 2) && try_pattern(b);
         return all ? SELF_TEST_OK : SELF_TEST_E_MISSED;
 }

@@ -66,9 +66,10 @@ uint64_t stamp_mark_offset(uint64_t nonce, uint64_t mark) {
 }
 
 void stamp_destroy(uint8_t *bytes, uint64_t offset_bytes, uint64_t length_bytes, bool marks) {
+        static const uint8_t ruin[MARK_BYTES] = { 0xd5, 0xd5, 0xd5, 0xd5, 0x2a, 0x2a, 0x2a, 0x2a };
         for (uint64_t at = 0; at < length_bytes; at += SECTOR_BYTES) {
                 bool head = (offset_bytes + at) % UNIT_BYTES == 0;
                 if (head || marks)
-                        memset(bytes + at, 0xd5, MARK_BYTES);
+                        memcpy(bytes + at, ruin, sizeof ruin);
         }
 }

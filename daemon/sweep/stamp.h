@@ -46,7 +46,7 @@ uint64_t stamp_mark(uint64_t nonce, uint64_t offset_bytes);
 uint64_t stamp_mark_offset(uint64_t nonce, uint64_t mark);
 
 /*
- * Makes the bytes unfit to be verified: overwrites the stamp of each unit and, with marks, every mark too. offset_bytes
- * and length_bytes are multiples of 512.
+ * Makes the bytes unfit to be verified: overwrites the stamp of each unit and, with marks, every mark too; what is put
+ * there is no fixed pattern either. offset_bytes and length_bytes are multiples of 512.
  */
 void stamp_destroy(uint8_t *bytes, uint64_t offset_bytes, uint64_t length_bytes, bool marks);

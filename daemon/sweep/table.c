@@ -2,7 +2,8 @@
 /*
  * The table is what makes verification exact: both sides are computed, neither is remembered. It must not compress
  * (drives do), must differ between generations (or an old unit would pass for a new one), and must be the same on every
- * machine for the same nonce, whatever the byte order. Its memory is taken when a sweep starts, never later.
+ * machine for the same nonce, whatever the byte order. Its memory is taken when a sweep starts, never later. A fixed
+ * pattern is looked up apart: a nonce may be any number, that of a byte too.
  */
 #include "sweep/table.h"
 
@@ -11,6 +12,7 @@
 #include <assert.h>
 #include <endian.h>
 #include <errno.h>
+#include <string.h>
 
 struct table_cache {
         size_t capacity;
@@ -26,7 +28,6 @@ static void compute(struct table *t, uint64_t nonce) {
                 state += UINT64_C(0x9e3779b97f4a7c15);
                 words[i] = htole64(layout_mix(state));
         }
-        t->nonce = nonce;
 }
 
 DEFINE_FREEP(struct table_cache, table_cache_free, table_cache_freep)
@@ -57,12 +58,12 @@ struct table_cache *table_cache_free(struct table_cache *cache) {
         return NULL;
 }
 
-struct table *table_cache_get(struct table_cache *cache, uint64_t nonce) {
+static struct table *get(struct table_cache *cache, bool fixed, uint64_t nonce) {
         struct table *oldest = NULL;
         cache->clock++;
         for (size_t i = 0; i < cache->capacity; i++) {
                 struct table *t = &cache->tables[i];
-                if (t->used_at > 0 && t->nonce == nonce) {
+                if (t->used_at > 0 && t->fixed == fixed && t->nonce == nonce) {
                         t->used_at = cache->clock;
                         return table_ref(t);
                 }
@@ -71,9 +72,22 @@ struct table *table_cache_get(struct table_cache *cache, uint64_t nonce) {
         }
         if (!oldest)
                 return NULL;
-        compute(oldest, nonce);
+        if (fixed)
+                memset(oldest->bytes, (int)nonce, TABLE_BYTES);
+        else
+                compute(oldest, nonce);
+        oldest->fixed = fixed;
+        oldest->nonce = nonce;
         oldest->used_at = cache->clock;
         return table_ref(oldest);
+}
+
+struct table *table_cache_get(struct table_cache *cache, uint64_t nonce) {
+        return get(cache, false, nonce);
+}
+
+struct table *table_cache_get_fixed(struct table_cache *cache, uint8_t byte) {
+        return get(cache, true, byte);
 }
 
 struct table *table_ref(struct table *t) {

@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * table: 1 MiB of incompressible bytes that follow from a nonce: what the units of one generation are made of. A cache
- * keeps the few that a sweep needs at a time. One thread counts references and looks tables up; any may read them.
+ * table: 1 MiB of incompressible bytes that follow from a nonce: what the units of one generation are made of; or, for
+ * a fixed pattern, of one byte. A cache keeps the few that a sweep needs at a time. One thread counts references and
+ * looks tables up; any may read them.
  */
 #pragma once
 
 #include "sweep/layout.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 struct table {
-        uint64_t nonce;
+        bool fixed;     /* of one byte, without stamps and marks: */
+        uint64_t nonce; /* that byte */
         unsigned references;
         uint64_t used_at;
         uint8_t *bytes; /* TABLE_BYTES */
@@ -32,6 +35,9 @@ struct table_cache *table_cache_free(struct table_cache *cache);
 
 /* The table of this nonce with one more reference; NULL where all are in use. Computing one takes about 0.2 ms. */
 struct table *table_cache_get(struct table_cache *cache, uint64_t nonce);
+
+/* The same, of one byte. */
+struct table *table_cache_get_fixed(struct table_cache *cache, uint8_t byte);
 
 struct table *table_ref(struct table *t);
 

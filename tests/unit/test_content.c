@@ -49,6 +49,36 @@ START_TEST(a_read_may_begin_and_end_anywhere_in_what_was_written_elsewise) {
 }
 END_TEST
 
+START_TEST(a_fixed_pattern_is_one_byte_everywhere_and_every_bit_of_it_is_compared) {
+        struct table_cache *tables;
+        ck_assert_int_eq(table_cache_new(&tables, 2), 0);
+        for (unsigned byte = 0; byte < 256; byte++) {
+                /* A generation whose nonce is that number is not the pattern. */
+                struct table *other = table_cache_get(tables, byte), *t = table_cache_get_fixed(tables, (uint8_t)byte);
+                ck_assert(other != t && !other->fixed && t->fixed);
+                struct content c = { .table = t };
+                struct expectation e = expecting(&c);
+                uint8_t bytes[2 * UNIT_BYTES];
+                uint64_t bad[2], offset = TABLE_BYTES - UNIT_BYTES;
+                content_fill(&c, bytes, offset, sizeof bytes);
+                HOLDS(byte, content_is_fixed(bytes, sizeof bytes, (uint8_t)byte));
+                content_stamp(&c, bytes, offset, sizeof bytes);
+                HOLDS(byte, expectation_check(&e, bytes, offset, sizeof bytes, bad) == 0);
+                for (size_t bit = byte; bit < UNIT_BYTES * 8; bit += 97) {
+                        flip_bit(bytes + UNIT_BYTES, bit);
+                        HOLDS(byte, expectation_check(&e, bytes, offset, sizeof bytes, bad) == 1 && bad[0] == BIT(1));
+                        flip_bit(bytes + UNIT_BYTES, bit);
+                }
+                stamp_destroy(bytes, offset, sizeof bytes, true); /* what was not read passes for no pattern */
+                for (size_t at = 0; at < sizeof bytes; at += SECTOR_BYTES)
+                        HOLDS(byte, !content_has_sector(&c, bytes + at, offset + at));
+                table_unref(t);
+                table_unref(other);
+        }
+        table_cache_free(tables);
+}
+END_TEST
+
 START_TEST(one_flipped_bit_anywhere_makes_exactly_its_unit_bad) {
         struct generations g;
         generations_init(&g, 3);
@@ -164,6 +194,7 @@ int main(void) {
         TCase *t = tcase_create("content");
         tcase_add_test(t, what_was_filled_is_what_is_expected_at_every_offset_and_length);
         tcase_add_test(t, a_read_may_begin_and_end_anywhere_in_what_was_written_elsewise);
+        tcase_add_test(t, a_fixed_pattern_is_one_byte_everywhere_and_every_bit_of_it_is_compared);
         tcase_add_test(t, one_flipped_bit_anywhere_makes_exactly_its_unit_bad);
         tcase_add_test(t, bad_units_are_told_one_by_one_wherever_the_read_begins);
         tcase_add_test(t, a_mixture_of_the_candidates_is_right_sector_by_sector_and_nothing_else_is);

@@ -125,6 +125,85 @@ START_TEST(new_up_to_a_sector_and_old_after_it_is_torn_there) {
 }
 END_TEST
 
+/* A fixed pattern is expected, the one before it is known, and so is generation 2. */
+static void expect_pattern(struct scene *s, uint8_t byte, uint8_t before) {
+        s->expected.candidates[0] = (struct content){ .table = table_cache_get_fixed(s->g.tables, byte) };
+        s->expected.count = 1;
+        ground_add_pattern(&s->ground, before);
+        memset(s->unit, byte, UNIT_BYTES);
+}
+
+static void forget_pattern(struct scene *s) {
+        table_unref((struct table *)s->expected.candidates[0].table);
+}
+
+START_TEST(beside_a_fixed_pattern_each_kind_of_damage_has_its_name) {
+        static const uint8_t pairs[][2] = { { 0xaa, 0x55 }, { 0x55, 0xaa }, { 0xff, 0x55 }, { 0x01, 0x00 },
+                { 0x00, 0xff } };
+        struct scene s;
+        FOR_SEEDS(s) {
+                uint8_t byte = pairs[s.seed % 5][0], before = pairs[s.seed % 5][1];
+                bool was_zero = before == 0;
+                expect_pattern(&s, byte, before);
+                size_t at = draw(&s, UNIT_SECTORS), bits = 1 + draw(&s, 200);
+                for (size_t i = 0; i < bits; i++)
+                        flip_bit(s.unit + at * SECTOR_BYTES, i * 13 % (SECTOR_BYTES * 8));
+                diagnose(&s);
+                HOLDS(s.seed, s.d.fault == FAULT_BIT_FLIP && s.d.bits_flipped == bits && s.d.bad_sectors == BIT(at));
+
+                memset(s.unit, before, UNIT_BYTES);
+                diagnose(&s);
+                HOLDS(s.seed, s.d.fault == (was_zero ? FAULT_ZEROED : FAULT_STALE) && s.d.ours && s.d.has_pattern);
+                HOLDS(s.seed, strtoul(fact(&s, "pattern_found"), NULL, 16) == before);
+                HOLDS(s.seed, !*fact(&s, "generation_found"));
+
+                at = 1 + s.seed % (UNIT_SECTORS - 1);
+                memset(s.unit, byte, at * SECTOR_BYTES);
+                diagnose(&s);
+                HOLDS(s.seed, s.d.fault == (was_zero ? FAULT_ZEROED : FAULT_TORN) && s.d.pattern == before);
+                HOLDS(s.seed, was_zero || number(&s, "torn_at_sector") == at);
+
+                content_fill(&s.g.of[1], s.unit, s.offset, UNIT_BYTES);
+                diagnose(&s);
+                HOLDS(s.seed, s.d.fault == FAULT_STALE && s.d.generation == 2 && !s.d.has_pattern);
+
+                random_bytes(&s.state, s.unit, UNIT_BYTES);
+                diagnose(&s);
+                HOLDS(s.seed, s.d.fault == FAULT_GARBAGE && !s.d.ours);
+                forget_pattern(&s);
+        }
+}
+END_TEST
+
+START_TEST(a_pattern_that_was_never_there_is_no_older_write) {
+        struct scene s;
+        FOR_SEEDS(s) {
+                expect_pattern(&s, 0xaa, 0x55);
+                memset(s.unit, 0xff, UNIT_BYTES);
+                diagnose(&s);
+                HOLDS(s.seed, s.d.fault == FAULT_GARBAGE && !s.d.has_pattern);
+                memset(s.unit, 0, UNIT_BYTES);
+                diagnose(&s);
+                HOLDS(s.seed, s.d.fault == FAULT_ZEROED && !s.d.has_pattern);
+                forget_pattern(&s);
+        }
+}
+END_TEST
+
+START_TEST(somebodys_records_beside_zeros_or_ones_are_foreign) {
+        struct scene s;
+        FOR_SEEDS(s) {
+                expect_pattern(&s, s.seed % 2 ? 0x00 : 0xff, 0xaa);
+                uint8_t fill = s.seed % 2 ? 0x00 : 0xff; /* half of a record is filled up with just that */
+                for (size_t i = 0; i < UNIT_BYTES; i++)
+                        s.unit[i] = i % 16 < 8 ? (uint8_t)layout_mix(layout_mix(i + s.seed) % 20) : fill;
+                diagnose(&s);
+                HOLDS(s.seed, s.d.fault == FAULT_FOREIGN);
+                forget_pattern(&s);
+        }
+}
+END_TEST
+
 START_TEST(old_up_to_a_sector_and_new_after_it_is_torn_too) {
         struct scene s;
         FOR_SEEDS(s) {
@@ -487,6 +566,9 @@ int main(void) {
         tcase_add_test(t, flipped_bits_are_those_of_the_flipped_sector_also_where_two_generations_may_be);
         tcase_add_test(t, one_bad_sector_is_told_among_mixed_candidates);
         tcase_add_test(t, a_short_or_partial_unit_is_judged_by_what_there_is);
+        tcase_add_test(t, beside_a_fixed_pattern_each_kind_of_damage_has_its_name);
+        tcase_add_test(t, a_pattern_that_was_never_there_is_no_older_write);
+        tcase_add_test(t, somebodys_records_beside_zeros_or_ones_are_foreign);
         tcase_add_test(t, the_sample_shows_the_first_difference);
         tcase_add_test(t, a_unit_is_self_consistent_only_as_a_whole_and_at_its_place);
         return suite_run("diagnose", t);

@@ -9,10 +9,31 @@
 #include "model/extent.h"
 #include "model/finding.h"
 #include "model/identity.h"
+#include "model/pattern_list.h"
 #include "model/reason.h"
 #include "model/sweep_record.h"
 
 #include <string.h>
+
+START_TEST(a_list_of_patterns_is_the_same_in_words) {
+        struct pattern_list list = { 0 }, back;
+        char text[PATTERN_LIST_TEXT_BYTES];
+        for (unsigned byte = 0; byte < PATTERN_LIST_MAX; byte++) {
+                char word[PATTERN_TEXT_BYTES];
+                pattern_format(word, (uint8_t)(byte * 17));
+                ck_assert_int_eq(pattern_list_add(&list, word), PATTERN_LIST_OK);
+                pattern_list_format(text, &list);
+                ck_assert(pattern_list_parse(&back, text));
+                ck_assert(pattern_list_is(&back, &list));
+        }
+        ck_assert_int_eq(pattern_list_add(&list, "0x01"), PATTERN_LIST_E_FULL);
+        ck_assert(pattern_list_parse(&back, "") && back.count == 0);
+        static const char *const wrong[] = { ",", "0xaa,", ",0xaa", "0xaa,,0x55", "0xaa 0x55", "0xaa,0xaa", "0xa",
+                "0xaaa", "aa", "0Xaa", "0x-1", "0x 1", " 0xaa", "none" };
+        for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+                ck_assert_msg(!pattern_list_parse(&back, wrong[i]), "%s", wrong[i]);
+}
+END_TEST
 
 START_TEST(every_name_that_is_read_back_means_the_same) {
         for (int i = 0; i < MODE_COUNT; i++) {
@@ -352,6 +373,7 @@ START_TEST(extents_reach_to_the_largest_offset) {
 END_TEST
 
 static void add_detail_tests(TCase *tests) {
+        tcase_add_test(tests, a_list_of_patterns_is_the_same_in_words);
         tcase_add_test(tests, facts_come_back_in_order_and_the_last_one_counts);
         tcase_add_test(tests, a_value_can_not_forge_another_fact);
         tcase_add_test(tests, a_fact_is_kept_whole_or_not_at_all);
