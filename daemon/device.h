@@ -36,9 +36,10 @@ struct device_wish {
         bool wanted;
         uint64_t sweep_id;
         enum sweep_mode mode;
-        char *overwrite;   /* NULL: none */
-        uint64_t begun_us; /* monotonic */
-        struct call *call; /* to be answered when the start succeeds or is refused; NULL: answered */
+        struct pattern_list patterns; /* of mode pattern */
+        char *overwrite;              /* NULL: none */
+        uint64_t begun_us;            /* monotonic */
+        struct call *call;            /* to be answered when the start succeeds or is refused; NULL: answered */
 };
 
 /* Seen at the last seconds of a running sweep, for its rate. */

@@ -110,6 +110,9 @@ static int start(struct manager *m, struct device *d) {
                 .mode = resumes          ? d->resume->record.mode
                         : d->wish.wanted ? d->wish.mode
                                          : d->config->mode,
+                .patterns = resumes      ? d->resume->record.patterns
+                        : d->wish.wanted ? d->wish.patterns
+                                         : d->config->patterns,
                 .overwrite = overwrite,
                 .recover_only = d->to_recover,
                 .by_hand = d->by_hand,

@@ -90,7 +90,8 @@ static uint64_t known_size(const struct device *d) {
 
 static uint64_t whole_work(const struct device *d) {
         enum sweep_mode mode = is_sweeping(d) ? d->running_mode : d->config->mode;
-        return agenda_work_bytes(mode, device_config_extent(d->config, known_size(d)).length_bytes);
+        return agenda_work_bytes(
+                mode, d->config->patterns.count, device_config_extent(d->config, known_size(d)).length_bytes);
 }
 
 static void fill_running(struct pacing_job *job, struct device *d, uint64_t monotonic_us) {

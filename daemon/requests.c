@@ -425,22 +425,31 @@ static void get_finding(struct manager *m, struct call *call, const struct contr
                 get_from_ledger(m, call, r, LEDGER_GET_FINDING);
 }
 
+static struct pattern_list patterns_of(const struct device *d, enum sweep_mode mode, const struct control_request *r) {
+        static const struct pattern_list none;
+        return mode != MODE_PATTERN ? none : r->has_patterns ? r->patterns : d->config->patterns;
+}
+
 static void start_sweep(struct manager *m, struct call *call, const struct control_request *r) {
         struct device *d = device_or_fail(m, call, r->device);
         if (!d)
                 return;
-        if (r->pattern_count > 0) {
+        enum sweep_mode mode = r->mode != MODE_COUNT ? r->mode : d->resume ? d->resume->record.mode : d->config->mode;
+        if (r->has_patterns && r->patterns.count > 0 && mode != MODE_PATTERN) {
                 call_fail_invalid_parameter(call, "patterns");
                 return;
         }
-        enum sweep_mode mode = r->mode != MODE_COUNT ? r->mode : d->resume ? d->resume->record.mode : d->config->mode;
-        bool other = d->resume && d->resume->record.mode != mode; /* than that of the sweep that is to go on */
+        struct pattern_list patterns = patterns_of(d, mode, r);
+        /* Than the sweep that is to go on has. */
+        bool other = d->resume &&
+                (d->resume->record.mode != mode ||
+                        (r->has_patterns && !pattern_list_is(&d->resume->record.patterns, &patterns)));
         bool at_work = d->thread && !d->recovering && !d->refused;
         if (at_work || d->wish.wanted || d->held_by_pid > 0 || d->held || other || m->stopping) {
                 call_fail_busy(call, d->config->name, device_state_name(device_state(d, clock_wall_us())));
                 return;
         }
-        d->wish = (struct device_wish){ .wanted = true, .mode = mode, .call = call };
+        d->wish = (struct device_wish){ .wanted = true, .mode = mode, .patterns = patterns, .call = call };
         d->wish.sweep_id = d->resume ? d->resume->record.id : m->next_sweep_id++;
         if (r->overwrite[0])
                 d->wish.overwrite = strdup(r->overwrite);

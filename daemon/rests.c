@@ -38,6 +38,7 @@ bool rests_store_intent(struct manager *m, struct device *d) {
         if (d->wish.wanted && !d->resume) {
                 intent->wish_sweep_id = d->wish.sweep_id;
                 intent->wish_mode = d->wish.mode;
+                intent->wish_patterns = d->wish.patterns;
                 intent->wish_overwrite = d->wish.overwrite ? strdup(d->wish.overwrite) : NULL;
         }
         return routes_send(m, request);
@@ -219,7 +220,10 @@ void rests_load(struct manager *m, struct device *d, struct ledger_device *past)
         }
         if (intent->wish_sweep_id == 0 || d->wish.wanted || d->thread || d->resume)
                 return;
-        d->wish = (struct device_wish){ .wanted = true, .sweep_id = intent->wish_sweep_id, .mode = intent->wish_mode };
+        d->wish = (struct device_wish){ .wanted = true,
+                .sweep_id = intent->wish_sweep_id,
+                .mode = intent->wish_mode,
+                .patterns = intent->wish_patterns };
         d->wish.overwrite = STEAL(intent->wish_overwrite);
 }
 

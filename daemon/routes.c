@@ -295,6 +295,7 @@ void routes_store_unbegun(struct manager *m, const struct device *d, enum sweep_
         struct sweep_record record = {
                 .id = d->wish.sweep_id,
                 .mode = d->wish.mode,
+                .patterns = d->wish.patterns,
                 .started_us = clock_wall_us(),
                 .ended_us = clock_wall_us(),
                 .verdict = d->hung ? VERDICT_FAULTY : VERDICT_INCOMPLETE,
@@ -371,6 +372,7 @@ static struct ledger_mark ledger_mark_of(const struct news_mark *mark) {
                 .started_us = mark->started_us,
                 .settled = mark->settled,
                 .ahead = mark->ahead,
+                .clears = mark->clears,
         };
 }
 
@@ -384,6 +386,8 @@ static void send_mark(struct manager *m, struct device *d, enum ledger_op op, st
         request->mark = ledger_mark_of(&news->mark);
         request->sweep = news->record;
         request->survey = STEAL(news->survey);
+        if (news->mark.clears)
+                rests_fill_place(d, &news->checkpoint, &request->place);
         routes_send(m, request);
 }
 

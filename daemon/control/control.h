@@ -42,7 +42,7 @@ enum control_method {
         METHOD_COUNT
 };
 
-enum { CONTROL_IDS_MAX = 512, CONTROL_PATTERNS_MAX = 16, CONTROL_REGIONS_MAX = 65536, CONTROL_REGIONS_A_REPLY = 1024 };
+enum { CONTROL_IDS_MAX = 512, CONTROL_REGIONS_MAX = 65536, CONTROL_REGIONS_A_REPLY = 1024 };
 
 /* The parameters of a request; what the method does not have, or was null, is zero, "" or the COUNT of its enum. */
 struct control_request {
@@ -55,8 +55,8 @@ struct control_request {
         uint64_t limit;   /* 0: no limit */
         uint64_t regions; /* 1 to CONTROL_REGIONS_MAX */
         enum sweep_mode mode;
-        unsigned pattern_count; /* StartSweep's patterns: as many as were given; refused by the manager where it has no
-                                   use for them */
+        bool has_patterns; /* StartSweep's were given, perhaps none */
+        struct pattern_list patterns;
         int64_t ids[CONTROL_IDS_MAX]; /* at least one, above zero */
         size_t id_count;
         char comment[FINDING_COMMENT_BYTES];

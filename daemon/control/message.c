@@ -101,17 +101,20 @@ enum message_field message_get_bool(const struct message *m, const char *key, bo
         return FIELD_PRESENT;
 }
 
-enum message_field message_get_string_count(const struct message *m, const char *key, size_t *ret) {
+enum message_field message_get_strings(
+        const struct message *m, const char *key, const char **ret, size_t most, size_t *ret_count) {
         json_t *value;
         enum message_field field = get(m, key, &value);
         if (field != FIELD_PRESENT)
                 return field;
-        if (!json_is_array(value))
+        if (!json_is_array(value) || json_array_size(value) > most)
                 return FIELD_MISTYPED;
         for (size_t i = 0; i < json_array_size(value); i++)
                 if (!json_is_string(json_array_get(value, i)))
                         return FIELD_MISTYPED;
-        *ret = json_array_size(value);
+        for (size_t i = 0; i < json_array_size(value); i++)
+                ret[i] = json_string_value(json_array_get(value, i));
+        *ret_count = json_array_size(value);
         return FIELD_PRESENT;
 }
 

@@ -33,10 +33,10 @@ enum message_field { FIELD_ABSENT /* missing, or null */, FIELD_PRESENT, FIELD_M
 enum message_field message_get_string(const struct message *m, const char *key, const char **ret);
 enum message_field message_get_integer(const struct message *m, const char *key, int64_t *ret);
 enum message_field message_get_bool(const struct message *m, const char *key, bool *ret);
-/* How many strings an array holds; mistyped where one of its elements is something else. */
-enum message_field message_get_string_count(const struct message *m, const char *key, size_t *ret);
-/* An array of integers; mistyped where it holds something else, or more than `most`. *ret_count of ret[] are written.
- */
+/* An array of strings, or of integers; mistyped where it holds something else, or more than `most`. *ret_count of ret[]
+ * are written. */
+enum message_field message_get_strings(
+        const struct message *m, const char *key, const char **ret, size_t most, size_t *ret_count);
 enum message_field message_get_integers(
         const struct message *m, const char *key, int64_t *ret, size_t most, size_t *ret_count);
 /* The object inside is borrowed: no message_deinit(). */

@@ -116,13 +116,15 @@ static enum message_field read_mode(struct control_request *request, const struc
 }
 
 static enum message_field read_patterns(struct control_request *request, const struct message *m) {
+        const char *words[PATTERN_LIST_MAX];
         size_t count;
-        enum message_field field = message_get_string_count(m, "patterns", &count);
+        enum message_field field = message_get_strings(m, "patterns", words, ELEMENTS(words), &count);
         if (field != FIELD_PRESENT)
                 return field;
-        if (count > CONTROL_PATTERNS_MAX)
-                return FIELD_MISTYPED;
-        request->pattern_count = (unsigned)count;
+        for (size_t i = 0; i < count; i++)
+                if (pattern_list_add(&request->patterns, words[i]) != PATTERN_LIST_OK)
+                        return FIELD_MISTYPED;
+        request->has_patterns = true;
         return FIELD_PRESENT;
 }
 

@@ -258,11 +258,21 @@ struct message records_region(const struct region_record *region) {
         return m;
 }
 
+static void set_patterns(struct message *m, const struct pattern_list *list) {
+        message_set_array(m, "patterns");
+        for (size_t i = 0; i < list->count; i++) {
+                char word[PATTERN_TEXT_BYTES];
+                pattern_format(word, list->bytes[i]);
+                message_add_string(m, "patterns", word);
+        }
+}
+
 struct message records_sweep(const struct sweep_record *sweep) {
         struct message m = message_begin();
         message_set_integer(&m, "id", sweep->id);
         message_set_string(&m, "device", sweep->device);
         message_set_string(&m, "mode", sweep_mode_name(sweep->mode));
+        set_patterns(&m, &sweep->patterns);
         message_set_integer(&m, "generation", sweep->generation);
         message_set_integer(&m, "started_at", sweep->started_us);
         set_known(&m, "ended_at", sweep->ended_us);

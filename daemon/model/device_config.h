@@ -3,6 +3,7 @@
 #pragma once
 
 #include "model/extent.h"
+#include "model/pattern_list.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -35,6 +36,7 @@ struct device_config {
         char *journal;       /* of refresh and preserve: a directory or a block device; NULL: state_dir/undo */
         uint64_t create_size_bytes; /* 0: a block device; else a file that is made with this size */
         enum sweep_mode mode;
+        struct pattern_list patterns; /* of mode pattern: fixed passes before the stamped one */
         uint32_t block_size_bytes;
         uint32_t queue_depth;
         uint64_t segment_bytes;    /* 0: what the mode takes; ask device_config_segment_bytes() */

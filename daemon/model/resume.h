@@ -21,14 +21,15 @@ const char *sweep_round_name(enum sweep_round round);
 bool sweep_round_from_name(enum sweep_round *ret, const char *name);
 
 /*
- * In this round all before `at_bytes` was judged, and its faults were told; nothing behind it counts. The numbers are
- * of what lies before it, and of the rounds before this one.
+ * In this round, and pass of it, all before `at_bytes` was judged, and its faults were told; nothing behind it counts.
+ * The numbers are of what lies before it, and of the rounds before this one.
  */
 struct checkpoint {
         enum sweep_round round;
         uint64_t size_bytes;  /* of the target */
         struct extent extent; /* that is swept; at_bytes lies in it, or at its end */
         uint64_t at_bytes;
+        unsigned pass;          /* ROUND_SWEEP: how many of the fixed passes are over */
         uint64_t covered_bytes; /* judged by the last pass */
         uint64_t lost_bytes;    /* that could be neither read nor written */
         struct sweep_bytes bytes;

@@ -4,6 +4,7 @@
 
 #include "model/device_config.h"
 #include "model/latency.h"
+#include "model/pattern_list.h"
 #include "model/reason.h"
 
 #include <stdbool.h>
@@ -26,8 +27,8 @@ bool sweep_end_from_name(enum sweep_end *ret, const char *name);
 
 /*
  * Byte counts are of work done, over all passes: a pattern sweep of E bytes with retention writes E and verifies
- * 2 E. `bytes_total` is the work that the sweep set out to do, so a sweep that left nothing out has
- * bytes_total = bytes_read + bytes_written + bytes_skipped.
+ * 2 E, and each fixed pattern adds E to both. `bytes_total` is the work that the sweep set out to do, so a sweep that
+ * left nothing out has bytes_total = bytes_read + bytes_written + bytes_skipped.
  */
 struct sweep_bytes {
         uint64_t total;
@@ -42,7 +43,8 @@ struct sweep_record {
         char device[DEVICE_NAME_BYTES];
         uint64_t target_row; /* the ledger's number of the target; 0: never identified */
         enum sweep_mode mode;
-        uint64_t generation; /* 0: the sweep never wrote */
+        struct pattern_list patterns; /* its fixed passes, before the stamped one */
+        uint64_t generation;          /* 0: the sweep never wrote */
         uint64_t nonce;
         uint64_t started_us;
         uint64_t ended_us; /* 0: still running */

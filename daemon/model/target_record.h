@@ -3,6 +3,7 @@
 #pragma once
 
 #include "model/extent.h"
+#include "model/pattern_list.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -25,6 +26,8 @@ struct past_generation {
         uint64_t generation;
         uint64_t nonce;
         uint64_t started_us;
+        struct pattern_list patterns; /* that it wrote, or was to write, before its stamps */
+        uint64_t bytes_written;
 };
 
 enum {

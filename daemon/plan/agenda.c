@@ -53,18 +53,18 @@ uint64_t agenda_write_pause(double write_limit, uint64_t written_bytes, uint64_t
         return pause_us < (double)(100 * YEAR_US) ? (uint64_t)pause_us : 100 * YEAR_US;
 }
 
-uint64_t agenda_written_bytes(enum sweep_mode mode, uint64_t extent_bytes) {
+uint64_t agenda_written_bytes(enum sweep_mode mode, size_t patterns, uint64_t extent_bytes) {
         static const uint8_t times[MODE_COUNT] = { [MODE_REFRESH] = 1, [MODE_PRESERVE] = 2, [MODE_PATTERN] = 1 };
         assert(mode < MODE_COUNT);
-        return times[mode] * extent_bytes;
+        return (times[mode] + (mode == MODE_PATTERN ? patterns : 0)) * extent_bytes;
 }
 
-uint64_t agenda_work_bytes(enum sweep_mode mode, uint64_t extent_bytes) {
+uint64_t agenda_work_bytes(enum sweep_mode mode, size_t patterns, uint64_t extent_bytes) {
         static const uint8_t times[MODE_COUNT] = {
                 [MODE_READ] = 1, [MODE_REFRESH] = 4, [MODE_PRESERVE] = 6, [MODE_PATTERN] = 3
         };
         assert(mode < MODE_COUNT);
-        return times[mode] * extent_bytes;
+        return (times[mode] + (mode == MODE_PATTERN ? 2 * patterns : 0)) * extent_bytes;
 }
 
 /* When what was written last lets the next sweep begin. A time that can't be tells nothing. */

@@ -8,6 +8,7 @@
 #include "model/device_config.h"
 #include "plan/schedule.h"
 
+#include <stddef.h>
 #include <stdint.h>
 
 /* Why a sweep that is due does not begin. */
@@ -41,7 +42,7 @@ struct agenda agenda_at(const struct agenda_question *q, uint64_t now_us);
 /* How long after the start of a sweep that wrote so much the next one may begin. 0: at once. */
 uint64_t agenda_write_pause(double write_limit, uint64_t written_bytes, uint64_t extent_bytes);
 
-/* Bytes that a sweep of this mode writes to an extent, and all that it reads and writes. The pass that verifies what
- * the sweep before left is counted, too. */
-uint64_t agenda_written_bytes(enum sweep_mode mode, uint64_t extent_bytes);
-uint64_t agenda_work_bytes(enum sweep_mode mode, uint64_t extent_bytes);
+/* Bytes that a sweep of this mode writes to an extent, with so many fixed patterns, and all that it reads and writes.
+ * The pass that verifies what the sweep before left is counted, too. */
+uint64_t agenda_written_bytes(enum sweep_mode mode, size_t patterns, uint64_t extent_bytes);
+uint64_t agenda_work_bytes(enum sweep_mode mode, size_t patterns, uint64_t extent_bytes);

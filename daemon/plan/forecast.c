@@ -48,6 +48,10 @@ static uint64_t speed_of(const struct forecast_device *d) {
         return d->rate ? d->rate : d->config->rate_max_bytes ? d->config->rate_max_bytes : FORECAST_SPEED;
 }
 
+static uint64_t work_bytes(const struct forecast_device *d) {
+        return agenda_work_bytes(d->config->mode, d->config->patterns.count, d->extent_bytes);
+}
+
 /* --- what happens --- */
 
 static void end_stretch(const struct forecast *f, struct forecast_device *d) {
@@ -71,7 +75,7 @@ static void begin(const struct forecast *f, struct forecast_device *d) {
         d->sweeping = true;
         d->held_told = d->late = false;
         d->started_us = f->now_us;
-        d->left_bytes = agenda_work_bytes(d->config->mode, d->extent_bytes);
+        d->left_bytes = work_bytes(d);
         d->deadline_us = ask(f, d).deadline_us;
         go_on(f, d);
 }
@@ -82,7 +86,7 @@ static void end(const struct forecast *f, struct forecast_device *d) {
         end_stretch(f, d);
         d->sweeping = false;
         d->sweeps++;
-        uint64_t written = agenda_written_bytes(d->config->mode, d->extent_bytes);
+        uint64_t written = agenda_written_bytes(d->config->mode, d->config->patterns.count, d->extent_bytes);
         d->written_bytes += written;
         d->history = (struct schedule_history){ .last_started_us = d->started_us,
                 .last_ended_us = f->now_us,
@@ -169,8 +173,7 @@ static void note_short(const struct forecast *f, struct forecast_device *d, cons
         if (job->short_of == PACING_IN_TIME || d->short_of != PACING_IN_TIME)
                 return;
         d->short_of = job->short_of;
-        pacing_advise(
-                &d->advice, job, agenda_work_bytes(d->config->mode, d->extent_bytes), d->config->every_us, f->now_us);
+        pacing_advise(&d->advice, job, work_bytes(d), d->config->every_us, f->now_us);
         tell(f, d,
                 (struct forecast_event){ .kind = FORECAST_SHORT,
                         .from_us = f->now_us,
@@ -188,7 +191,7 @@ static int set_rates(const struct forecast *f) {
                         .deadline_us = a.deadline_us,
                         .spare_us = d->config->every_us / 100 * PACING_SPARE_PERCENT,
                         .left_bytes = d->sweeping                ? d->left_bytes
-                                : a.planned_us != SCHEDULE_NEVER ? agenda_work_bytes(d->config->mode, d->extent_bytes)
+                                : a.planned_us != SCHEDULE_NEVER ? work_bytes(d)
                                                                  : 0,
                         .calendar = d->config->calendar,
                         .rate_min = d->config->rate_min_bytes,

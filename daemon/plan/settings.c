@@ -345,6 +345,26 @@ static int take_patterns(struct loader *l, const config_setting_t *s, bool begin
         return 0;
 }
 
+static int take_fixed_patterns(struct loader *l, const config_setting_t *s, void *into) {
+        static const char expected[] = "an array of strings, such as [ \"0xaa\", \"0x55\", \"0xff\", \"0x00\" ]";
+        struct pattern_list list = { 0 };
+        if (!config_setting_is_array(s) && !config_setting_is_list(s))
+                return wrong_type(l, s, expected);
+        for (unsigned i = 0; i < (unsigned)config_setting_length(s); i++) {
+                const config_setting_t *element = config_setting_get_elem(s, i);
+                const char *word = config_setting_get_string(element);
+                if (!word)
+                        return FAIL(l, element, "patterns: expected %s, found %s in it", expected, type_word(element));
+                if (!utf8_all_printable(word))
+                        return FAIL(l, element, "patterns: the string holds a control character or is not UTF-8");
+                int problem = pattern_list_add(&list, word);
+                if (problem != PATTERN_LIST_OK)
+                        return FAIL(l, element, "patterns: \"%.100s\" %s", word, pattern_list_problem(problem));
+        }
+        ((struct device_config *)into)->patterns = list;
+        return 0;
+}
+
 static int take_match(struct loader *l, const config_setting_t *s, void *into) {
         return take_patterns(l, s, false, &((struct device_config *)into)->match);
 }
@@ -620,6 +640,7 @@ static const struct key device_keys[] = {
         { "serial", take_serial, true },
         { "destroys_data", take_destroys_data, true },
         { "create_size", take_create_size, true },
+        { "patterns", take_fixed_patterns, false },
         { "block_size", take_block_size, false },
         { "queue_depth", take_queue_depth, false },
         { "segment", take_segment, false },
@@ -815,6 +836,11 @@ static int check_device(struct loader *l, const config_setting_t *group, const s
                 return FAIL(l, destroys_data,
                         "destroys_data: belongs to mode \"pattern\" alone, and this device's mode is \"%s\": take one of them out",
                         sweep_mode_name(device->mode));
+        const config_setting_t *patterns = config_setting_get_member(group, "patterns");
+        if (patterns && device->mode != MODE_PATTERN)
+                return FAIL(l, patterns,
+                        "patterns: belongs to mode \"pattern\" alone, and this device's mode is \"%s\": take one of them out",
+                        sweep_mode_name(device->mode));
         if (device->segment_bytes == 0)
                 return 0; /* each mode's own is a multiple of every block size */
         if (device->segment_bytes >= device->block_size_bytes && device->segment_bytes % device->block_size_bytes == 0)
@@ -986,6 +1012,7 @@ static void take_plan_defaults(struct device_config *device, const struct device
         device->rate_min_bytes = defaults->rate_min_bytes;
         device->rate_max_bytes = defaults->rate_max_bytes;
         device->write_limit = defaults->write_limit;
+        device->patterns = defaults->patterns;
 }
 
 static int copy_calendar(struct calendar **to, const struct calendar *from) {
@@ -1027,6 +1054,8 @@ static int take_device(struct loader *l, const config_setting_t *group) {
                 r = copy_calendar(&device->calendar, l->defaults->calendar);
         if (r == 0)
                 r = take_keys(l, group, device_keys, device);
+        if (device->mode != MODE_PATTERN) /* then they are those of the defaults */
+                device->patterns.count = 0;
         if (r == 0)
                 r = check_device(l, group, device);
         if (r == 0)

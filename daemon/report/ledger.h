@@ -30,12 +30,13 @@ enum ledger_op {
         LEDGER_LOAD,          /* the first answer, not asked for: what the daemon starts from; may be asked again */
         LEDGER_IDENTIFY,      /* key, size -> target, regions: finds or creates the target, returns what is known */
         LEDGER_SWEEP_STARTED, /* sweep, place: begun, or gone on with */
-        LEDGER_STAMP,         /* target_row, mark: target id and generation become known, before the first write */
-        LEDGER_MARK,          /* target_row, mark, sweep (id and byte counts; id 0: none), at_us: settles one stretch,
-                                 announces the next, is the sweep's checkpoint; survey. A mark that is all zero: the rest alone
-                               */
-        LEDGER_FORGET,        /* target_row: its ranges are gone: retention unknown */
-        LEDGER_CHECKPOINT,    /* sweep, place, survey: where it would go on; not stored of a sweep that is over */
+        LEDGER_STAMP,      /* target_row, mark: target id and generation become known, before the first write; where the
+                              mark clears also sweep and place: ranges are gone, and the sweep goes on from there */
+        LEDGER_MARK,       /* target_row, mark, sweep (id and byte counts; id 0: none), at_us: settles one stretch,
+                              announces the next, is the sweep's checkpoint; survey. A mark that is all zero: the rest alone
+                            */
+        LEDGER_FORGET,     /* target_row: its ranges are gone: retention unknown */
+        LEDGER_CHECKPOINT, /* sweep, place, survey: where it would go on; not stored of a sweep that is over */
         LEDGER_SWEEP_RESTS,   /* the same, and no thread works on it now */
         LEDGER_SWEEP_ENDED,   /* sweep, survey */
         LEDGER_DEVICE,        /* intent */
@@ -59,6 +60,7 @@ struct ledger_mark {
         uint64_t started_us; /* of the sweep, as in its stamps: stored with each range */
         struct extent settled;
         struct extent ahead;
+        bool clears; /* the stamp of a sweep that writes fixed patterns first */
 };
 
 /* Where a sweep goes on, and how it was started. */
@@ -74,6 +76,7 @@ struct ledger_intent {
         bool held;              /* no sweep begins, or goes on */
         uint64_t wish_sweep_id; /* of a sweep that was asked for and has not begun; 0: none */
         enum sweep_mode wish_mode;
+        struct pattern_list wish_patterns;
         char *wish_overwrite; /* heap, taken over; NULL: none */
 };
 

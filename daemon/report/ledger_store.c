@@ -75,6 +75,7 @@ enum {
  * Schema 2: what sweeps measured, in the formats of model/latency.h and model/region_table.h; empty: nothing is known.
  * Schema 3: where a sweep that is not over goes on, and what people want of a device.
  * Schema 4: what was pruned, where a sum needs it.
+ * Schema 5: the fixed patterns of sweeps, as of model/pattern_list.h, and how many of them are over.
  */
 static const char *const upgrades[] = {
         "ALTER TABLE sweeps ADD COLUMN latency BLOB NOT NULL DEFAULT x'';"
@@ -92,6 +93,9 @@ static const char *const upgrades[] = {
         "CREATE TABLE pruned(device TEXT PRIMARY KEY, bytes_written INTEGER NOT NULL, findings INTEGER NOT NULL)"
         " WITHOUT ROWID;"
         "CREATE INDEX sweeps_by_target ON sweeps(target_row, id);",
+        "ALTER TABLE sweeps ADD COLUMN patterns TEXT NOT NULL DEFAULT '';"
+        "ALTER TABLE places ADD COLUMN pass INTEGER NOT NULL DEFAULT 0;"
+        "ALTER TABLE intents ADD COLUMN wish_patterns TEXT NOT NULL DEFAULT '';",
 };
 static_assert(ELEMENTS(upgrades) == LEDGER_FILE_SCHEMA - 1, "one for each schema");
 
@@ -99,7 +103,7 @@ static_assert(ELEMENTS(upgrades) == LEDGER_FILE_SCHEMA - 1, "one for each schema
 #define SWEEP_COLUMNS                                                                                                      \
         "id, device, target_row, mode, generation, nonce, started_us, ended_us, running_us, verdict, assurance, ended_as," \
         " rule, found, remedy, bytes_total, bytes_read, bytes_written, bytes_verified, bytes_skipped, findings,"           \
-        " stamps_seen, latency"
+        " stamps_seen, patterns, latency"
 #define FINDING_COLUMNS                                                                                             \
         "id, device, target_row, sweep_id, offset_bytes, length_bytes, fault, persistence, state, text, detail,"    \
         " sample_offset_bytes, sample_expected, sample_found, count, first_seen_us, last_seen_us, acknowledged_us," \
@@ -219,15 +223,16 @@ static const char *const statements[ST_COUNT] = {
         [ST_DROP_ENDED_PLACES] = "DELETE FROM places WHERE sweep_id IN (SELECT id FROM sweeps WHERE ended_us <> 0)",
         [ST_PUT_PLACE] =
                 "INSERT OR REPLACE INTO places SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14,"
-                " ?15, ?16, ?17, ?18, ?19, ?20, ?21 WHERE EXISTS (SELECT 1 FROM sweeps WHERE id = ?1 AND ended_us = 0)",
+                " ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22 WHERE EXISTS (SELECT 1 FROM sweeps WHERE id = ?1 AND ended_us = 0)",
         [ST_DROP_PLACE] = "DELETE FROM places WHERE sweep_id = ?1",
         [ST_GET_PLACE] =
                 "SELECT * FROM places WHERE sweep_id = (SELECT max(id) FROM sweeps WHERE device = ?1 AND ended_us = 0)",
         [ST_GET_LATENCY] = "SELECT latency, coalesce((SELECT key FROM targets WHERE row = target_row), '') FROM sweeps"
                            " WHERE id = ?1",
-        [ST_PUT_INTENT] = "INSERT OR REPLACE INTO intents VALUES (?1, ?2, ?3, ?4, ?5)",
+        [ST_PUT_INTENT] = "INSERT OR REPLACE INTO intents VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         [ST_DROP_INTENT] = "DELETE FROM intents WHERE device = ?1",
-        [ST_GET_INTENT] = "SELECT held, wish_sweep_id, wish_mode, wish_overwrite FROM intents WHERE device = ?1",
+        [ST_GET_INTENT] =
+                "SELECT held, wish_sweep_id, wish_mode, wish_overwrite, wish_patterns FROM intents WHERE device = ?1",
         [ST_JUDGE_KILLED] = "UPDATE sweeps SET running_us = max(running_us, ended_us - started_us), assurance = '',"
                             " verdict = CASE WHEN EXISTS (SELECT 1 FROM findings"
                             "  WHERE sweep_id = sweeps.id AND fault <> 'slow') THEN 'faulty' ELSE 'incomplete' END,"
@@ -252,13 +257,14 @@ static const char *const statements[ST_COUNT] = {
         [ST_DEVICE_REGIONS] = "SELECT regions FROM targets WHERE row = (SELECT target_row FROM sweeps WHERE device = ?1"
                               " AND target_row <> 0 ORDER BY id DESC LIMIT 1)",
         [ST_SET_REGIONS] = "UPDATE targets SET regions = ?2 WHERE row = ?1",
-        [ST_PAST] = "SELECT generation, nonce, started_us FROM sweeps WHERE target_row = ?1 AND generation > 0"
+        [ST_PAST] = "SELECT generation, nonce, started_us, patterns, bytes_written FROM sweeps"
+                    " WHERE target_row = ?1 AND generation > 0"
                     " ORDER BY id DESC LIMIT ?2",
         [ST_DROP_RANGES] = "DELETE FROM ranges WHERE target_row = ?1",
         [ST_PUT_RANGE] = "INSERT INTO ranges VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         [ST_PUT_SWEEP] =
                 "INSERT OR REPLACE INTO sweeps(" SWEEP_COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9,"
-                " ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, coalesce((SELECT latency FROM sweeps WHERE id = ?1), x''))",
+                " ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, coalesce((SELECT latency FROM sweeps WHERE id = ?1), x''))",
         [ST_SWEEP_WRITTEN] = "SELECT bytes_written FROM sweeps WHERE id = ?1",
         [ST_SET_SWEEP_BYTES] = "UPDATE sweeps SET bytes_total = ?2, bytes_read = ?3, bytes_written = ?4,"
                                " bytes_verified = ?5, bytes_skipped = ?6, generation = max(generation, ?7),"
@@ -461,7 +467,8 @@ static int run_with_number(struct ledger_store *store, enum statement which, uin
 
 /* Records to and from rows. */
 
-static void write_sweep(struct query *q, const struct sweep_record *s) {
+/* patterns: those of the sweep in words, as texts must stay until query_end(). */
+static void write_sweep(struct query *q, const struct sweep_record *s, const char *patterns) {
         put_number(q, s->id);
         put_text(q, s->device);
         put_number(q, s->target_row);
@@ -484,6 +491,7 @@ static void write_sweep(struct query *q, const struct sweep_record *s) {
         put_number(q, s->bytes.skipped);
         put_number(q, s->findings);
         put_number(q, s->stamps_seen);
+        put_text(q, patterns);
 }
 
 /* Valid until the next step. */
@@ -530,6 +538,7 @@ static int read_sweep(struct query *q, struct sweep_record *s) {
         s->bytes.skipped = take_number(q);
         s->findings = take_number(q);
         s->stamps_seen = take_number(q);
+        known = pattern_list_parse(&s->patterns, take_words(q)) && known;
         take_latency(q, s->latency);
         return known ? 0 : damaged(q->store, "the record of a sweep makes no sense");
 }
@@ -678,6 +687,8 @@ static int get_past(struct ledger_store *store, struct target_record *target) {
                 past->generation = take_number(&q);
                 past->nonce = take_number(&q);
                 past->started_us = take_number(&q);
+                (void)pattern_list_parse(&past->patterns, take_words(&q)); /* else what they left is a stranger's */
+                past->bytes_written = take_number(&q);
         }
         query_end(&q);
         return r;
@@ -822,12 +833,6 @@ static int stamp_target(
         return query_run(&q);
 }
 
-static int stamp(struct ledger_store *store, struct ledger_request *request) {
-        struct target_record target = { .row = request->target_row };
-        int r = get_target(store, &target);
-        return r < 0 ? r : stamp_target(store, &target, &request->mark);
-}
-
 static int mark_ranges(struct ledger_store *store, uint64_t row, const struct ledger_mark *mark) {
         if (mark->settled.length_bytes == 0 && mark->ahead.length_bytes == 0)
                 return 0;
@@ -955,7 +960,21 @@ static int put_place(struct ledger_store *store, const struct sweep_record *swee
         put_number(&q, sweep->running_us);
         put_number(&q, place->by_hand);
         put_text(&q, place->overwrite);
+        put_number(&q, at->pass);
         return query_run(&q);
+}
+
+static int stamp(struct ledger_store *store, struct ledger_request *request) {
+        struct target_record target = { .row = request->target_row };
+        int r = get_target(store, &target);
+        if (r == 0)
+                r = stamp_target(store, &target, &request->mark);
+        if (r < 0 || !request->mark.clears)
+                return r;
+        r = run_with_number(store, ST_DROP_RANGES, request->target_row);
+        if (r == 0)
+                r = checkpoint_sweep(store, request);
+        return r < 0 ? r : put_place(store, &request->sweep, &request->place);
 }
 
 /* A request that comes late, when the sweep is over, changes nothing. */
@@ -985,7 +1004,9 @@ static int put_sweep(struct ledger_store *store, struct ledger_request *request)
         if (r < 0)
                 return r;
         struct query q = query_begin(store, ST_PUT_SWEEP);
-        write_sweep(&q, sweep);
+        char patterns[PATTERN_LIST_TEXT_BYTES];
+        pattern_list_format(patterns, &sweep->patterns);
+        write_sweep(&q, sweep, patterns);
         r = query_run(&q);
         return r < 0 ? r : put_survey(store, sweep->target_row, sweep->id, request->survey);
 }
@@ -999,6 +1020,8 @@ static int start_sweep(struct ledger_store *store, struct ledger_request *reques
 static int put_intent(struct ledger_store *store, struct ledger_request *request) {
         const struct ledger_intent *intent = &request->intent;
         bool any = intent->held || intent->wish_sweep_id != 0;
+        char patterns[PATTERN_LIST_TEXT_BYTES];
+        pattern_list_format(patterns, &intent->wish_patterns);
         if (!*intent->device)
                 return refuse(store, -EINVAL, "an intent needs a device");
         struct query q = query_begin(store, any ? ST_PUT_INTENT : ST_DROP_INTENT);
@@ -1008,6 +1031,7 @@ static int put_intent(struct ledger_store *store, struct ledger_request *request
                 put_number(&q, intent->wish_sweep_id);
                 put_text(&q, sweep_mode_name(intent->wish_mode));
                 put_text(&q, intent->wish_overwrite);
+                put_text(&q, patterns);
         }
         return query_run(&q);
 }
@@ -1206,6 +1230,7 @@ static int read_place(struct query *q, struct sweep_resume *r) {
         r->record.running_us = take_number(q);
         r->by_hand = take_number(q) != 0;
         int error = take_words_copy(q, &r->overwrite);
+        at->pass = (unsigned)take_number(q);
         if (!known || !place_is_sane(at))
                 return damaged(q->store, "the place of a sweep makes no sense");
         return error;
@@ -1220,6 +1245,8 @@ static int fill_resume(struct ledger_store *store, struct sweep_resume *resume) 
         if (r > 0)
                 r = read_sweep(&q, &resume->record);
         query_end(&q);
+        if (r == 0 && resume->from.pass > resume->record.patterns.count)
+                r = damaged(store, "the place of a sweep is in a pass that it has not got");
         resume->record.running_us = running_us;
         resume->record.bytes = resume->from.bytes;
         resume->record.stamps_seen = resume->from.stamps_seen;
@@ -1269,6 +1296,7 @@ static int load_intent(struct ledger_store *store, struct ledger_device *device)
                 intent->wish_sweep_id = take_number(&q);
                 bool known = sweep_mode_from_name(&intent->wish_mode, take_words(&q)) == 0;
                 r = take_words_copy(&q, &intent->wish_overwrite);
+                known = pattern_list_parse(&intent->wish_patterns, take_words(&q)) && known;
                 if (!known)
                         r = damaged(store, "what is wanted of a device makes no sense");
         }

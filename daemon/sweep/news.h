@@ -21,9 +21,9 @@ enum news_kind {
         NEWS_REFUSED,    /* reason: the interlock or the device said no; nothing was swept. The last news but ENDED */
         NEWS_STARTED,    /* checkpoint: the sweep passed every check and begins, or goes on from there */
         NEWS_ADOPTED,    /* stamp: the target bears stamps newer than the ledger; answered: ranges are forgotten */
-        NEWS_STAMP,      /* mark: answered: target id and generation are durable */
-        NEWS_MARK,       /* mark, record: answered: the mark is durable */
-        NEWS_FAULT,      /* fault: a new run of faults, or one that grew */
+        NEWS_STAMP, /* mark, record, checkpoint: answered: target id and generation are durable; ranges are cleared */
+        NEWS_MARK,  /* mark, record: answered: the mark is durable */
+        NEWS_FAULT, /* fault: a new run of faults, or one that grew */
         NEWS_RECOVERED,  /* recovered: what an undo journal held is back, or there was nothing in it */
         NEWS_CHECKPOINT, /* record, checkpoint, survey: what the sweep could go on from; not answered */
         NEWS_ENDED       /* record, reached, survey; suspended, checkpoint: the very last news */
@@ -37,6 +37,7 @@ struct news_mark {
         uint64_t started_us;
         struct extent settled; /* holds this generation alone, flushed; may be empty */
         struct extent ahead;   /* will be written next; may be empty */
+        bool clears;           /* fixed patterns are about to be written: nothing of before counts from here on */
 };
 
 struct news_identified {

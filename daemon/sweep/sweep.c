@@ -8,6 +8,8 @@
  *   read:    READ -> DRAIN -> ENDED
  *   refresh, preserve: STAMP -> REWRITE -> [UNDO] -> DRAIN -> ENDED
  *   pattern: SAMPLE -> [ADOPT] -> [CHECK] -> STAMP -> { MARK -> WRITE -> FLUSH -> VERIFY } -> DRAIN -> ENDED
+ *
+ * Fixed patterns go over the whole extent, one after the other, in the same four steps; the stamps come last.
  */
 #include "sweep/sweep_private.h"
 
@@ -70,10 +72,7 @@ static void draw_generation(struct sweep *s) {
                 t->target_id = s->o.random[1] ? s->o.random[1] : 1;
         s->record.generation = t->last_generation + 1;
         s->record.nonce = s->o.random[0];
-        s->table = table_cache_get(s->tables, s->record.nonce);
-        assert(s->table); /* nothing else is referenced between passes */
         s->content = (struct content){
-                .table = s->table,
                 .stamp = {
                         .mode = s->o.mode,
                         .target_id = t->target_id,
@@ -82,26 +81,94 @@ static void draw_generation(struct sweep *s) {
                         .started_us = s->o.started_us,
                 },
         };
-        s->own = (struct span){ .place = { 0, s->o.size_bytes }, .count = 1, .stamps = { s->content.stamp } };
 }
 
-static void post_mark(struct sweep *s, struct extent settled, struct extent ahead) {
+/* What this pass writes. Write buffers hold what the one before it wrote. */
+static void choose_content(struct sweep *s) {
+        bool fixed = sweep_is_fixed(s);
+        uint8_t pattern = fixed ? s->record.patterns.bytes[s->fixed_over] : 0;
+        assert(s->blocks_out == 0); /* INV-4 */
+        table_unref(s->table);
+        s->table = fixed ? table_cache_get_fixed(s->tables, pattern) : table_cache_get(s->tables, s->record.nonce);
+        assert(s->table); /* nothing else is referenced between passes */
+        s->content.table = s->table;
+        s->own = (struct span){
+                .place = { 0, s->o.size_bytes },
+                .count = 1,
+                .fixed = fixed,
+                .pattern = pattern,
+                .stamps = { s->content.stamp },
+        };
+        for (size_t i = 0; i < block_pool_count(s->pool); i++)
+                block_pool_at(s->pool, i)->filled_with = NULL;
+}
+
+/* In a finding: which of the passes that write met it, where there are several. */
+void sweep_name_pass(const struct sweep *s, struct detail *detail) {
+        bool writes = s->pass_step == STEP_WRITE || s->pass_step == STEP_VERIFY;
+        unsigned count = s->record.patterns.count;
+        if (count == 0 || !writes)
+                return;
+        if (sweep_is_fixed(s))
+                detail_set(detail, "pass", "%u of %u, pattern 0x%02x", s->fixed_over + 1, count + 1,
+                        s->record.patterns.bytes[s->fixed_over]);
+        else
+                detail_set(detail, "pass", "%u of %u, stamps", count + 1, count + 1);
+}
+
+/* Of a pass with a fixed pattern the ledger keeps no ranges. */
+static void post_mark(struct sweep *s, enum news_kind kind, struct extent settled, struct extent ahead) {
+        static const struct extent none;
+        bool fixed = sweep_is_fixed(s);
         struct news_mark mark = {
                 .target_id = s->content.stamp.target_id,
                 .generation = s->record.generation,
                 .nonce = s->record.nonce,
                 .started_us = s->o.started_us,
-                .settled = settled,
-                .ahead = ahead,
+                .settled = fixed ? none : settled,
+                .ahead = fixed ? none : ahead,
+                .clears = fixed && kind == NEWS_STAMP,
         };
-        bool nothing = settled.length_bytes == 0 && ahead.length_bytes == 0;
-        sweep_post(s, nothing ? NEWS_STAMP : NEWS_MARK, true, &mark);
+        sweep_post(s, kind, true, &mark);
 }
 
 static struct extent segment_at(const struct sweep *s, uint64_t offset_bytes) {
         uint64_t segment_bytes = s->o.segment_bytes -
                 offset_bytes % s->o.block_bytes; /* the next one begins with a block */
         return (struct extent){ offset_bytes, MIN(segment_bytes, extent_end(s->o.extent) - offset_bytes) };
+}
+
+/* Each pass that writes is judged by itself. */
+static void begin_round(struct sweep *s) {
+        s->pass_number++;
+        sweep_ladder_forget(s);
+        sweep_survey_begin_round(s);
+        sweep_resume_regions(s, sweep_resume_at(s, ROUND_SWEEP));
+}
+
+/* The next segment to be written is announced. */
+static void begin_segment(struct sweep *s) {
+        static const struct extent none;
+        s->segment = segment_at(s, s->reached_end);
+        post_mark(s, NEWS_MARK, none, s->segment);
+        sweep_enter(s, STEP_MARK);
+}
+
+/* INV-1: that nothing of before counts any more is durable before the first fixed pattern is written. */
+static void forget_ranges(struct sweep *s) {
+        assert(has_answer(s));
+        s->o.target->range_count = 0;
+        s->span = (struct span){ 0 };
+}
+
+/* The pass with a fixed pattern is over. */
+static void next_pass(struct sweep *s) {
+        s->fixed_over++;
+        s->reached_end = s->o.extent.offset_bytes;
+        sweep_save(s, ROUND_SWEEP, s->reached_end, NULL);
+        begin_round(s);
+        choose_content(s);
+        begin_segment(s);
 }
 
 /* What a step needs when it begins. */
@@ -117,12 +184,10 @@ static void on_enter(struct sweep *s) {
                 go_on_from(s, sweep_resume_at(s, ROUND_CHECK));
                 break;
         case STEP_STAMP:
-                s->pass_number++;
-                sweep_ladder_forget(s);
-                sweep_survey_begin_round(s);
-                sweep_resume_regions(s, sweep_resume_at(s, ROUND_SWEEP));
+                begin_round(s);
                 draw_generation(s);
-                post_mark(s, (struct extent){ 0 }, (struct extent){ 0 });
+                choose_content(s);
+                post_mark(s, NEWS_STAMP, (struct extent){ 0 }, (struct extent){ 0 });
                 break;
         case STEP_REWRITE:
                 assert(has_answer(s)); /* INV-1: ledger before disk */
@@ -146,7 +211,7 @@ static void on_enter(struct sweep *s) {
                 bool holds = s->segment_flushed && !s->segment_spoiled;
                 uint64_t end = extent_end(s->segment);
                 begin_pass(s, s->segment);
-                post_mark(s, holds ? s->segment : (struct extent){ end, 0 }, segment_at(s, end));
+                post_mark(s, NEWS_MARK, holds ? s->segment : (struct extent){ end, 0 }, segment_at(s, end));
                 break;
         }
         default:
@@ -220,6 +285,17 @@ void sweep_settle_withheld(struct sweep *s, bool foreign) {
         s->faults_dirty = true;
 }
 
+/* It may be written to. That is told first of all: what follows is stored with the sweep. */
+void sweep_begin(struct sweep *s, enum sweep_step first) {
+        uint64_t passes = 2 * (UINT64_C(1) + s->record.patterns.count);
+        if (!s->rest.resumed)
+                s->record.bytes.total = passes * s->o.extent.length_bytes +
+                        (first == STEP_CHECK ? expected_bytes(s) : 0);
+        sweep_save_start(s, first);
+        sweep_post(s, NEWS_STARTED, false, NULL);
+        sweep_enter(s, first);
+}
+
 static bool step_sample(struct sweep *s) {
         bool any = false;
         struct extent place;
@@ -230,13 +306,6 @@ static bool step_sample(struct sweep *s) {
         if (any || s->blocks_out > 0 || sweep_sample_place(s, &place))
                 return any;
         sweep_sample_conclude(s);
-        if (!sweep_is_ending(s)) {
-                if (!s->rest.resumed)
-                        s->record.bytes.total = 2 * s->o.extent.length_bytes +
-                                (s->step == STEP_CHECK ? expected_bytes(s) : 0);
-                sweep_save_start(s);
-                sweep_post(s, NEWS_STARTED, false, NULL);
-        }
         return true;
 }
 
@@ -320,7 +389,9 @@ static bool step_read(struct sweep *s) {
         s->reached_end = extent_end(s->pass);
         if (verify)
                 sweep_settle_repairs(s);
-        if (s->reached_end == extent_end(s->o.extent)) {
+        if (s->reached_end == extent_end(s->o.extent) && verify && sweep_is_fixed(s)) {
+                next_pass(s);
+        } else if (s->reached_end == extent_end(s->o.extent)) {
                 sweep_finish(s, END_FINISHED);
         } else {
                 sweep_save(s, ROUND_SWEEP, s->reached_end, NULL);
@@ -381,9 +452,9 @@ static bool step(struct sweep *s) {
                         sweep_enter(s, STEP_REWRITE);
                         return true;
                 }
-                s->segment = segment_at(s, s->reached_end);
-                post_mark(s, (struct extent){ 0 }, s->segment);
-                sweep_enter(s, STEP_MARK);
+                if (sweep_is_fixed(s))
+                        forget_ranges(s);
+                begin_segment(s);
                 return true;
         case STEP_MARK:
                 return step_mark(s);
@@ -464,7 +535,7 @@ const struct sweep_record *sweep_record(const struct sweep *s) {
 
 struct extent sweep_reached(const struct sweep *s) {
         uint64_t from = s->o.extent.offset_bytes;
-        return (struct extent){ from, s->reached_end - from };
+        return (struct extent){ from, sweep_is_fixed(s) ? 0 : s->reached_end - from };
 }
 
 bool sweep_was_refused(const struct sweep *s) {
@@ -477,6 +548,7 @@ int sweep_new(struct sweep **ret, const struct sweep_options *options) {
         bool keeps = options->mode == MODE_REFRESH || options->mode == MODE_PRESERVE;
         assert(options->mode == MODE_READ || options->target);
         assert(options->depth > 0 && options->size_bytes > 0);
+        assert(options->patterns.count == 0 || options->mode == MODE_PATTERN);
         CLEANUP(sweep_freep)
         struct sweep *s = calloc(1, sizeof *s);
         if (!s)
@@ -489,6 +561,7 @@ int sweep_new(struct sweep **ret, const struct sweep_options *options) {
         s->reached_end = s->o.extent.offset_bytes;
         s->record.id = options->id;
         s->record.mode = options->mode;
+        s->record.patterns = options->patterns;
         s->record.started_us = options->started_us;
         s->record.target_row = options->target ? options->target->row : 0;
         text_copy(s->record.device, sizeof s->record.device, options->device);
@@ -515,7 +588,7 @@ int sweep_new(struct sweep **ret, const struct sweep_options *options) {
         if (keeps)
                 s->record.bytes.total = (options->mode == MODE_PRESERVE ? 6 : 4) * s->o.extent.length_bytes;
         if (s->step != STEP_SAMPLE)
-                sweep_save_start(s);
+                sweep_save_start(s, s->step);
         if (s->step != STEP_SAMPLE)
                 sweep_post(s, NEWS_STARTED, false, NULL);
         *ret = STEAL(s);

@@ -72,6 +72,7 @@ struct sweep_options {
         uint64_t id;
         const char *device;
         enum sweep_mode mode;
+        struct pattern_list patterns;      /* mode pattern: fixed passes before the stamped one */
         bool fresh;                        /* a file without anything in it: nothing of the past is expected */
         bool only_ours;                    /* a file: written to only if it bears stamps of ours */
         bool overwrite;                    /* the user confirmed that foreign data may go */

@@ -79,7 +79,8 @@ bool sweep_io_read_next(struct sweep *s, struct extent place, const struct span 
                 return false;
         }
         b->expectation = e;
-        stamp_destroy(b->bytes, place.offset_bytes, place.length_bytes, false);
+        /* A fixed pattern is the same everywhere: no sector of yesterday's may pass for one that was read. */
+        stamp_destroy(b->bytes, place.offset_bytes, place.length_bytes, span && span->fixed);
         start_block(s, b, place);
         return true;
 }
@@ -201,6 +202,7 @@ void sweep_add_io_fault(struct sweep *s, const struct io_fault *f) {
                 detail_set(&fault.detail, "cause", "transport");
         if (!f->narrowed)
                 detail_set(&fault.detail, "narrowed", "no");
+        sweep_name_pass(s, &fault.detail);
         sweep_add_fault(s, &fault);
 }
 

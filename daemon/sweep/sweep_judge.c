@@ -72,7 +72,8 @@ void sweep_expectation_release(struct expectation *e) {
 bool sweep_span_expect(struct sweep *s, struct expectation *e, const struct span *span) {
         *e = (struct expectation){ 0 };
         for (size_t i = 0; i < span->count; i++) {
-                struct table *table = table_cache_get(s->tables, span->stamps[i].nonce);
+                struct table *table = span->fixed ? table_cache_get_fixed(s->tables, span->pattern)
+                                                  : table_cache_get(s->tables, span->stamps[i].nonce);
                 if (!table) {
                         sweep_expectation_release(e);
                         return false;
@@ -80,6 +81,23 @@ bool sweep_span_expect(struct sweep *s, struct expectation *e, const struct span
                 e->candidates[e->count++] = (struct content){ .table = table, .stamp = span->stamps[i] };
         }
         return true;
+}
+
+static void add_patterns(struct diagnosis_ground *g, const struct pattern_list *list, size_t count) {
+        for (size_t i = 0; i < MIN(count, list->count); i++)
+                ground_add_pattern(g, list->bytes[i]);
+}
+
+/* The fixed patterns that were written before: by the sweeps before this one, as far as they came, and by this one. Its
+ * own parts may have come farther than the place that it goes on from. */
+static void add_past_patterns(const struct sweep *s, struct diagnosis_ground *g) {
+        const struct target_record *t = s->o.target;
+        bool any = s->pass_step == STEP_SAMPLE && s->rest.resumed;
+        for (size_t i = 0; i < t->past_count; i++)
+                if (t->past[i].started_us != s->o.started_us)
+                        add_patterns(g, &t->past[i].patterns,
+                                (size_t)(t->past[i].bytes_written / s->o.extent.length_bytes) + 1);
+        add_patterns(g, &s->record.patterns, any ? PATTERN_LIST_MAX : s->fixed_over);
 }
 
 void sweep_ground(struct sweep *s, struct diagnosis_ground *g, uint64_t offset_bytes) {
@@ -98,6 +116,7 @@ void sweep_ground(struct sweep *s, struct diagnosis_ground *g, uint64_t offset_b
                         .nonce = t->past[i].nonce,
                         .started_us = t->past[i].started_us,
                 };
+        add_past_patterns(s, g);
 }
 
 /* The fault of a unit, but for its words. */
@@ -114,6 +133,7 @@ void sweep_diagnose(struct sweep *s, struct diagnosis *ret, struct fault_run *fa
 static void describe(const struct sweep *s, struct fault_run *fault, const struct diagnosis *d) {
         fault->sample = d->sample;
         diagnose_describe(d, fault->text, &fault->detail);
+        sweep_name_pass(s, &fault->detail);
         if (s->lone_cpu)
                 detail_set(&fault->detail, "verified_again", "no: sweepd may use one CPU only");
         else if (s->spared)
@@ -191,7 +211,7 @@ static void count_read(struct sweep *s, struct extent place) {
 static void count_verified(struct sweep *s, struct extent place) {
         s->record.bytes.verified += place.length_bytes;
         sweep_survey_verified(s, place);
-        if (s->pass_step == STEP_VERIFY)
+        if (s->pass_step == STEP_VERIFY && !sweep_is_fixed(s))
                 s->covered_bytes += place.length_bytes;
 }
 

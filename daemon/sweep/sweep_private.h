@@ -57,6 +57,8 @@ enum {
 struct span {
         struct extent place; /* the expectation is the same in all of it */
         size_t count;        /* 0: nothing is expected here */
+        bool fixed;          /* not stamps, but this pattern */
+        uint8_t pattern;
         struct stamp stamps[EXPECTATION_MAX];
 };
 
@@ -218,7 +220,8 @@ struct sweep {
         struct extent bad_writes[BAD_WRITES_MAX]; /* of this segment: what they hold is not judged */
         size_t bad_write_count;
         uint64_t covered_bytes; /* judged by the last pass */
-        uint64_t reached_end;
+        uint64_t reached_end;   /* by the pass that is under way */
+        unsigned fixed_over;    /* how many of the passes with a fixed pattern are over */
 
         struct sampling sample;
 
@@ -245,6 +248,7 @@ struct sweep {
 
 /* sweep.c */
 void sweep_enter(struct sweep *s, enum sweep_step next);
+void sweep_begin(struct sweep *s, enum sweep_step first);
 void sweep_finish(struct sweep *s, enum sweep_end end);
 void sweep_fail(struct sweep *s, enum sweep_end end, const char *rule, const char *remedy, const char *format, ...)
         __attribute__((format(printf, 5, 6)));
@@ -254,6 +258,12 @@ void sweep_settle_withheld(struct sweep *s, bool foreign);
 static inline bool sweep_is_ending(const struct sweep *s) {
         return s->step >= STEP_DRAIN;
 }
+
+/* The pass that is under way, or comes next, is one with a fixed pattern. */
+static inline bool sweep_is_fixed(const struct sweep *s) {
+        return s->fixed_over < s->record.patterns.count;
+}
+void sweep_name_pass(const struct sweep *s, struct detail *detail);
 
 /* sweep_io.c */
 struct io_fault {
@@ -324,7 +334,7 @@ void sweep_resume_begin(struct sweep *s, const struct sweep_resume *resume);
 void sweep_resume_regions(struct sweep *s, uint64_t at_bytes);
 uint64_t sweep_resume_at(const struct sweep *s, enum sweep_round round);
 void sweep_save(struct sweep *s, enum sweep_round round, uint64_t at_bytes, const struct uncounted *beyond);
-void sweep_save_start(struct sweep *s);
+void sweep_save_start(struct sweep *s, enum sweep_step first);
 bool sweep_save_when_quiet(struct sweep *s);
 void sweep_suspend(struct sweep *s);
 /* It is being suspended, so what lies behind the checkpoint is done once more. */

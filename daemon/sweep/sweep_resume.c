@@ -50,13 +50,18 @@ void sweep_resume_begin(struct sweep *s, const struct sweep_resume *resume) {
         s->rest.from = s->rest.saved = *from;
         /* At the start of the first round nothing is behind it: what is looked at before may decide anew. */
         s->rest.resumed = from->round != ROUND_CHECK || from->at_bytes > from->extent.offset_bytes;
-        if (from->round == ROUND_SWEEP)
+        if (from->round == ROUND_SWEEP) {
+                assert(from->pass <= s->record.patterns.count);
+                s->fixed_over = from->pass;
                 s->reached_end = from->at_bytes;
+        }
 }
 
-/* Where this round begins. */
+/* Where this round begins, and the pass of it that is under way. */
 uint64_t sweep_resume_at(const struct sweep *s, enum sweep_round round) {
-        return s->rest.resumed && s->rest.from.round == round ? s->rest.from.at_bytes : s->o.extent.offset_bytes;
+        const struct checkpoint *from = &s->rest.from;
+        bool here = s->rest.resumed && from->round == round && (round != ROUND_SWEEP || from->pass == s->fixed_over);
+        return here ? from->at_bytes : s->o.extent.offset_bytes;
 }
 
 /* Of the region that was cut in two, the first half. */
@@ -87,6 +92,7 @@ static void take_counts(struct sweep *s, enum sweep_round round, uint64_t at_byt
                 .size_bytes = s->o.size_bytes,
                 .extent = s->o.extent,
                 .at_bytes = at_bytes,
+                .pass = round == ROUND_SWEEP ? s->fixed_over : 0,
                 .covered_bytes = s->covered_bytes - beyond->covered_bytes,
                 .lost_bytes = s->lost_bytes - beyond->lost_bytes,
                 .bytes = {
@@ -121,11 +127,10 @@ void sweep_save(struct sweep *s, enum sweep_round round, uint64_t at_bytes, cons
 }
 
 /* Where it would begin anew, if it got no further. */
-void sweep_save_start(struct sweep *s) {
+void sweep_save_start(struct sweep *s, enum sweep_step first) {
         static const struct uncounted nothing;
-        bool check = s->step == STEP_CHECK;
         if (!s->rest.resumed)
-                take_counts(s, check ? ROUND_CHECK : ROUND_SWEEP, s->o.extent.offset_bytes, &nothing);
+                take_counts(s, first == STEP_CHECK ? ROUND_CHECK : ROUND_SWEEP, s->o.extent.offset_bytes, &nothing);
 }
 
 /* In a pass that only reads. True: something was done. */

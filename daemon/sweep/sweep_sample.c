@@ -98,6 +98,26 @@ static bool stamp_is_ours(struct sweep *s, const struct stamp *stamp) {
         return true;
 }
 
+/* Nothing but fixed patterns that a sweep wrote which did not come to its stamps. */
+static bool is_all_patterns(const struct diagnosis_ground *g, const uint8_t *bytes, uint64_t length_bytes) {
+        for (uint64_t at = 0; at < length_bytes; at += SECTOR_BYTES) {
+                uint8_t byte = bytes[at];
+                if (!(g->patterns[byte / 64] & BIT(byte % 64)) || !content_is_fixed(bytes + at, SECTOR_BYTES, byte))
+                        return false;
+        }
+        return true;
+}
+
+/* A part of a stamped target that no sweep has come to. While fixed patterns are written there are no ranges to tell.
+ */
+static bool is_unreached(const struct sweep *s, struct extent unit) {
+        const struct target_record *t = s->o.target;
+        const struct past_generation *last = t->past_count > 0 ? &t->past[0] : NULL;
+        if (t->range_count > 0 || !last || last->patterns.count == 0)
+                return t->range_count > 0;
+        return unit.offset_bytes >= s->o.extent.offset_bytes + last->bytes_written;
+}
+
 enum unit_answer { UNIT_OURS, UNIT_DAMAGED, UNIT_UNKNOWN, UNIT_FOREIGN };
 
 /* e: what is expected of it, NULL: nothing; bad: it is not that. */
@@ -113,10 +133,9 @@ static enum unit_answer judge_unit(
                 return UNIT_OURS;
         if (e)
                 return sweep_unit_is_bad(s, e, bytes, unit, PERSISTENCE_UNKNOWN) ? UNIT_DAMAGED : UNIT_FOREIGN;
-        if (content_is_zero(bytes, unit.length_bytes))
+        if (content_is_zero(bytes, unit.length_bytes) || is_all_patterns(&ground, bytes, unit.length_bytes))
                 return UNIT_DAMAGED;
-        /* a part of a stamped target that no sweep has reached */
-        return s->o.target->range_count > 0 ? UNIT_UNKNOWN : UNIT_FOREIGN;
+        return is_unreached(s, unit) ? UNIT_UNKNOWN : UNIT_FOREIGN;
 }
 
 static void count_foreign(struct sampling *p, struct extent unit) {
@@ -248,12 +267,12 @@ static void adopt(struct sweep *s) {
         struct news_mark mark = { .target_id = t->target_id, .generation = t->last_generation };
         sweep_post(s, NEWS_ADOPTED, true, &mark);
         s->outbox[s->outbox_count - 1].by_order = !s->sample.newer && !s->sample.adopt_id;
-        sweep_enter(s, STEP_ADOPT);
+        sweep_begin(s, STEP_ADOPT);
 }
 
 /* A part of it was judged already. */
 static bool has_begun(const struct sweep *s) {
-        return s->rest.resumed && s->rest.from.at_bytes > s->rest.from.extent.offset_bytes;
+        return s->rest.resumed && (s->rest.from.pass > 0 || s->rest.from.at_bytes > s->rest.from.extent.offset_bytes);
 }
 
 /* Somebody else swept it since: what was known of the part that is done does not hold any more. */
@@ -282,7 +301,7 @@ void sweep_sample_conclude(struct sweep *s) {
         else if (p->newer || p->adopt_id || ((s->o.overwrite || s->o.fresh) && t->range_count > 0 && !has_begun(s)))
                 adopt(s);
         else
-                sweep_enter(s,
+                sweep_begin(s,
                         t->range_count > 0 && !(s->rest.resumed && s->rest.from.round == ROUND_SWEEP) ? STEP_CHECK
                                                                                                       : STEP_STAMP);
 }

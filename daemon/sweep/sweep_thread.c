@@ -462,6 +462,7 @@ static int build_sweep(struct sweep_thread *t) {
                 .id = t->o.id,
                 .device = t->o.config->name,
                 .mode = t->o.mode,
+                .patterns = t->ended.patterns,
                 .overwrite = t->overwrite != NULL,
                 .fresh = facts->is_file && facts->file.all_unwritten,
                 .only_ours = facts->is_file && !facts->file.all_unwritten,
@@ -640,6 +641,7 @@ int sweep_thread_start(struct sweep_thread **ret, const struct sweep_thread_opti
         t->ended = (struct sweep_record){
                 .id = options->id,
                 .mode = options->mode,
+                .patterns = options->mode == MODE_PATTERN ? options->patterns : (struct pattern_list){ 0 },
                 .started_us = options->resume ? options->resume->record.started_us : clock_wall_us(),
         };
         text_copy(t->ended.device, sizeof t->ended.device, options->config->name);

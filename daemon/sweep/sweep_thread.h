@@ -22,9 +22,10 @@ struct sweep_thread_options {
         uint64_t id;
         const struct device_config *config; /* must stay as long as the thread */
         enum sweep_mode mode;
-        struct sweep_resume *resume; /* what is to be gone on with, taken over on success; NULL: a new one */
-        const char *overwrite;       /* identity given by hand, or NULL; copied */
-        const char *state_dir;       /* copied */
+        struct pattern_list patterns; /* of mode pattern */
+        struct sweep_resume *resume;  /* what is to be gone on with, taken over on success; NULL: a new one */
+        const char *overwrite;        /* identity given by hand, or NULL; copied */
+        const char *state_dir;        /* copied */
         bool recover_only; /* put back what the undo journal holds, and end: NEWS_RECOVERED, or NEWS_REFUSED */
         bool by_hand;      /* with recover_only: also what was pinned */
         struct verify_pool *pool;

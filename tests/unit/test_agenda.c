@@ -99,6 +99,16 @@ START_TEST(what_was_missed_is_spread_over_minutes_and_always_the_same) {
 }
 END_TEST
 
+START_TEST(each_fixed_pattern_is_written_and_read_once_more) {
+        ck_assert_uint_eq(agenda_written_bytes(MODE_PATTERN, 0, 1000), 1000);
+        ck_assert_uint_eq(agenda_written_bytes(MODE_PATTERN, 4, 1000), 5000);
+        ck_assert_uint_eq(agenda_work_bytes(MODE_PATTERN, 0, 1000), 3000);
+        ck_assert_uint_eq(agenda_work_bytes(MODE_PATTERN, 4, 1000), 11000);
+        ck_assert_uint_eq(agenda_written_bytes(MODE_READ, 4, 1000), 0);
+        ck_assert_uint_eq(agenda_work_bytes(MODE_PRESERVE, 4, 1000), 6000);
+}
+END_TEST
+
 START_TEST(what_was_cut_short_begins_at_once) {
         struct scene s;
         scene(&s)->history.last_end = END_KILLED;
@@ -170,6 +180,7 @@ int main(void) {
         tcase_add_test(tests, a_device_that_was_never_swept_begins_at_once_and_has_a_deadline_from_then_on);
         tcase_add_test(tests, a_window_that_is_closed_puts_the_start_off_until_it_opens);
         tcase_add_test(tests, what_was_missed_is_spread_over_minutes_and_always_the_same);
+        tcase_add_test(tests, each_fixed_pattern_is_written_and_read_once_more);
         tcase_add_test(tests, what_was_cut_short_begins_at_once);
         tcase_add_test(tests, a_history_in_the_future_is_no_reason_to_wait_for_it);
         tcase_add_test(tests, a_clock_of_1970_starts_nothing_at_once_and_does_not_stall);

@@ -652,7 +652,8 @@ START_TEST(parameters_reach_the_manager) {
         ck_assert_int_eq(last->method, METHOD_START_SWEEP);
         ck_assert_str_eq(last->device, "a");
         ck_assert_int_eq(last->mode, MODE_PATTERN);
-        ck_assert_uint_eq(last->pattern_count, 2);
+        ck_assert(last->has_patterns);
+        ck_assert(pattern_list_is(&last->patterns, &(struct pattern_list){ 2, { 0xaa, 0x55 } }));
         ck_assert_str_eq(last->overwrite, "wwn");
         ck_assert(!last->more);
 
@@ -686,6 +687,8 @@ START_TEST(a_parameter_that_does_not_fit_is_refused_by_name) {
                         "{\"device\":\"a\",\"patterns\":[\"\",\"\",\"\",\"\",\"\",\"\",\"\",\"\",\"\",\"\",\"\",\"\","
                         "\"\",\"\",\"\",\"\",\"\"]}",
                         "patterns" },
+                { "StartSweep", "{\"device\":\"a\",\"patterns\":[\"0xag\"]}", "patterns" },
+                { "StartSweep", "{\"device\":\"a\",\"patterns\":[\"0xaa\",\"0xAA\"]}", "patterns" },
                 { "StartSweep", "{\"device\":\"a\",\"force\":true}", "force" },
                 { "GetSweep", "{\"id\":-1}", "id" },
                 { "GetSweep", "{\"id\":1.5}", "id" },

@@ -569,6 +569,46 @@ START_TEST(a_place_that_comes_after_the_end_changes_nothing) {
 }
 END_TEST
 
+START_TEST(a_sweep_with_fixed_patterns_clears_what_was_known_and_goes_on_in_its_pass) {
+        static const struct pattern_list list = { 3, { 0xaa, 0x55, 0x00 } };
+        open_quietly();
+        uint64_t row = row_of(KEY);
+        stamp(row, 4);
+        ck_assert_int_eq(call_status(mark_request(row, 4, (struct extent){ 0, 8192 }, (struct extent){ 0 })), 0);
+        struct ledger_request *request = place_request(LEDGER_SWEEP_STARTED, row, 1, "sda");
+        request->sweep.patterns = list;
+        ck_assert_int_eq(call_status(request), 0);
+        /* Not known: then nothing is cleared either. */
+        request = place_request(LEDGER_STAMP, row, 2, "sda");
+        request->mark = (struct ledger_mark){ .target_id = 77, .generation = 5, .clears = true };
+        ck_assert_int_eq(call_status(request), -ENOENT);
+        request = identify(KEY);
+        ck_assert_uint_eq(request->target->range_count, 1);
+        ledger_request_free(request);
+
+        request = place_request(LEDGER_STAMP, row, 1, "sda");
+        request->mark = (struct ledger_mark){ .target_id = 77, .generation = 5, .nonce = 9, .clears = true };
+        request->place.at.round = ROUND_SWEEP;
+        request->place.at.pass = 2;
+        request->sweep.bytes.written = 4096;
+        ck_assert_int_eq(call_status(request), 0);
+        close_ledger();
+        struct ledger_request *load = open_ledger();
+        const struct sweep_resume *resume = load->load.devices[0].resume;
+        ck_assert_ptr_nonnull(resume);
+        ck_assert_uint_eq(resume->from.pass, 2);
+        ck_assert(pattern_list_is(&resume->record.patterns, &list));
+        ledger_request_free(load);
+        request = identify(KEY);
+        ck_assert_uint_eq(request->target->range_count, 0);
+        ck_assert_uint_eq(request->target->last_generation, 5);
+        ck_assert_uint_eq(request->target->past[0].generation, 5);
+        ck_assert_uint_eq(request->target->past[0].bytes_written, 4096);
+        ck_assert(pattern_list_is(&request->target->past[0].patterns, &list));
+        ledger_request_free(request);
+}
+END_TEST
+
 static struct ledger_request *intent_request(const char *device, bool held, uint64_t wish) {
         struct ledger_request *request = make(LEDGER_DEVICE);
         struct ledger_intent *intent = &request->intent;
@@ -576,6 +616,7 @@ static struct ledger_request *intent_request(const char *device, bool held, uint
         intent->held = held;
         intent->wish_sweep_id = wish;
         intent->wish_mode = MODE_PRESERVE;
+        intent->wish_patterns = (struct pattern_list){ 2, { 0xaa, 0x55 } };
         intent->wish_overwrite = wish ? strdup("WWN 7") : NULL;
         return request;
 }
@@ -594,6 +635,7 @@ START_TEST(what_is_wanted_of_a_device_outlives_the_daemon) {
         ck_assert_uint_eq(a->wish_sweep_id, 41);
         ck_assert_int_eq(a->wish_mode, MODE_PRESERVE);
         ck_assert_str_eq(a->wish_overwrite, "WWN 7");
+        ck_assert(pattern_list_is(&a->wish_patterns, &(struct pattern_list){ 2, { 0xaa, 0x55 } }));
         ck_assert_uint_eq(b->wish_sweep_id, 0);
         ck_assert_uint_eq(load->load.next_sweep_id, 42); /* its number was given out */
         ledger_request_free(load);
@@ -860,7 +902,7 @@ START_TEST(a_ledger_of_a_later_version_is_refused_and_not_touched) {
         open_quietly();
         ck_assert_int_eq(call_status(finding_request(1, "sda")), 0);
         close_ledger();
-        overwrite(60, "\0\0\0\5", 4); /* user_version */
+        overwrite(60, "\0\0\0\6", 4); /* user_version */
         size_t size = read_file("ledger.db", before, sizeof before);
         struct ledger_request *load = open_ledger();
         ck_assert_int_eq(load->status, -ENOTSUP);
@@ -965,7 +1007,7 @@ START_TEST(a_ledger_of_schema_2_is_taken_along_and_what_ran_was_killed) {
         ck_assert_int_eq(call_status(request), 0);
         ck_assert_int_eq(call_status(sweep_request(LEDGER_SWEEP_STARTED, 2, "sda")), 0);
         close_ledger();
-        run_sql("DROP TABLE places; DROP TABLE intents; DROP TABLE pruned; DROP INDEX sweeps_by_target; PRAGMA user_version = 2");
+        run_sql("DROP TABLE places; DROP TABLE intents; DROP TABLE pruned; DROP INDEX sweeps_by_target; ALTER TABLE sweeps DROP COLUMN patterns; PRAGMA user_version = 2");
         struct ledger_request *load = open_ledger();
         ck_assert_msg(load->status == 0, "%s", load->text);
         ck_assert_ptr_nonnull(load->load.devices[0].regions);
@@ -985,7 +1027,7 @@ START_TEST(a_ledger_of_schema_1_is_taken_along_with_all_that_it_knows) {
         ck_assert_int_eq(call_status(mark_request(row, 4, (struct extent){ 0, 4096 }, (struct extent){ 0 })), 0);
         ck_assert_int_eq(call_status(sweep_request(LEDGER_SWEEP_ENDED, 1, "sda")), 0);
         close_ledger();
-        run_sql("DROP TABLE places; DROP TABLE intents; DROP TABLE pruned; DROP INDEX sweeps_by_target;"
+        run_sql("DROP TABLE places; DROP TABLE intents; DROP TABLE pruned; DROP INDEX sweeps_by_target; ALTER TABLE sweeps DROP COLUMN patterns;"
                 "ALTER TABLE sweeps DROP COLUMN latency; ALTER TABLE targets DROP COLUMN regions;"
                 "PRAGMA user_version = 1");
         struct ledger_request *load = open_ledger();
@@ -1009,7 +1051,7 @@ START_TEST(a_ledger_of_schema_1_is_taken_along_with_all_that_it_knows) {
         in_directory(path, sizeof path, "ledger.db");
         CLEANUP_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
         ck_assert_int_eq(pread(fd, schema, sizeof schema, 60), sizeof schema);
-        ck_assert_uint_eq(schema[3], 4);
+        ck_assert_uint_eq(schema[3], 5);
         ck_assert_uint_eq(count_files("ledger"), 1);
 }
 END_TEST
@@ -1371,6 +1413,7 @@ int main(void) {
         tcase_add_test(tests, a_sweep_without_an_end_was_killed_when_it_was_last_heard_of);
         tcase_add_test(tests, a_sweep_with_a_place_goes_on_from_there);
         tcase_add_test(tests, a_place_that_comes_after_the_end_changes_nothing);
+        tcase_add_test(tests, a_sweep_with_fixed_patterns_clears_what_was_known_and_goes_on_in_its_pass);
         tcase_add_test(tests, what_is_wanted_of_a_device_outlives_the_daemon);
         tcase_add_test(tests, the_past_of_a_device_is_what_the_plan_wants);
         tcase_add_test(tests, answers_keep_the_order_of_requests_and_one_refusal_harms_no_other);

@@ -440,6 +440,32 @@ START_TEST(a_wrong_type_says_what_was_expected_and_what_was_found) {
 }
 END_TEST
 
+START_TEST(fixed_patterns_are_bytes_of_mode_pattern) {
+        struct settings *s = loaded(
+                "defaults = { patterns = [ \"0xAA\", \"0x55\" ]; };\n"
+                "devices = ( { name = \"a\"; path = \"/dev/a\"; mode = \"pattern\"; },\n"
+                "  { name = \"b\"; path = \"/dev/b\"; mode = \"pattern\"; patterns = ( \"0x00\" ); },\n"
+                "  { name = \"c\"; path = \"/dev/c\"; mode = \"pattern\"; patterns = []; },\n"
+                "  { name = \"d\"; path = \"/dev/d\"; } );");
+        ck_assert(pattern_list_is(&s->devices[0]->patterns, &(struct pattern_list){ 2, { 0xaa, 0x55 } }));
+        ck_assert(pattern_list_is(&s->devices[1]->patterns, &(struct pattern_list){ 1, { 0x00 } }));
+        ck_assert_uint_eq(s->devices[2]->patterns.count, 0);
+        ck_assert_uint_eq(s->devices[3]->patterns.count, 0); /* mode read: the defaults are of others */
+        settings_free(s);
+        assert_invalid_device("patterns = [ \"0xaa\" ];", "patterns: belongs to mode \"pattern\" alone");
+        assert_invalid_device("patterns = \"0xaa\";", "patterns: expected an array of strings");
+        assert_invalid_device("patterns = [ 170 ];", "patterns: expected an array of strings");
+        assert_invalid_device("patterns = [ \"0xaa\", \"0x5\" ];", "patterns: \"0x5\" is not a pattern");
+        assert_invalid_device("patterns = [ \"170\" ];", "patterns: \"170\" is not a pattern");
+        assert_invalid_device("patterns = [ \"0xaa\", \"0xAA\" ];", "patterns: \"0xAA\" stands twice in a row");
+        assert_invalid_device(
+                "patterns = [ \"0x01\", \"0x02\" , \"0x03\", \"0x04\", \"0x05\", \"0x06\", \"0x07\", \"0x08\","
+                " \"0x09\", \"0x0a\", \"0x0b\", \"0x0c\", \"0x0d\", \"0x0e\", \"0x0f\", \"0x10\", \"0x11\" ];",
+                "patterns: \"0x11\" is one too many: give at most 16");
+        assert_invalid_device("pattern = [ \"0xaa\" ];", "did you mean \"patterns\"?");
+}
+END_TEST
+
 START_TEST(a_value_out_of_range_names_the_range) {
         assert_invalid("verify = { workers = 257; };", 1, "workers: 257 is out of range: give 0 to 256");
         assert_invalid("verify = { workers = -1; };", 1, "-1 is out of range");
@@ -874,6 +900,7 @@ int main(void) {
         tcase_add_test(t, an_unknown_key_names_the_nearest_that_exists);
         tcase_add_test(t, a_key_that_stands_twice_is_named_with_both_lines);
         tcase_add_test(t, a_wrong_type_says_what_was_expected_and_what_was_found);
+        tcase_add_test(t, fixed_patterns_are_bytes_of_mode_pattern);
         tcase_add_test(t, a_value_out_of_range_names_the_range);
         tcase_add_test(t, slow_after_is_shorter_than_io_timeout);
         tcase_add_test(t, slow_after_that_is_not_given_follows_a_short_io_timeout);
