@@ -12,11 +12,23 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+static void set_patterns(json_t *parameters, const struct pattern_list *list) {
+        json_t *words = must(json_array());
+        must_succeed(json_object_set_new(parameters, "patterns", words));
+        for (size_t i = 0; i < list->count; i++) {
+                char word[PATTERN_TEXT_BYTES];
+                pattern_format(word, list->bytes[i]);
+                must_succeed(json_array_append_new(words, json_string(word)));
+        }
+}
+
 int command_start(struct ctl *ctl, const struct arguments *arguments) {
         CLEANUP_JSON json_t *answer = NULL;
         json_t *parameters = ctl_for_device(arguments->device);
         ctl_set(parameters, "mode", arguments->mode);
         ctl_set(parameters, "overwrite", arguments->overwrite);
+        if (arguments->has_patterns)
+                set_patterns(parameters, &arguments->patterns);
         if (!ctl_ask(ctl, "StartSweep", parameters, &answer))
                 return STATUS_FAILED;
         uint64_t id;

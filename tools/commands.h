@@ -4,6 +4,8 @@
 
 #include "ctl.h"
 
+#include "model/pattern_list.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -18,6 +20,8 @@ struct arguments {
         const char *comment;
         bool all;
         const char *mode;
+        bool has_patterns; /* perhaps none */
+        struct pattern_list patterns;
         const char *overwrite;
         const char *output;
         const char *serial;

@@ -20,6 +20,7 @@ static const struct option {
 } options[] = {
         [OPTION_ALL] = { "--all", NULL },
         [OPTION_MODE] = { "--mode", "a mode" },
+        [OPTION_PATTERNS] = { "--patterns", "bytes such as 0xaa,0x55, or none," },
         [OPTION_OVERWRITE] = { "--overwrite", "an identity" },
         [OPTION_OUTPUT] = { "--output", "a file" },
         [OPTION_SERIAL] = { "--serial", "the serial of the disk" },
@@ -61,7 +62,29 @@ static bool unknown_option(const char *given) {
         return false;
 }
 
-static void set_option(struct options *to, enum option_id id, const char *value) {
+/* "0xaa,0x55", or "none" of those that are configured. */
+static bool take_patterns(struct arguments *to, const char *value) {
+        struct pattern_list list = { 0 };
+        if (strcmp(value, "none") == 0)
+                value = "";
+        for (bool more = *value; more;) {
+                char word[OPTION_TEXT_BYTES];
+                size_t length = strcspn(value, ",");
+                text_format(word, sizeof word, "%.*s", (int)MIN(length, sizeof word - 1), value);
+                int problem = pattern_list_add(&list, word);
+                if (problem != PATTERN_LIST_OK) {
+                        ctl_complain("--patterns: \"%s\" %s", word, pattern_list_problem(problem));
+                        return false;
+                }
+                more = value[length] == ',';
+                value += length + more;
+        }
+        to->patterns = list;
+        to->has_patterns = true;
+        return true;
+}
+
+static bool set_option(struct options *to, enum option_id id, const char *value) {
         switch (id) {
         case OPTION_ALL:
                 to->arguments.all = true;
@@ -69,6 +92,8 @@ static void set_option(struct options *to, enum option_id id, const char *value)
         case OPTION_MODE:
                 to->arguments.mode = value;
                 break;
+        case OPTION_PATTERNS:
+                return take_patterns(&to->arguments, value);
         case OPTION_OVERWRITE:
                 to->arguments.overwrite = value;
                 break;
@@ -97,6 +122,7 @@ static void set_option(struct options *to, enum option_id id, const char *value)
                 to->help = true;
                 break;
         }
+        return true;
 }
 
 /* Finds the value of an option behind '=' or in the next word, to which *at moves then. */
@@ -131,8 +157,7 @@ static bool take_option(struct parse *p, char ***at) {
                 if (!take_value(&options[i], equals ? equals + 1 : NULL, at, &value))
                         return false;
                 p->seen |= (unsigned)BIT(i);
-                set_option(p->to, (enum option_id)i, value);
-                return true;
+                return set_option(p->to, (enum option_id)i, value);
         }
         return unknown_option(name);
 }

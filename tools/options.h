@@ -22,6 +22,7 @@ struct command {
 enum option_id {
         OPTION_ALL,
         OPTION_MODE,
+        OPTION_PATTERNS,
         OPTION_OVERWRITE,
         OPTION_OUTPUT,
         OPTION_SERIAL,

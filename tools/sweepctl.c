@@ -44,13 +44,15 @@ static const struct command commands[] = {
                 .paged = true,
                 .run = command_finding },
         { .name = "start",
-                .usage = "DEVICE [--mode MODE] [--overwrite IDENTITY]",
+                .usage = "DEVICE [--mode MODE] [--patterns BYTES] [--overwrite IDENTITY]",
                 .summary = "begin a sweep now",
                 .help = "Starts a sweep of DEVICE, or queues it. --mode: another mode than the configured one: read,\n"
-                        "refresh, preserve or pattern. --overwrite: where the rule foreign_data refused, the identity of the device (what\n"
-                        "destroys_data says), typed once more: what others wrote there is then lost. Only for root.",
+                        "refresh, preserve or pattern. --patterns: in mode pattern, the bytes that are written and\n"
+                        "verified all over before the stamps, such as 0xaa,0x55,0xff,0x00; or none. --overwrite: where\n"
+                        "the rule foreign_data refused, the identity of the device (what destroys_data says), typed once\n"
+                        "more: what others wrote there is then lost. Only for root.",
                 .operand = OPERAND_DEVICE,
-                .options = BIT(OPTION_MODE) | BIT(OPTION_OVERWRITE),
+                .options = BIT(OPTION_MODE) | BIT(OPTION_PATTERNS) | BIT(OPTION_OVERWRITE),
                 .run = command_start },
         { .name = "pause",
                 .usage = "DEVICE",
