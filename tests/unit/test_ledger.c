@@ -1215,7 +1215,8 @@ START_TEST(a_ledger_of_schema_3_is_pruned_like_a_new_one) {
         put_event_at(1, 1000);
         put_event_at(2, 1000);
         close_ledger();
-        run_sql("DROP TABLE pruned; DROP INDEX sweeps_by_target; PRAGMA user_version = 3;"
+        run_sql("DROP TABLE pruned; DROP INDEX sweeps_by_target; ALTER TABLE sweeps DROP COLUMN patterns;"
+                "ALTER TABLE places DROP COLUMN pass; ALTER TABLE intents DROP COLUMN wish_patterns; PRAGMA user_version = 3;"
                 "PRAGMA journal_mode = DELETE; PRAGMA auto_vacuum = NONE; VACUUM; PRAGMA journal_mode = WAL");
         ck_assert_uint_eq(ask_number("SELECT auto_vacuum FROM pragma_auto_vacuum"), 0);
         open_quietly();
