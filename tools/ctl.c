@@ -72,7 +72,7 @@ bool ctl_ask_unless(struct ctl *ctl, const char *method, json_t *parameters, con
                 *ret = NULL;
                 return true;
         }
-        explain_error(reply.error, reply.parameters);
+        explain_error(method, reply.error, reply.parameters);
         return false;
 }
 
@@ -96,7 +96,8 @@ static bool take_item(struct ctl *ctl, const json_t *parameters, const char *fie
 }
 
 /* All replies. *failed: one of them was an error, which is explained unless it may be. False: stderr says why. */
-static bool list_all(struct ctl *ctl, const char *field, json_t *array, bool may_fail, bool *failed) {
+static bool list_all(
+        struct ctl *ctl, const char *method, const char *field, json_t *array, bool may_fail, bool *failed) {
         for (bool continues = true; continues;) {
                 CLEANUP(reply_deinit)
                 struct reply reply = { 0 };
@@ -104,7 +105,7 @@ static bool list_all(struct ctl *ctl, const char *field, json_t *array, bool may
                         return false;
                 if (reply.error) {
                         if (!may_fail)
-                                explain_error(reply.error, reply.parameters);
+                                explain_error(method, reply.error, reply.parameters);
                         *failed = true;
                         return may_fail;
                 }
@@ -120,7 +121,7 @@ static bool list(
         CLEANUP_JSON json_t *owned = must(parameters);
         CLEANUP_JSON json_t *array = must(json_array());
         bool failed = false;
-        if (!send_call(ctl, method, owned, true) || !list_all(ctl, field, array, may_fail, &failed))
+        if (!send_call(ctl, method, owned, true) || !list_all(ctl, method, field, array, may_fail, &failed))
                 return false;
         *ret = failed ? NULL : STEAL(array);
         return true;
@@ -144,7 +145,7 @@ bool ctl_each(struct ctl *ctl, const char *method, json_t *parameters, ctl_take_
                 if (!check_connection(ctl, client_receive(ctl->client, &reply)))
                         return false;
                 if (reply.error) {
-                        explain_error(reply.error, reply.parameters);
+                        explain_error(method, reply.error, reply.parameters);
                         return false;
                 }
                 continues = reply.continues;

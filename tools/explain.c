@@ -9,25 +9,52 @@
 #include "client.h"
 #include "ctl.h"
 #include "field.h"
+#include "must.h"
 #include "page.h"
 #include "printable.h"
+#include "shell.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
+
+static char **typed;
+
+void explain_remember(char **argv) {
+        typed = argv;
+}
+
+/* The same command, as root. The caller frees it. */
+static char *typed_with_sudo(void) {
+        char *text;
+        size_t bytes;
+        FILE *to = must(open_memstream(&text, &bytes));
+        fputs("sudo sweepctl", to);
+        for (char **at = typed ? typed + 1 : NULL; at && *at; at++)
+                shell_put(to, *at);
+        must_succeed(fclose(to));
+        return text;
+}
+
+static void may_not_connect(const char *socket_path) {
+        CLEANUP_FREE char *again = typed_with_sudo();
+        ctl_complain("you may not connect to %s: you need to be root or in the group sweepd: %s; or for good: sudo "
+                     "usermod -aG sweepd USER, then log in again",
+                socket_path, again);
+}
 
 void explain_no_connection(const char *socket_path, int r) {
         switch (r) {
         case -ENOENT:
         case -ECONNREFUSED:
-                ctl_complain("sweepd is not running (%s: %s): systemctl start sweepd", socket_path, strerror(-r));
+                ctl_complain("sweepd is not running (%s: %s): %ssystemctl start sweepd", socket_path, strerror(-r),
+                        geteuid() == 0 ? "" : "sudo ");
                 break;
         case -EACCES:
         case -EPERM:
-                ctl_complain("you may not connect to %s: you need to be root or in the group sweepd "
-                             "(usermod -aG sweepd USER, then log in again)",
-                        socket_path);
+                may_not_connect(socket_path);
                 break;
         case -ENAMETOOLONG:
                 ctl_complain("%s is too long for a socket's path (at most 107 bytes)", socket_path);
@@ -58,7 +85,7 @@ void explain_broken_connection(const char *socket_path, int r) {
         }
 }
 
-static void no_such_device(const json_t *p) {
+static void no_such_device(const char *method, const json_t *p) {
         const char *nearest = field_text(p, "nearest");
         const char *device = field_text_or(p, "device", "?");
         if (nearest)
@@ -70,13 +97,31 @@ static void no_such_device(const json_t *p) {
                         "no device is named \"%s\" in the configuration; all that there are: sweepctl status", device);
 }
 
-static void no_such_id(const json_t *p) {
-        ctl_complain("there is no finding, sweep or rescue %" PRIu64 "; all that there are: sweepctl errors --all, "
+/* What the numbers of a method are those of, and which command shows them. */
+static const struct {
+        const char *method, *what, *shown_by;
+} numbered[] = {
+        { "GetFinding", "finding", "sweepctl errors --all" },
+        { "Acknowledge", "finding", "sweepctl errors" },
+        { "GetSweep", "sweep", "sweepctl history" },
+        { "ExportRescue", "rescue", "sweepctl rescue list" },
+        { "RetryRescue", "rescue", "sweepctl rescue list" },
+        { "ForgetRescue", "rescue", "sweepctl rescue list" },
+};
+
+static void no_such_id(const char *method, const json_t *p) {
+        for (size_t i = 0; i < ELEMENTS(numbered); i++)
+                if (strcmp(method, numbered[i].method) == 0) {
+                        ctl_complain("there is no %s %" PRIu64 "; all that there are: %s", numbered[i].what,
+                                field_count(p, "id"), numbered[i].shown_by);
+                        return;
+                }
+        ctl_complain("sweepd knows nothing of the number %" PRIu64 "; what has numbers: sweepctl errors --all, "
                      "sweepctl history, sweepctl rescue list",
                 field_count(p, "id"));
 }
 
-static void refused(const json_t *p) {
+static void refused(const char *method, const json_t *p) {
         const json_t *reason = field_object(p, "reason");
         const char *rule = field_text_or(reason, "rule", "unknown");
         ctl_complain(strncmp(rule, "rescue_", strlen("rescue_")) == 0
@@ -87,7 +132,7 @@ static void refused(const json_t *p) {
         page_fact(stderr, page_width(), "  what to do", "%s", field_text_or(reason, "remedy", "-"));
 }
 
-static void busy(const json_t *p) {
+static void busy(const char *method, const json_t *p) {
         const char *device = field_text_or(p, "device", "?");
         if (field_is(p, "state", "paused") || field_is(p, "state", "held")) {
                 ctl_complain("%s is paused: let it go on first (sweepctl resume %s)", device, device);
@@ -97,12 +142,12 @@ static void busy(const json_t *p) {
                 field_text_or(p, "state", "state unknown"), device, device);
 }
 
-static void not_running(const json_t *p) {
+static void not_running(const char *method, const json_t *p) {
         const char *device = field_text_or(p, "device", "?");
         ctl_complain("no sweep of %s is running, queued or paused; its state: sweepctl status %s", device, device);
 }
 
-static void invalid_config(const json_t *p) {
+static void invalid_config(const char *method, const json_t *p) {
         ctl_complain("%s:%" PRIu64 ": %s", field_text_or(p, "file", "configuration"), field_count(p, "line"),
                 field_text_or(p, "text", "it is not valid"));
         fputs("sweepd goes on with the configuration that it has. Correct the file (sweepd.conf(5)) and run: "
@@ -110,29 +155,29 @@ static void invalid_config(const json_t *p) {
                 stderr);
 }
 
-static void ledger_unavailable(const json_t *p) {
+static void ledger_unavailable(const char *method, const json_t *p) {
         ctl_complain("sweepd cannot use its ledger (%s): check the disk that holds its state directory; more in: "
                      "journalctl -u sweepd",
                 field_text_or(p, "text", "no reason given"));
 }
 
-static void too_many(const json_t *p) {
+static void too_many(const char *method, const json_t *p) {
         ctl_complain("sweepd serves no more than %" PRIu64 " of these at a time: end other clients, or try again "
                      "in a moment",
                 field_count(p, "limit"));
 }
 
-static void permission_denied(const json_t *p) {
-        (void)p;
-        ctl_complain("only root may do this: run the same command with sudo");
+static void permission_denied(const char *method, const json_t *p) {
+        CLEANUP_FREE char *again = typed_with_sudo();
+        ctl_complain("only root may do this: %s", again);
 }
 
-static void invalid_parameter(const json_t *p) {
+static void invalid_parameter(const char *method, const json_t *p) {
         ctl_complain("sweepd does not accept the parameter \"%s\"; what is possible: sweepctl --help, sweepctl(1)",
                 field_text_or(p, "parameter", "?"));
 }
 
-static void not_there(const json_t *p) {
+static void not_there(const char *method, const json_t *p) {
         ctl_complain("this sweepd cannot do that (%s): it may be older than this sweepctl (" SWEEPD_VERSION
                      "): sweepctl status shows its version",
                 field_text_or(p, "method", field_text_or(p, "interface", "no such method")));
@@ -140,7 +185,7 @@ static void not_there(const json_t *p) {
 
 static const struct {
         const char *error;
-        void (*explain)(const json_t *parameters);
+        void (*explain)(const char *method, const json_t *parameters);
 } explanations[] = {
         { "io.sweepd.NoSuchDevice", no_such_device },
         { "io.sweepd.NoSuchId", no_such_id },
@@ -157,11 +202,11 @@ static const struct {
         { "org.varlink.service.InterfaceNotFound", not_there },
 };
 
-void explain_error(const char *error, const json_t *parameters) {
+void explain_error(const char *method, const char *error, const json_t *parameters) {
         CLEANUP_JSON json_t *safe = printable_json(parameters);
         for (size_t i = 0; i < ELEMENTS(explanations); i++)
                 if (strcmp(error, explanations[i].error) == 0) {
-                        explanations[i].explain(safe);
+                        explanations[i].explain(method, safe);
                         return;
                 }
         CLEANUP_FREE char *name = printable_text(error);

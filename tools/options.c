@@ -28,15 +28,20 @@ static const struct option {
         [OPTION_JSON] = { "--json", NULL },
         [OPTION_NO_PAGER] = { "--no-pager", NULL },
         [OPTION_SOCKET] = { "--socket", "a path" },
+        [OPTION_HOST] = { "-H", "a host" },
         [OPTION_VERSION] = { "--version", NULL },
         [OPTION_HELP] = { "--help", NULL },
 };
 
-enum { OPTION_COUNT = ELEMENTS(options), COMMANDS_MAX = 32, WORDS_MAX = IDS_MAX + 2, OPTION_TEXT_BYTES = 64 };
+_Static_assert(ELEMENTS(options) == OPTION_COUNT, "each option is in the table");
+
+enum { COMMANDS_MAX = 32, WORDS_MAX = IDS_MAX + 2, OPTION_TEXT_BYTES = 64 };
 
 /* Options of every command, and of none. */
-static const unsigned common_options = BIT(OPTION_JSON) | BIT(OPTION_NO_PAGER) | BIT(OPTION_SOCKET) |
+static const unsigned common_options = BIT(OPTION_JSON) | BIT(OPTION_NO_PAGER) | BIT(OPTION_SOCKET) | BIT(OPTION_HOST) |
         BIT(OPTION_VERSION) | BIT(OPTION_HELP);
+
+const char *const options_modes[] = { "read", "refresh", "preserve", "pattern", NULL };
 
 /* The command line in the order in which it is understood. */
 struct parse {
@@ -115,12 +120,17 @@ static bool set_option(struct options *to, enum option_id id, const char *value)
         case OPTION_SOCKET:
                 to->socket_path = value;
                 break;
+        case OPTION_HOST:
+                to->host = value;
+                break;
         case OPTION_VERSION:
                 to->version = true;
                 break;
         case OPTION_HELP:
                 to->help = true;
                 break;
+        case OPTION_COUNT:
+                assert(false);
         }
         return true;
 }
@@ -145,21 +155,46 @@ static bool take_value(const struct option *option, const char *behind_equals, c
         return true;
 }
 
+const char *options_name(enum option_id id) {
+        assert(id < OPTION_COUNT);
+        return options[id].name;
+}
+
+int options_find(const char *name) {
+        for (int i = 0; i < OPTION_COUNT; i++)
+                if (strcmp(name, options[i].name) == 0)
+                        return i;
+        return -1;
+}
+
+bool options_takes_value(enum option_id id) {
+        assert(id < OPTION_COUNT);
+        return options[id].value;
+}
+
+bool options_belongs(const struct command *command, enum option_id id) {
+        return BIT(id) & (common_options | (command ? command->options : 0));
+}
+
 static bool take_option(struct parse *p, char ***at) {
-        const char *word = **at, *equals = strchr(word, '=');
+        char **begin = *at;
+        const char *word = *begin, *equals = strchr(word, '='), *value;
         size_t length = equals ? (size_t)(equals - word) : strlen(word);
         char name[OPTION_TEXT_BYTES];
         text_copy(name, MIN(sizeof name, length + 1), word);
-        for (size_t i = 0; i < OPTION_COUNT; i++) {
-                const char *value;
-                if (strcmp(name, options[i].name) != 0)
-                        continue;
-                if (!take_value(&options[i], equals ? equals + 1 : NULL, at, &value))
-                        return false;
-                p->seen |= (unsigned)BIT(i);
-                return set_option(p->to, (enum option_id)i, value);
+        int id = options_find(name);
+        if (id < 0)
+                return unknown_option(name);
+        if (id == OPTION_HOST && p->to->host_at) {
+                ctl_complain("-H is there twice: one host at a time");
+                return false;
         }
-        return unknown_option(name);
+        if (!take_value(&options[id], equals ? equals + 1 : NULL, at, &value))
+                return false;
+        if (id == OPTION_HOST)
+                p->to->host_at = begin;
+        p->seen |= (unsigned)BIT(id);
+        return set_option(p->to, (enum option_id)id, value);
 }
 
 static bool take_word(struct parse *p, const char *word) {
@@ -218,7 +253,7 @@ static const struct command *find_command(const struct command *commands, const 
 
 static bool check_options(const struct command *command, unsigned seen) {
         for (size_t i = 0; i < OPTION_COUNT; i++)
-                if (seen & BIT(i) & ~(command->options | common_options)) {
+                if (seen & BIT(i) && !options_belongs(command, (enum option_id)i)) {
                         ctl_complain("%s has no option %s: sweepctl %s --help", command->name, options[i].name,
                                 command->name);
                         return false;
@@ -282,13 +317,12 @@ static bool take_operand(const struct command *command, const struct parse *p) {
 }
 
 static bool check_mode(const struct options *o) {
-        static const char *const modes[] = { "read", "refresh", "preserve", "pattern", NULL };
         if (!o->arguments.mode)
                 return true;
-        for (size_t i = 0; modes[i]; i++)
-                if (strcmp(o->arguments.mode, modes[i]) == 0)
+        for (size_t i = 0; options_modes[i]; i++)
+                if (strcmp(o->arguments.mode, options_modes[i]) == 0)
                         return true;
-        complain_unknown("mode", o->arguments.mode, modes, "sweepctl start --help");
+        complain_unknown("mode", o->arguments.mode, options_modes, "sweepctl start --help");
         return false;
 }
 

@@ -14,6 +14,7 @@ struct command {
         const char *summary; /* a line */
         const char *help;    /* a paragraph */
         enum operand operand;
+        bool binary;      /* it may print what is not text */
         bool paged;       /* it prints an answer and ends: a long one goes through a pager */
         unsigned options; /* BIT()s of enum option_id that only some commands have */
         int (*run)(struct ctl *ctl, const struct arguments *arguments);
@@ -30,8 +31,10 @@ enum option_id {
         OPTION_JSON,
         OPTION_NO_PAGER,
         OPTION_SOCKET,
+        OPTION_HOST,
         OPTION_VERSION,
-        OPTION_HELP
+        OPTION_HELP,
+        OPTION_COUNT
 };
 
 struct options {
@@ -39,9 +42,22 @@ struct options {
         struct arguments arguments;
         bool json, no_pager, version, help;
         const char *socket_path;
+        const char *host; /* NULL: this one */
+        char **host_at;   /* the word that says so */
 };
 
 #define OPTIONS_SOCKET_DEFAULT "/run/sweepd/control"
 
 /* commands ends with an entry without a name. False: it makes no sense, and stderr says why. */
 bool options_parse(struct options *ret, const struct command *commands, int argc, char **argv);
+
+/* What an option is called; which it is (-1: none); and whether it takes a value. */
+const char *options_name(enum option_id id);
+int options_find(const char *name);
+bool options_takes_value(enum option_id id);
+
+/* Whether a command has it; NULL: whether all have it. */
+bool options_belongs(const struct command *command, enum option_id id);
+
+/* Ended by NULL. */
+extern const char *const options_modes[];

@@ -7,12 +7,11 @@
 #include "pager.h"
 
 #include "base/cleanup.h"
+#include "child.h"
 #include "ctl.h"
 #include "page.h"
 
 #include <errno.h>
-#include <signal.h>
-#include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -44,42 +43,15 @@ static const char *chosen_pager(void) {
         return *chosen && strcmp(chosen, "cat") != 0 ? chosen : NULL;
 }
 
-/* Starts it with the text as its input, and its keys as those of any program. 0, or an errno. */
-static int spawn_pager(pid_t *ret, const char *chosen, int text_fd) {
-        char *shell[] = { (char *)"sh", (char *)"-c", (char *)chosen, NULL };
-        char *less[] = { (char *)"less", (char *)"-FRSX", NULL };
-        char **program = *chosen ? shell : less;
-        sigset_t keys;
-        sigemptyset(&keys);
-        sigaddset(&keys, SIGINT);
-        sigaddset(&keys, SIGQUIT);
-        posix_spawnattr_t attributes;
-        posix_spawn_file_actions_t actions;
-        posix_spawnattr_init(&attributes);
-        posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF);
-        posix_spawnattr_setsigdefault(&attributes, &keys);
-        posix_spawn_file_actions_init(&actions);
-        posix_spawn_file_actions_adddup2(&actions, text_fd, STDIN_FILENO);
-        int error = posix_spawnp(ret, program[0], &actions, &attributes, program, environ);
-        posix_spawn_file_actions_destroy(&actions);
-        posix_spawnattr_destroy(&attributes);
-        return error;
-}
-
 /* False: nobody has seen the text. */
 static bool run_pager(const char *chosen, int text_fd) {
+        char *shell[] = { (char *)"sh", (char *)"-c", (char *)chosen, NULL };
+        char *less[] = { (char *)"less", (char *)"-FRSX", NULL };
+        int status;
         if (geteuid() == 0)
                 setenv("LESSSECURE", "1", 1);
-        /* Ctrl-C is for the pager; if it ended us, the shell and the pager would fight over the terminal. */
-        signal(SIGINT, SIG_IGN);
-        signal(SIGQUIT, SIG_IGN);
-        pid_t pid;
-        if (spawn_pager(&pid, chosen, text_fd) != 0)
+        if (child_run(&status, *chosen ? shell : less, text_fd) < 0)
                 return false;
-        int status = 0;
-        while (waitpid(pid, &status, 0) < 0)
-                if (errno != EINTR)
-                        return true;
         /* The statuses by which a shell says that it could not run the program. */
         return !WIFEXITED(status) || (WEXITSTATUS(status) != 127 && WEXITSTATUS(status) != 126);
 }

@@ -5,8 +5,11 @@
  * (a full disk, a closed pipe) must not count as given.
  */
 #include "commands.h"
+#include "complete.h"
+#include "explain.h"
 #include "options.h"
 #include "pager.h"
+#include "remote.h"
 
 #include "base/cleanup.h"
 
@@ -149,6 +152,7 @@ static const struct command commands[] = {
                         "are. Only for root.",
                 .operand = OPERAND_RESCUE,
                 .options = BIT(OPTION_OUTPUT),
+                .binary = true,
                 .run = command_rescue_export },
         { .name = "rescue retry",
                 .usage = "ID",
@@ -175,12 +179,14 @@ static const struct command commands[] = {
         { 0 },
 };
 
-static const char options_text[] = "Options:\n"
-                                   "  --json         one JSON document instead of text (io.sweepd.varlink)\n"
-                                   "  --no-pager     long answers are not shown by $SWEEPCTL_PAGER, $PAGER or less\n"
-                                   "  --socket PATH  where sweepd listens (default " OPTIONS_SOCKET_DEFAULT ")\n"
-                                   "  --version      the version of sweepctl\n"
-                                   "  --help         this text; behind a command: more about that command\n";
+static const char options_text[] =
+        "Options:\n"
+        "  --json         one JSON document instead of text (io.sweepd.varlink)\n"
+        "  --no-pager     long answers are not shown by $SWEEPCTL_PAGER, $PAGER or less\n"
+        "  --socket PATH  where sweepd listens (default " OPTIONS_SOCKET_DEFAULT ")\n"
+        "  -H HOST        ask the sweepctl of that host, through ssh; root@HOST to change something\n"
+        "  --version      the version of sweepctl\n"
+        "  --help         this text; behind a command: more about that command\n";
 
 static void show_help(const struct command *command, FILE *to) {
         if (command) {
@@ -223,12 +229,19 @@ static int finish(struct pager *pager, int status) {
 int main(int argc, char **argv) {
         struct options o;
         struct pager pager;
+        if (argc > 1 && strcmp(argv[1], "--complete") == 0) {
+                complete(commands, argv + 2);
+                return STATUS_FINE;
+        }
+        explain_remember(argv);
         if (!options_parse(&o, commands, argc, argv))
                 return STATUS_FAILED;
         if (!o.command && !o.help && !o.version) {
                 show_help(NULL, stderr);
                 return ctl_complain("what to do? A command is missing");
         }
+        if (o.host && !o.help && !o.version)
+                return remote_run(&o, argv);
         bool long_one = o.help || (!o.version && o.command->paged);
         if (!pager_begin(&pager, long_one && !o.no_pager))
                 return STATUS_FAILED;

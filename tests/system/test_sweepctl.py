@@ -95,6 +95,20 @@ def an_answer_that_cannot_be_written_is_not_given():
         assert done.returncode == 1 and 'cannot write the answer' in done.stderr, done
 
 
+@test
+def a_pager_that_its_user_ends_is_no_failure():
+    with FakeDaemon(ListDevices=each('device', [device('a')])) as fake:
+        master, slave = pty.openpty()
+        environment = {**os.environ, 'SWEEPCTL_PAGER': 'kill -HUP $$'}
+        child = subprocess.Popen([SWEEPCTL, '--socket', fake.path, 'status'], stdout=slave, stderr=subprocess.PIPE,
+                                 text=True, env=environment)
+        os.close(slave)
+        told = child.stderr.read()
+        child.stderr.close()
+        os.close(master)
+        assert child.wait(60) == 0 and not told, told
+
+
 # Connection
 
 
@@ -123,7 +137,8 @@ def without_permission_it_says_which_group():
             subprocess.run(['cp', SWEEPCTL, copy], check=True)
             done = subprocess.run([copy, '--socket', fake.path, 'status'], capture_output=True, text=True,
                                   timeout=60, user=65534, check=False)
-        expect(done, 1, error=['you need to be root or in the group sweepd'])
+        expect(done, 1, error=['you need to be root or in the group sweepd', f'sudo sweepctl --socket {fake.path} status;',
+                               'sudo usermod -aG sweepd USER'])
 
 
 @test
@@ -465,10 +480,9 @@ def every_error_is_a_sentence_with_the_next_step():
             (Error('InvalidConfig', file='/etc/sweepd/sweepd.conf', line=12, text='unknown key "mod"'),
              ['sweepctl: /etc/sweepd/sweepd.conf:12: unknown key "mod"', 'sweepctl reload']),
             (Error('LedgerUnavailable', text='no space left'), ['ledger (no space left)', 'journalctl -u sweepd']),
-            (Error('NoSuchId', id=5), ['no finding, sweep or rescue 5', 'sweepctl errors --all',
-                                         'sweepctl rescue list']),
+            (Error('NoSuchId', id=5), [' 5; ', 'sweepctl ']),
             (Error('TooMany', limit=32), ['no more than 32 of these']),
-            (Error('org.varlink.service.PermissionDenied'), ['only root may do this', 'sudo']),
+            (Error('org.varlink.service.PermissionDenied'), ['only root may do this: sudo sweepctl --socket /']),
             (Error('org.varlink.service.InvalidParameter', parameter='mode'), ['the parameter "mode"']),
             (Error('org.varlink.service.MethodNotImplemented', method='StartSweep'), ['cannot do that (StartSweep)']),
             (Error('org.varlink.service.MethodNotFound', method='StartSweep'), ['cannot do that (StartSweep)']),
@@ -480,6 +494,35 @@ def every_error_is_a_sentence_with_the_next_step():
                 for options in [], ['--json']:
                     done = expect(ask(fake, *command, *options), 1, error=texts)
                     assert not done.stdout, done.stdout
+
+
+@test
+def a_number_that_is_not_there_says_what_has_numbers():
+    unknown = Error('NoSuchId', id=5)
+    with FakeDaemon(GetFinding=unknown, Acknowledge=unknown, ExportRescue=unknown, RetryRescue=unknown,
+                    ForgetRescue=unknown, Reload=unknown) as fake:
+        for command, text in [(['finding', '5'], 'there is no finding 5; all that there are: sweepctl errors --all'),
+                              (['ack', '5'], 'there is no finding 5; all that there are: sweepctl errors'),
+                              (['rescue', 'retry', '5'], 'there is no rescue 5; all that there are: sweepctl rescue list'),
+                              (['rescue', 'forget', '5', '--serial', 'x'], 'there is no rescue 5; all that there are'),
+                              (['reload'], 'knows nothing of the number 5')]:
+            expect(ask(fake, *command), 1, error=[text])
+
+
+@test
+def what_only_root_may_do_is_said_as_it_has_to_be_typed():
+    denied = Error('org.varlink.service.PermissionDenied')
+    with FakeDaemon(Acknowledge=denied, StartSweep=denied) as fake:
+        expect(ask(fake, 'ack', '7', '--comment', "it's $HOME"), 1,
+               error=[f"sudo sweepctl --socket {fake.path} ack 7 --comment 'it'\\''s $HOME'"])
+        expect(ask(fake, 'start', 'a', '--overwrite', ''), 1, error=["start a --overwrite ''"])
+
+
+@test
+def a_paused_device_is_to_be_let_go_on_first():
+    for state in 'paused', 'held':
+        with FakeDaemon(StartSweep=Error('Busy', device='a', state=state)) as fake:
+            expect(ask(fake, 'start', 'a'), 1, error=['a is paused: let it go on first (sweepctl resume a)'])
 
 
 # rescue
@@ -555,7 +598,7 @@ def what_is_missing_from_an_export_fails_it():
             assert not os.path.exists(file)
     with FakeDaemon(ExportRescue=Error('NoSuchId', id=7)) as fake, tempfile.TemporaryDirectory() as directory:
         file = os.path.join(directory, 'out')
-        expect(ask(fake, 'rescue', 'export', '7', '--output', file), 1, error=['no finding, sweep or rescue 7'])
+        expect(ask(fake, 'rescue', 'export', '7', '--output', file), 1, error=['there is no rescue 7; all that there are: sweepctl rescue list'])
         assert not os.path.exists(file)
     if os.path.exists('/dev/full'):
         with FakeDaemon(ExportRescue=piece(0, b'abc')) as fake, open('/dev/full', 'wb') as full:
@@ -644,7 +687,7 @@ def ack_takes_many_ids_and_a_comment():
         expect(ask(fake, 'alert-test'), 0, 'sweepd was told to send an alert.')
         assert fake.called('TestAlert') == [{}]
     with FakeDaemon(Acknowledge=Error('NoSuchId', id=9)) as fake:
-        expect(ask(fake, 'ack', '9'), 1, error=['there is no finding, sweep or rescue 9'])
+        expect(ask(fake, 'ack', '9'), 1, error=['there is no finding 9; all that there are: sweepctl errors'])
 
 
 @test
