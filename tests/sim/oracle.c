@@ -303,10 +303,18 @@ static void add_sector(struct opinion *p, const struct oracle *o, enum layer lay
                 is_another_target(o, n->tag.generation);
 }
 
+static bool has_gap(const struct oracle *o, struct unit u) {
+        for (uint64_t i = u.first; i < u.first + u.count; i++)
+                if (o->notes[LAYER_SAMPLE][i].failed || !o->notes[LAYER_SAMPLE][i].delivered)
+                        return true;
+        return false;
+}
+
 static struct opinion opinion_of(const struct oracle *o, enum layer layer, uint64_t index) {
         struct opinion p = { .belongs = UINT32_MAX };
         struct unit u = unit_at(o, index);
-        if (layer == LAYER_SAMPLE && is_self_consistent(o, layer, u))
+        /* Ours, of whatever generation; but a piece of a unit does not know that, and is judged by itself. */
+        if (layer == LAYER_SAMPLE && is_self_consistent(o, layer, u) && !has_gap(o, u))
                 return p;
         for (uint64_t i = 0; i < u.count; i++) {
                 const struct note *n = &o->notes[layer][u.first + i];
@@ -330,13 +338,6 @@ enum guess { NO, MAYBE, YES };
 static bool varied(const struct oracle *o, struct unit u) {
         for (uint64_t i = u.first; i < u.first + u.count; i++)
                 if (o->notes[LAYER_SAMPLE][i].varied)
-                        return true;
-        return false;
-}
-
-static bool has_gap(const struct oracle *o, struct unit u) {
-        for (uint64_t i = u.first; i < u.first + u.count; i++)
-                if (o->notes[LAYER_SAMPLE][i].failed || !o->notes[LAYER_SAMPLE][i].delivered)
                         return true;
         return false;
 }
@@ -497,7 +498,9 @@ static bool persistence_is_right(
 }
 
 static bool was_bad_at_first(const struct oracle *o, uint64_t unit) {
-        return opinion_of(o, LAYER_SAMPLE, unit).bad || opinion_of(o, LAYER_CHECK, unit).bad;
+        /* The sample reads a block twice where it doubts it; the first reading may have been the bad one. */
+        return opinion_of(o, LAYER_SAMPLE, unit).bad || opinion_of(o, LAYER_CHECK, unit).bad ||
+                varied(o, unit_at(o, unit));
 }
 
 /* Whether a unit may have been tried in several parts: beside what can't be read, or was never written. */
