@@ -110,6 +110,7 @@ struct device {
         char *running_overwrite; /* given by hand; NULL: none */
         uint64_t sweep_id;
         uint64_t started_us;
+        bool asks_ledger;     /* for what is known of its target; its thread waits */
         bool refused;         /* what its thread was started for was refused; the thread is about to end */
         bool started_by_hand; /* then without a window or a deadline */
         struct device_plan plan;

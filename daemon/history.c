@@ -15,7 +15,7 @@ static void send(struct manager *m, const struct ledger_prune *prune) {
         if (ledger_request_new(&request, LEDGER_PRUNE) < 0)
                 return; /* the next look tries again */
         request->prune = *prune;
-        m->pruning = routes_send(m, request);
+        m->pruning = outbox_send(m, request);
 }
 
 void history_look(struct manager *m, uint64_t monotonic_us, uint64_t wall_us) {

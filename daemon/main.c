@@ -255,6 +255,7 @@ static int run(struct settings *settings, const char *config, const struct setti
         }
         char note[NOTE_BYTES];
         read_note(lock_fd, note, sizeof note);
+        bool had_note = note[0];
         block_signals();
         lock_memory();
         struct manager_options options = {
@@ -278,7 +279,8 @@ static int run(struct settings *settings, const char *config, const struct setti
                 r = sd_event_loop(event);
         manager_note(m, note, sizeof note);
         bool all = manager_free(m);
-        leave_note(lock_fd, note);
+        if (had_note || note[0]) /* the state disk itself may hang: it is left alone where there is nothing to tell */
+                leave_note(lock_fd, note);
         flock(lock_fd, LOCK_UN);
         close_fd(lock_fd);
         if (!all) {

@@ -299,7 +299,7 @@ static int on_clock(sd_event_source *source, uint64_t usec, void *userdata) {
                 device_sample_rate(m->devices[i], monotonic_us);
         planner_look(m, monotonic_us, clock_wall_us());
         rests_look_at_windows(m, clock_wall_us());
-        routes_retry(m, clock_wall_us());
+        outbox_look(m, monotonic_us);
         history_look(m, monotonic_us, clock_wall_us());
         manager_admit(m);
         manager_notify_status(m);
@@ -310,7 +310,7 @@ static int on_clock(sd_event_source *source, uint64_t usec, void *userdata) {
 /* Not later than the next device is due, and often enough for rates and for devices that come and go. */
 void manager_set_clock(struct manager *m) {
         uint64_t now_us = clock_wall_us(), wait_us = manager_running(m) > 0 ? BUSY_TICK_US : IDLE_TICK_US, set_us;
-        wait_us = members_wait_us(m, wait_us);
+        wait_us = outbox_wait_us(m, members_wait_us(m, wait_us));
         if (m->stopping) /* the clock has the limit for that */
                 return;
         for (size_t i = 0; i < m->device_count; i++) {
@@ -615,11 +615,6 @@ static void free_request_item(void *item) {
         ledger_request_free(item);
 }
 
-static void free_backlog(struct backlog *b) {
-        for (; b->count > 0; b->count--, b->first = (b->first + 1) % BACKLOG_MAX)
-                ledger_request_free(b->items[b->first]);
-}
-
 bool manager_free(struct manager *m) {
         if (!m)
                 return true;
@@ -630,7 +625,7 @@ bool manager_free(struct manager *m) {
         all &= orphans_close(m, CLOSE_LIMIT_US);
         if (m->ledger) {
                 routes_handle_alerts(m); /* may have something to say, which goes to the ledger, too */
-                routes_drain(m, CLOSE_LIMIT_US);
+                outbox_drain(m, CLOSE_LIMIT_US);
         }
         all &= ledger_free(m->ledger, CLOSE_LIMIT_US) == 0;
         all &= alerts_free(m->alerts, CLOSE_LIMIT_US) == 0;
@@ -646,8 +641,7 @@ bool manager_free(struct manager *m) {
         free_queue(m->news, free_news_item);
         free_queue(m->ledger_answers, free_request_item);
         free_queue(m->alerts_done, free);
-        free_backlog(&m->backlog);
-        free_backlog(&m->retries);
+        outbox_free(m);
         int fds[] = { m->news_fd, m->ledger_fd, m->alerts_fd, m->reload_fd, m->rescues_fd, m->lookout_fd };
         for (size_t i = 0; i < ELEMENTS(fds); i++)
                 close_fd(fds[i]);

@@ -2,8 +2,9 @@
 /*
  * manager_private: what the files of the manager share. manager.c builds and ends it and starts sweeps, members.c says
  * which devices there are, admit.c which may start, planner.c how fast they go, rests.c which are interrupted, routes.c
- * moves news, acknowledgements and events, history.c keeps the ledger from growing, requests.c answers the control
- * socket, rescues.c what it is asked about undo journals, orphans.c finds those that nobody asks about.
+ * moves news, acknowledgements and events, outbox.c holds what the ledger can't take yet, history.c keeps the ledger
+ * from growing, requests.c answers the control socket, rescues.c what it is asked about undo journals, orphans.c finds
+ * those that nobody asks about.
  */
 #pragma once
 
@@ -27,12 +28,28 @@
 
 enum { RESCUE_TASKS_MAX = 4 }; /* each has a thread */
 
-enum { NEWS_QUEUE_MAX = 1024, LEDGER_QUEUE_MAX = 256, ALERTS_QUEUE_MAX = 1024, BACKLOG_MAX = 4096 };
+enum { NEWS_QUEUE_MAX = 1024, LEDGER_QUEUE_MAX = 256, ALERTS_QUEUE_MAX = 1024, WAITING_MAX = 4096 };
 
-/* Ledger requests that wait: for room in its queue, or for the state disk to come back. */
-struct backlog {
-        struct ledger_request *items[BACKLOG_MAX];
-        size_t first, count;
+/* Ledger requests that wait, the oldest first: from `first` to before `end`. */
+struct waiting {
+        struct ledger_request *items[2 * WAITING_MAX];
+        size_t first, end;
+        size_t told; /* of them: findings and events */
+};
+
+/* On the way to the ledger. */
+struct outbox {
+        struct waiting backlog;              /* not yet sent: there was no room */
+        struct waiting retries;              /* refused, as the state disk could not take it; sent again by the clock */
+        uint64_t numbered;                   /* so many were, as ledger_request.sequence */
+        size_t out;                          /* sent, and not answered */
+        uint64_t heard_us;                   /* monotonic: of the last answer, or of the request after a rest */
+        uint64_t retried_us;                 /* likewise */
+        unsigned late_looks;                 /* in a row */
+        bool hung;                           /* it does not answer */
+        uint64_t events_lost, findings_lost; /* that found no room since it was told last */
+        bool again;                          /* findings are to be stored anew, those with higher ids than this one: */
+        uint64_t again_after;
 };
 
 /* The disks that entries with `match` take. */
@@ -77,8 +94,7 @@ struct manager {
         struct ledger *ledger;
         struct queue *ledger_answers;
         int ledger_fd;
-        struct backlog backlog; /* not yet sent */
-        struct backlog retries; /* refused by the ledger; sent again by the clock */
+        struct outbox outbox;
         enum ledger_state ledger_state;
         char ledger_text[512];
         bool ledger_was_read; /* false: it could not be read yet; what it remembers is missing */
@@ -111,7 +127,6 @@ struct manager {
         uint64_t started_us, self_test_us;
         uint64_t next_job_id;
         uint64_t next_sweep_id, next_event_id;
-        uint64_t retried_us;
 };
 
 /* manager.c */
@@ -165,23 +180,45 @@ const struct device *admit_same_disk(const struct manager *m, const struct devic
 /* What the ledger remembers, of devices that are new to the daemon, too. False: no room, or no memory. */
 bool routes_load(struct manager *m);
 int routes_open(struct manager *m, bool lines_on_stderr);
-/* Before the end: hands what still waits to the ledger, for as long as that takes it. */
-void routes_drain(struct manager *m, uint64_t limit_us);
 void routes_handle_news(struct manager *m);
 void routes_handle_ledger(struct manager *m);
 void routes_handle_alerts(struct manager *m);
-bool routes_send(struct manager *m, struct ledger_request *request);
 void routes_store_unbegun(struct manager *m, const struct device *d, enum sweep_end end, const struct reason *reason);
 /* Ends all findings of a device, by order. It need not be configured any more. */
 void routes_retire(struct manager *m, const char *device);
 /* Ends the findings of devices that the configuration does not name any more, but for those whose last sweep still
  * runs. */
 void routes_retire_departed(struct manager *m);
-void routes_retry(struct manager *m, uint64_t wall_us);
+/* How the ledger is; told where that has changed. */
+void routes_note_ledger(struct manager *m, enum ledger_state state, const char *text);
+/* Sweeps that wait for what the ledger knows of their targets go on without, or are refused. */
+void routes_begin_without_past(struct manager *m, const char *why);
 void routes_tell(struct manager *m, enum event_kind kind, int priority, const struct device *d,
         const struct finding *finding, const char *format, ...) __attribute__((format(printf, 6, 7)));
 
 void routes_store_finding(struct manager *m, const struct finding *finding);
+
+/* outbox.c */
+void outbox_open(struct manager *m);
+/* In order, but for what is newer of the same thing. False: there is no room; the request is freed. */
+bool outbox_send(struct manager *m, struct ledger_request *request);
+/* Whether there is room for what follows from news of sweeps. */
+bool outbox_takes_news(const struct manager *m);
+/* The state disk does not answer: nobody should wait for it. */
+bool outbox_hangs(const struct manager *m);
+/* Something has come back from the ledger. */
+void outbox_heard(struct manager *m);
+/* Takes it over: frees it, or sends it again later. */
+void outbox_answered(struct manager *m, struct ledger_request *request);
+/* Sends what can be sent now. */
+void outbox_go_on(struct manager *m, uint64_t monotonic_us);
+/* The same by the clock, which also tells whether the ledger hangs. */
+void outbox_look(struct manager *m, uint64_t monotonic_us);
+/* The longest that the clock may wait. */
+uint64_t outbox_wait_us(const struct manager *m, uint64_t wait_us);
+/* Before the end: hands what still waits to the ledger, for as long as that takes it. */
+void outbox_drain(struct manager *m, uint64_t limit_us);
+void outbox_free(struct manager *m);
 
 /* history.c */
 /* By the clock: begins to take what is too old out of the ledger, where it is time. */

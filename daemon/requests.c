@@ -199,10 +199,12 @@ static struct ledger_request *page_request(struct listing *l, enum ledger_op op)
 static void ask(struct manager *m, struct listing *l, struct ledger_request *request) {
         struct call *call = l->call;
         l->asked = true;
-        if (routes_send(m, request))
+        if (outbox_hangs(m))
+                ledger_request_free(request);
+        else if (outbox_send(m, request))
                 return;
         finish_listing(l);
-        call_fail_ledger_unavailable(call, "too much is waiting for the state disk");
+        call_fail_ledger_unavailable(call, outbox_hangs(m) ? m->ledger_text : "too much is waiting for the state disk");
 }
 
 /* The next items, the oldest first. */

@@ -41,7 +41,7 @@ bool rests_store_intent(struct manager *m, struct device *d) {
                 intent->wish_patterns = d->wish.patterns;
                 intent->wish_overwrite = d->wish.overwrite ? strdup(d->wish.overwrite) : NULL;
         }
-        return routes_send(m, request);
+        return outbox_send(m, request);
 }
 
 void rests_intent_stored(struct manager *m, const struct ledger_request *request) {
@@ -119,7 +119,7 @@ void rests_begin(struct manager *m, struct device *d, struct news *news) {
                 fill_resume(d, news, d->resume);
         if (request) {
                 request->survey = STEAL(news->survey);
-                routes_send(m, request);
+                outbox_send(m, request);
         }
         routes_tell(m, EVENT_SWEEP_RESTS, LOG_INFO, d, NULL, "sweep %" PRIu64 " rests at %.1f %%: %s", d->sweep_id,
                 done_of(&news->checkpoint), why_it_rests(m, d));
@@ -153,7 +153,7 @@ static void store_end(struct manager *m, struct device *d, const struct sweep_re
         device_record_end(d, &record);
         if (request) {
                 request->sweep = record;
-                routes_send(m, request);
+                outbox_send(m, request);
         }
         routes_tell(m, EVENT_SWEEP_ENDED, LOG_WARNING, d, NULL, "sweep %" PRIu64 " %s at %.1f %%: %s%s%s", record.id,
                 sweep_end_name(end), done_of(&resume->from), verdict_name(record.verdict), reason->rule[0] ? "; " : "",
@@ -232,7 +232,7 @@ static void forget_intent(struct manager *m, const char *device) {
         if (!request)
                 return;
         text_copy(request->intent.device, sizeof request->intent.device, device);
-        routes_send(m, request);
+        outbox_send(m, request);
 }
 
 void rests_let_go(struct manager *m, struct device *d) {
@@ -257,7 +257,7 @@ void rests_forget(struct manager *m, struct ledger_device *past) {
                         request->sweep.ended_us = clock_wall_us();
                         reason_set(&request->sweep.reason, SWEEP_NOT_RESUMED, "Nothing.",
                                 "its device left the configuration");
-                        routes_send(m, request);
+                        outbox_send(m, request);
                 }
         }
         if (past->intent.held || past->intent.wish_sweep_id != 0)

@@ -19,40 +19,8 @@
 #include <syslog.h>
 #include <unistd.h>
 
-#define RETRY_US      (30 * USEC_PER_SEC)
+#define MENDED_US     (30 * USEC_PER_SEC) /* after which what was left armed is tried again */
 #define LOOK_AGAIN_US USEC_PER_HOUR
-
-static bool backlog_push(struct backlog *b, struct ledger_request *request) {
-        if (b->count == BACKLOG_MAX)
-                return false;
-        b->items[(b->first + b->count++) % BACKLOG_MAX] = request;
-        return true;
-}
-
-static struct ledger_request *backlog_pop(struct backlog *b) {
-        if (b->count == 0)
-                return NULL;
-        struct ledger_request *request = b->items[b->first];
-        b->first = (b->first + 1) % BACKLOG_MAX;
-        b->count--;
-        return request;
-}
-
-static void flush_backlog(struct manager *m) {
-        while (m->backlog.count > 0 && ledger_send(m->ledger, m->backlog.items[m->backlog.first]))
-                backlog_pop(&m->backlog);
-}
-
-/* In order, always. False: the backlog is full; the request is freed. */
-bool routes_send(struct manager *m, struct ledger_request *request) {
-        flush_backlog(m);
-        if (m->backlog.count == 0 && ledger_send(m->ledger, request))
-                return true;
-        if (backlog_push(&m->backlog, request))
-                return true;
-        ledger_request_free(request);
-        return false;
-}
 
 static struct ledger_request *request_for(enum ledger_op op, uint64_t sweep_id, uint64_t sequence) {
         struct ledger_request *request;
@@ -78,7 +46,7 @@ static void send_event(struct manager *m, const struct event *event) {
         struct ledger_request *request = request_for(LEDGER_EVENT, event->sweep_id, 0);
         if (request) {
                 request->event = *event;
-                routes_send(m, request);
+                outbox_send(m, request);
         }
 }
 
@@ -150,6 +118,31 @@ static void deny(struct manager *m, uint64_t sweep_id, const char *rule, const c
         answer(m, sweep_id, a);
 }
 
+/* Without its past a target must not be written; reading it needs none. */
+static void begin_without_past(struct manager *m, struct device *d, const char *why) {
+        d->asks_ledger = false;
+        if (sweep_mode_writes(d->running_mode)) {
+                deny(m, d->sweep_id, "ledger_unavailable", "See status for what is wrong with the state directory.",
+                        why);
+                return;
+        }
+        struct answer *a = answer_new(ANSWER_TARGET, 1);
+        if (a)
+                a->target = calloc(1, sizeof *a->target);
+        if (a && a->target) {
+                answer(m, d->sweep_id, a);
+                return;
+        }
+        answer_free(a);
+        deny(m, d->sweep_id, "resources", "Free memory.", "out of memory");
+}
+
+void routes_begin_without_past(struct manager *m, const char *why) {
+        for (size_t i = 0; i < m->device_count; i++)
+                if (m->devices[i]->thread && m->devices[i]->asks_ledger)
+                        begin_without_past(m, m->devices[i], why);
+}
+
 static void on_identified(struct manager *m, struct device *d, const struct news *news) {
         const struct news_identified *found = news->identified;
         d->identified = true;
@@ -172,7 +165,9 @@ static void on_identified(struct manager *m, struct device *d, const struct news
         }
         identity_key(request->key, &d->identity, d->running_config->path);
         request->size_bytes = d->size_bytes;
-        routes_send(m, request);
+        d->asks_ledger = outbox_send(m, request);
+        if (!d->asks_ledger)
+                begin_without_past(m, d, "too much is waiting for the state disk");
 }
 
 void routes_store_finding(struct manager *m, const struct finding *finding) {
@@ -180,7 +175,7 @@ void routes_store_finding(struct manager *m, const struct finding *finding) {
         if (!request)
                 return;
         request->finding = *finding;
-        routes_send(m, request);
+        outbox_send(m, request);
 }
 
 struct over_context {
@@ -206,7 +201,7 @@ void routes_retire(struct manager *m, const char *device) {
 
 bool routes_load(struct manager *m) {
         struct ledger_request *request = request_for(LEDGER_LOAD, 0, 0);
-        return request && routes_send(m, request);
+        return request && outbox_send(m, request);
 }
 
 static bool has_departed(struct manager *m, const char *name) {
@@ -240,17 +235,18 @@ static void retire_replaced(struct manager *m, struct device *d, uint64_t target
                 finding_book_retire(m->book, d->config->name, target_row, clock_wall_us(), on_over, &c);
 }
 
-/* Without its past a target must not be written; reading it needs none. */
 static void on_target(struct manager *m, struct device *d, struct ledger_request *request) {
-        if (request->status < 0 && sweep_mode_writes(d->running_mode)) {
-                deny(m, d->sweep_id, "ledger_unavailable", "See status for what is wrong with the state directory.",
-                        request->text);
+        if (!d->asks_ledger)
+                return; /* it has gone on without */
+        d->asks_ledger = false;
+        if (request->status < 0) {
+                begin_without_past(m, d, request->text);
                 return;
         }
         struct answer *a = answer_new(ANSWER_TARGET, 1);
         if (!a)
                 return;
-        a->target = request->status < 0 ? calloc(1, sizeof *a->target) : STEAL(request->target);
+        a->target = STEAL(request->target);
         if (a->target) {
                 if (a->target->row != 0 && a->target->row != d->target_row) {
                         d->target_row = a->target->row;
@@ -277,7 +273,7 @@ static void on_started(struct manager *m, struct device *d, const struct news *n
                 request->sweep = news->record;
                 request->sweep.bytes = news->checkpoint.bytes;
                 rests_fill_place(d, &news->checkpoint, &request->place);
-                routes_send(m, request);
+                outbox_send(m, request);
         }
         routes_tell(m, EVENT_SWEEP_STARTED, LOG_INFO, d, NULL, "sweep %" PRIu64 " %s, mode %s", d->sweep_id,
                 resumes ? "goes on" : "started", sweep_mode_name(d->running_mode));
@@ -310,7 +306,7 @@ void routes_store_unbegun(struct manager *m, const struct device *d, enum sweep_
                 if (!request)
                         return;
                 request->sweep = record;
-                routes_send(m, request);
+                outbox_send(m, request);
         }
 }
 
@@ -348,7 +344,7 @@ static void on_refused(struct manager *m, struct device *d, const struct news *n
                 strcmp(d->refusal.found, news->reason.found) != 0;
         bool missing = strcmp(news->reason.rule, "missing") == 0 && device_is_watched(d);
         d->refusal = news->reason;
-        d->look_again_us = clock_wall_us() + (waits_for_others(d) ? RETRY_US : LOOK_AGAIN_US);
+        d->look_again_us = clock_wall_us() + (waits_for_others(d) ? MENDED_US : LOOK_AGAIN_US);
         answer_refused(m, d);
         d->refused = true;
         if (missing) {
@@ -388,7 +384,7 @@ static void send_mark(struct manager *m, struct device *d, enum ledger_op op, st
         request->survey = STEAL(news->survey);
         if (news->mark.clears)
                 rests_fill_place(d, &news->checkpoint, &request->place);
-        routes_send(m, request);
+        outbox_send(m, request);
 }
 
 static void on_checkpoint(struct manager *m, struct device *d, struct news *news) {
@@ -401,7 +397,7 @@ static void on_checkpoint(struct manager *m, struct device *d, struct news *news
         request->sweep = news->record;
         rests_fill_place(d, &news->checkpoint, &request->place);
         request->survey = STEAL(news->survey);
-        routes_send(m, request);
+        outbox_send(m, request);
 }
 
 static void on_adopted(struct manager *m, struct device *d, struct news *news) {
@@ -409,7 +405,7 @@ static void on_adopted(struct manager *m, struct device *d, struct news *news) {
         if (!forget)
                 return;
         forget->target_row = news->record.target_row;
-        routes_send(m, forget);
+        outbox_send(m, forget);
         send_mark(m, d, LEDGER_STAMP, news);
         if (news->by_order)
                 return;
@@ -448,7 +444,7 @@ static void note_left_armed(struct manager *m, struct device *d, unsigned left_a
         if (!d->refusal.rule[0])
                 reason_set(&d->refusal, "recovery", "It is tried again by itself. See sweepctl errors and dmesg.",
                         "originals are in the undo journal, and not back in their place");
-        d->look_again_us = clock_wall_us() + RETRY_US;
+        d->look_again_us = clock_wall_us() + MENDED_US;
         routes_tell(m, EVENT_RECOVERY, LOG_ALERT, d, NULL,
                 "the sweep ended before all originals were back in their place; they are in the undo journal");
 }
@@ -564,7 +560,7 @@ static void on_ended(struct manager *m, struct device *d, struct news *news) {
                 if (request) {
                         request->sweep = *r;
                         request->survey = STEAL(news->survey);
-                        routes_send(m, request);
+                        outbox_send(m, request);
                 }
                 device_record_end(d, r);
                 tell_end(m, d, r, untried);
@@ -618,7 +614,7 @@ static void handle(struct manager *m, struct device *d, struct news *news) {
 
 void routes_handle_news(struct manager *m) {
         void *item;
-        while (m->backlog.count < BACKLOG_MAX / 2 && queue_try_pop(m->news, &item, 1) == 1) {
+        while (outbox_takes_news(m) && queue_try_pop(m->news, &item, 1) == 1) {
                 struct news *news = item;
                 struct device *d = manager_device_of_sweep(m, news->sweep_id);
                 assert(d); /* a sweep's thread is there until its last news */
@@ -627,23 +623,18 @@ void routes_handle_news(struct manager *m) {
         }
 }
 
-static bool is_worth_a_retry(enum ledger_op op) {
-        return op == LEDGER_FINDING || op == LEDGER_SWEEP_STARTED || op == LEDGER_SWEEP_RESTS || op == LEDGER_DEVICE ||
-                op == LEDGER_SWEEP_ENDED || op == LEDGER_EVENT;
-}
-
 /* Every answer tells how the ledger is now. One that could not be read when the daemon started is read as soon as it
  * can. */
-static void note_state(struct manager *m, const struct ledger_load *load) {
-        if (load->state == m->ledger_state)
+void routes_note_ledger(struct manager *m, enum ledger_state state, const char *text) {
+        if (state == m->ledger_state)
                 return;
-        m->ledger_state = load->state;
-        text_copy(m->ledger_text, sizeof m->ledger_text, load->text);
-        if (load->state == LEDGER_UNAVAILABLE)
+        m->ledger_state = state;
+        text_copy(m->ledger_text, sizeof m->ledger_text, text);
+        if (state == LEDGER_UNAVAILABLE)
                 routes_tell(m, EVENT_LEDGER, LOG_CRIT, NULL, NULL,
-                        "the ledger can't be used: %s. Write sweeps stop, read sweeps go on", load->text);
-        else if (load->state == LEDGER_REPLACED)
-                routes_tell(m, EVENT_LEDGER, LOG_CRIT, NULL, NULL, "the ledger was replaced: %s", load->text);
+                        "the ledger can't be used: %s. Write sweeps stop, read sweeps go on", text);
+        else if (state == LEDGER_REPLACED)
+                routes_tell(m, EVENT_LEDGER, LOG_CRIT, NULL, NULL, "the ledger was replaced: %s", text);
         else
                 routes_tell(m, EVENT_LEDGER, LOG_NOTICE, NULL, NULL, "the ledger can be used again");
         if (!m->ledger_was_read)
@@ -708,7 +699,7 @@ static void on_load(struct manager *m, struct ledger_request *request) {
                 manager_admit(m);
         else
                 manager_ready(m);
-        note_state(m, load);
+        routes_note_ledger(m, load->state, load->text);
 }
 
 static void acknowledged(struct manager *m, struct ledger_request *request) {
@@ -735,48 +726,23 @@ static void acknowledged(struct manager *m, struct ledger_request *request) {
         default:
                 break;
         }
-        note_state(m, &request->load);
+        routes_note_ledger(m, request->load.state, request->load.text);
 }
 
 void routes_handle_ledger(struct manager *m) {
         void *item;
         while (queue_try_pop(m->ledger_answers, &item, 1) == 1) {
                 struct ledger_request *request = item;
+                outbox_heard(m);
                 if (request->op >= LEDGER_LIST_FINDINGS) {
                         requests_page(m, request);
                         continue;
                 }
                 acknowledged(m, request);
-                if (request->status < 0 && is_worth_a_retry(request->op) && backlog_push(&m->retries, request))
-                        continue;
-                ledger_request_free(request);
+                outbox_answered(m, request);
         }
-        flush_backlog(m);
+        outbox_go_on(m, clock_monotonic_us());
         routes_handle_news(m); /* there may be room again */
-}
-
-void routes_retry(struct manager *m, uint64_t wall_us) {
-        if (m->retries.count == 0 || wall_us - m->retried_us < RETRY_US)
-                return;
-        m->retried_us = wall_us;
-        for (size_t n = m->retries.count; n > 0; n--) {
-                struct ledger_request *request = backlog_pop(&m->retries);
-                request->status = 0;
-                routes_send(m, request);
-        }
-}
-
-void routes_drain(struct manager *m, uint64_t limit_us) {
-        uint64_t end_us = clock_monotonic_us() + limit_us;
-        struct ledger_request *request;
-        while ((request = backlog_pop(&m->retries)))
-                routes_send(m, request);
-        for (flush_backlog(m); m->backlog.count > 0 && clock_monotonic_us() < end_us; flush_backlog(m)) {
-                void *item;
-                while (queue_try_pop(m->ledger_answers, &item, 1) == 1)
-                        ledger_request_free(item);
-                usleep(1000);
-        }
 }
 
 int routes_open(struct manager *m, bool lines_on_stderr) {
@@ -798,5 +764,6 @@ int routes_open(struct manager *m, bool lines_on_stderr) {
         r = alerts_new(&m->alerts, &options);
         if (r < 0)
                 return r;
+        outbox_open(m);
         return ledger_new(&m->ledger, m->settings->state_dir, LEDGER_QUEUE_MAX, m->ledger_answers);
 }
