@@ -20,8 +20,7 @@
 #include <systemd/sd-daemon.h>
 
 #define STOP_LIMIT_US     (4 * USEC_PER_SEC)
-#define MEND_LIMIT_US     (120 * USEC_PER_SEC) /* for originals that must go back first */
-#define JOB_IDS           (UINT64_C(1) << 62)  /* of what is no sweep: never stored */
+#define JOB_IDS           (UINT64_C(1) << 62) /* of what is no sweep: never stored */
 #define CLOSE_LIMIT_US    (500 * USEC_PER_MSEC)
 #define BUSY_TICK_US      USEC_PER_SEC        /* while something runs: for rates */
 #define IDLE_TICK_US      (10 * USEC_PER_SEC) /* devices that came or went */
@@ -266,27 +265,12 @@ void manager_look(struct manager *m) {
         manager_set_clock(m);
 }
 
-static bool puts_back(const struct device *d) {
-        bool keeps = d->recovering || d->running_mode == MODE_REFRESH || d->running_mode == MODE_PRESERVE;
-        return d->thread && keeps && d->stall.since_us == 0;
-}
-
-/* Sweeps that may have somebody's data in a journal, on devices that answer: worth waiting for. */
-static bool is_putting_back(const struct manager *m) {
-        bool any = false;
-        for (size_t i = 0; i < m->device_count; i++)
-                any |= puts_back(m->devices[i]);
-        for (size_t i = 0; i < m->leaving_count; i++)
-                any |= puts_back(m->leaving[i]);
-        return any;
-}
-
 static int on_clock(sd_event_source *source, uint64_t usec, void *userdata) {
         struct manager *m = userdata;
         uint64_t monotonic_us = clock_monotonic_us();
         if (m->stopping) {
                 stalls_look(m, monotonic_us);
-                if (monotonic_us < m->stop_limit_us && is_putting_back(m))
+                if (stopping_may_wait(m, monotonic_us - m->stopping_since_us))
                         sd_event_source_set_time(m->clock, monotonic_us + BUSY_TICK_US);
                 else
                         sd_event_exit(m->event, 0);
@@ -450,8 +434,8 @@ void manager_stop(struct manager *m) {
                 sd_event_exit(m->event, 0);
                 return;
         }
-        m->stop_limit_us = clock_monotonic_us() + MEND_LIMIT_US;
-        sd_event_source_set_time(m->clock, clock_monotonic_us() + STOP_LIMIT_US);
+        m->stopping_since_us = clock_monotonic_us();
+        sd_event_source_set_time(m->clock, m->stopping_since_us + STOP_LIMIT_US);
         sd_event_source_set_enabled(m->clock, SD_EVENT_ONESHOT);
 }
 

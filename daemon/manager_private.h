@@ -123,7 +123,7 @@ struct manager {
         char notified[160]; /* the STATUS= that was told last */
         bool ready;
         bool stopping;
-        uint64_t stop_limit_us; /* monotonic: when a stop is not waited for any longer, in any case */
+        uint64_t stopping_since_us; /* monotonic */
         uint64_t started_us, self_test_us;
         uint64_t next_job_id;
         uint64_t next_sweep_id, next_event_id;
@@ -233,6 +233,10 @@ void planner_begin(struct manager *m);
 void planner_look(struct manager *m, uint64_t monotonic_us, uint64_t wall_us);
 /* Something has begun, ended or changed. */
 void planner_set_rates(struct manager *m, uint64_t monotonic_us, uint64_t wall_us);
+
+/* stopping.c */
+/* Whether a daemon that was told to end so long ago waits for a sweep or a recovery. */
+bool stopping_may_wait(const struct manager *m, uint64_t waited_us);
 
 /* stalls.c */
 /* Once a second: who hangs, who answers again, whose caller has waited long enough. */
