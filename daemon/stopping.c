@@ -9,9 +9,10 @@
 
 #define PUTTING_BACK_LIMIT_US (120 * USEC_PER_SEC)
 
+/* Before its sweep is under way nothing is armed: what hangs in opening the device is not waited for. */
 static bool puts_back(const struct device *d) {
         bool keeps = d->running_mode == MODE_REFRESH || d->running_mode == MODE_PRESERVE;
-        return d->thread && (d->recovering || keeps) && d->stall.since_us == 0;
+        return d->thread && (d->recovering || (d->under_way && keeps)) && d->stall.since_us == 0;
 }
 
 bool stopping_may_wait(const struct manager *m, uint64_t waited_us) {

@@ -404,6 +404,7 @@ class Daemon:
         self.log = os.path.join(directory, 'log')
         self.settings = settings
         self.env = env or {}
+        self.program = program('SWEEPD', 'daemon/sweepd')
         self.process = None
         os.makedirs(self.state, exist_ok=True)
         self.configure(devices, **settings)
@@ -424,7 +425,7 @@ class Daemon:
         environment.update(self.env)
         with open(self.log, 'ab') as log:
             self.process = subprocess.Popen(
-                [*prefix, program('SWEEPD', 'daemon/sweepd'), '--config', self.config], stdin=subprocess.DEVNULL,
+                [*prefix, self.program, '--config', self.config], stdin=subprocess.DEVNULL,
                 stdout=log, stderr=log, env=environment, preexec_fn=die_with_parent)
         return self.process
 

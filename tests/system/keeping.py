@@ -161,6 +161,13 @@ def kept_faultdisks(case, name='d0', size=4 * MIB, segment=512 * KIB, **keys):
     return Kept(name, target, case.faultdisk(journal_bytes(segment) + MIB), case.rng, segment, **keys)
 
 
+def overwritten(kept):
+    """Waits until the pattern is on the target; a unit that bears it."""
+    def some():
+        return [u for u in kept.changed_units() if kept.target.read(u * UNIT, 4) != bytes(4)]
+    return eventually('data is overwritten', lambda: some() or None, 30, 0.001)
+
+
 def begin_all(daemon, names):
     """Has sweeps of all the devices run, asked for at once: each is answered only when its device has settled. Their
     numbers; a sweep that was cut short goes on by itself, and is one of them."""

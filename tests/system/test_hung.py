@@ -17,7 +17,9 @@ import subprocess
 import sys
 import time
 
-from harness import MIB, UNIT, Client, Daemon, device_entry, die_with_parent, eventually, expect_clean, kill_and_wait, main, test
+from harness import (MIB, UNIT, Client, Daemon, device_entry, die_with_parent, eventually, expect_clean, kill_and_wait,
+                     main, program, test)
+from keeping import ARMED, kept_faultdisks, overwritten, recover, recovered
 
 PROMPT_S = 1
 
@@ -235,11 +237,6 @@ def a_disk_that_hangs_while_it_is_opened_is_told_and_does_not_keep_the_daemon(ca
     assert daemon.device('d0')['state'] != 'stalled'
     expect_clean(daemon.sweep('d0'))
     assert daemon.findings('d0') == [], daemon.findings('d0')
-    hang_opening(case, disk)
-    begin_without_waiting(case, daemon)
-    eventually('it is being opened', lambda: daemon.device('d0')['progress'], 10)
-    daemon.stop(within_s=10)
-    wake(disk)
 
 
 def hang_closing(case, daemon, disk):
@@ -304,6 +301,46 @@ def lock_is_free(daemon):
         except BlockingIOError:
             return False
     return True
+
+
+@test
+def a_daemon_ends_while_a_disk_hangs_in_being_opened(case):
+    """Its data is to be kept, but nothing of it is in a journal yet: that is not waited for."""
+    disk = case.faultdisk(8 * MIB)
+    daemon = case.daemon([device_entry('d0', disk, 'preserve')])
+    recovered(daemon, ['d0'])
+    hang_opening(case, disk)
+    begin_without_waiting(case, daemon)
+    eventually('it is being opened', lambda: daemon.device('d0')['progress'], 10)
+    daemon.stop(within_s=10)
+    wake(disk)
+
+
+@test
+def an_end_waits_for_originals_only_so_long_and_leaves_them_to_the_next_start(case):
+    """Two minutes, each second of which counts as twenty here. The disk is not taken to hang before that."""
+    kept = kept_faultdisks(case, queue_depth=2)
+    daemon = case.daemon_not_started([kept.entry()])
+    daemon.program = program('SWEEPD_HASTY', 'tests/system/sweepd_hasty')
+    daemon.start()
+    kept.target.command('delay all ms=2')
+    daemon.begin('d0')
+    overwritten(kept)
+    kept.target.command('hang write')
+    hanging(kept.target)
+    process, daemon.process = daemon.process, None
+    process.send_signal(signal.SIGTERM)
+    began = time.monotonic()
+    try:
+        eventually('the lock is released', lambda: lock_is_free(daemon), 60)
+        assert time.monotonic() - began > 120 / 20 - 0.5, 'it did not wait'
+        assert ARMED in kept.states(), kept.slots()
+    finally:
+        wake(kept.target)
+        assert process.wait(10) == 0
+    assert ARMED in kept.states() and kept.changed_units(), kept.slots()
+    assert recover(daemon) == 0
+    kept.expect_kept('after an end that could not wait')
 
 
 @test

@@ -7,7 +7,8 @@ import os
 import time
 
 from harness import KIB, MIB, SECTOR, UNIT, Skip, eventually, kill_and_wait, main, test
-from keeping import ARMED, PINNED, Kept, journal_bytes, kept_faultdisks, recover, recover_once, recovered
+from keeping import (ARMED, PINNED, Kept, journal_bytes, kept_faultdisks, overwritten, recover, recover_once,
+                     recovered)
 from refusals import expect_refused, start_refused
 
 
@@ -21,13 +22,6 @@ def slow_pair(case, **keys):
 def hurry(kept):
     for disk in (kept.target, kept.journal):
         disk.command('clear')
-
-
-def overwritten(kept):
-    """Waits until the pattern is on the target; a unit that bears it."""
-    def some():
-        return [u for u in kept.changed_units() if kept.target.read(u * UNIT, 4) != bytes(4)]
-    return eventually('data is overwritten', lambda: some() or None, 30, 0.001)
 
 
 def expect_end(sweep, rule):
