@@ -38,6 +38,7 @@ int command_wait(struct ctl *ctl, const struct arguments *arguments);
 int command_watch(struct ctl *ctl, const struct arguments *arguments);
 int command_history(struct ctl *ctl, const struct arguments *arguments);
 int command_map(struct ctl *ctl, const struct arguments *arguments);
+int command_report(struct ctl *ctl, const struct arguments *arguments);
 int command_retire(struct ctl *ctl, const struct arguments *arguments);
 int command_ack(struct ctl *ctl, const struct arguments *arguments);
 int command_alert_test(struct ctl *ctl, const struct arguments *arguments);

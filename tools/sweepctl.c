@@ -111,6 +111,14 @@ static const struct command commands[] = {
                 .operand = OPERAND_DEVICE,
                 .paged = true,
                 .run = command_map },
+        { .name = "report",
+                .usage = "DEVICE",
+                .summary = "the last sweep of a device, to be put into a ticket",
+                .help = "Shows, on 80 columns, which disk DEVICE is, what its newest sweep wrote, read and verified, how "
+                        "long\nthat took, how requests were answered, the longest read of each sixteenth of the surface, "
+                        "and every\nfinding that is open or was made by that sweep.",
+                .operand = OPERAND_DEVICE,
+                .run = command_report },
         { .name = "retire",
                 .usage = "DEVICE",
                 .summary = "end all findings of a disk that was replaced",

@@ -62,7 +62,7 @@ def finding(number, **changes):
 
 def sweep(number, **changes):
     record = {
-        'id': number, 'device': 'spare-7', 'mode': 'pattern', 'generation': 3, 'started_at': NOW - 2 * HOUR,
+        'id': number, 'device': 'spare-7', 'mode': 'pattern', 'patterns': [], 'generation': 3, 'started_at': NOW - 2 * HOUR,
         'ended_at': NOW - HOUR, 'running_us': HOUR, 'verdict': 'clean', 'assurance': 'verified', 'end': 'finished',
         'reason': None, 'bytes_total': 2 << 40, 'bytes_read': 1 << 40, 'bytes_written': 1 << 40,
         'bytes_verified': 1 << 40, 'bytes_skipped': 0, 'findings': 0, 'stamps_seen': 0,

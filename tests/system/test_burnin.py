@@ -86,6 +86,22 @@ def what_a_cancelled_burn_in_left_is_nobodys_data(case):
     assert disk.read(0, 20) == b'what somebody needs '
 
 
+def expect_report(daemon, disk, sweep):
+    """All that a ticket needs, on 80 columns, and the same as one document."""
+    document = daemon.ctl('report', 'd0')
+    assert document['sweep'] == sweep and document['device']['size'] == disk.size, document
+    assert document['daemon']['version'] and document['at'] > sweep['ended_at'], document
+    assert sum(r['length'] for r in document['regions']) == disk.size and len(document['regions']) == 16, document
+    assert document['findings'] == daemon.findings('d0'), document
+    text = daemon.ctl('report', 'd0', as_json=False)
+    assert all(len(line) <= 80 and line == line.rstrip() for line in text.splitlines()), text
+    flat = ' '.join(text.split())
+    for words in ('faulty: faults were met', 'passes: 3: 0xaa, 0x55, stamps of generation 2', 'in pass 1 of 3, pattern 0xaa',
+                  f'({sweep["bytes_written"]})', f'({sweep["bytes_verified"]})', 'REGION AT', 'LATENCY OF', 'flush',
+                  'holds what the pass with pattern 0xaa wrote', f'sweep: {sweep["id"]}, mode pattern', disk.path):
+        assert words in flat, (words, text)
+
+
 @test
 def damage_in_a_fixed_pass_is_found_at_its_place(case):
     disk = case.faultdisk(6 * MIB)
@@ -102,6 +118,7 @@ def damage_in_a_fixed_pass_is_found_at_its_place(case):
     disk.command(f'drop {delay}')
     sweep = daemon.end(sweep_id)
     assert (sweep['end'], sweep['verdict'], sweep['findings']) == ('finished', 'faulty', 3), sweep
+    expect_report(daemon, disk, sweep)
     found = {f['offset']: f for f in daemon.findings('d0')}
     assert sorted(found) == [MIB, 2 * MIB, 5 * MIB], found
     flipped, lost, late = (found[at * MIB] for at in (1, 2, 5))

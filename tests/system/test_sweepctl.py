@@ -21,7 +21,7 @@ from fake_daemon import DAEMON, DAY, HOUR, PROGRESS, REASON, Error, FakeDaemon, 
 @test
 def help_names_every_command():
     done = expect(run('--help'), 0, 'Usage: sweepctl COMMAND')
-    for command in 'status errors finding start pause resume cancel wait watch history map retire ack alert-test reload'.split() + [
+    for command in 'status errors finding start pause resume cancel wait watch history map report retire ack alert-test reload'.split() + [
             'rescue list', 'rescue export', 'rescue retry', 'rescue forget']:
         assert re.search(rf'^  {command} ', done.stdout, re.M), command
         expect(run(*command.split(), '--help'), 0, f'Usage: sweepctl {command}')
@@ -49,6 +49,8 @@ def a_slip_gets_the_nearest_command_or_option():
     expect(run('-x', 'status'), 1, error=['there is no option "-x"'])
     expect(run('--' + 'x' * 500, 'status'), 1, error=['there is no option'])
     expect(run('start', 'a', '--mode', 'patern'), 1, error=['there is no mode "patern"; did you mean pattern?'])
+    expect(run('start', 'a', '--patterns', '0xaa,55'), 1, error=['--patterns: "55" is not a pattern: write a byte as 0x'])
+    expect(run('start', 'a', '--patterns', '0xaa,0xAA'), 1, error=['--patterns: "0xAA" stands twice in a row'])
 
 
 @test
@@ -61,7 +63,7 @@ def options_belong_to_their_commands():
 
 @test
 def operands_are_checked():
-    for command in 'start', 'pause', 'resume', 'cancel', 'wait', 'map', 'retire', 'ack', 'finding':
+    for command in 'start', 'pause', 'resume', 'cancel', 'wait', 'map', 'report', 'retire', 'ack', 'finding':
         expect(run(command), 1, error=[f'{command} needs to know which: sweepctl {command} '])
     for word in '0', '-1', 'x', '1x', '', '99999999999999999999', '+1', ' 1':
         expect(run('finding', '--', word), 1, error=['is no number of a finding'])
@@ -666,6 +668,9 @@ def start_names_the_sweep():
         expect(ask(fake, 'start', 'a'), 0, 'Sweep 12 of a', 'sweepctl wait a')
         expect_document(ask(fake, 'start', 'a', '--mode', 'read', '--overwrite', 'ZA 1', '--json'), 0, {'sweep_id': 12})
         assert fake.called('StartSweep') == [{'device': 'a'}, {'device': 'a', 'mode': 'read', 'overwrite': 'ZA 1'}]
+        expect(ask(fake, 'start', 'a', '--patterns', '0xAA,0x55'), 0)
+        expect(ask(fake, 'start', 'a', '--patterns', 'none'), 0)
+        assert [c.get('patterns') for c in fake.called('StartSweep')][:4] == [None, None, ['0xaa', '0x55'], []], fake.calls
         for mode in 'refresh', 'preserve', 'pattern':
             expect(ask(fake, 'start', 'a', '--mode', mode), 0)
             assert fake.called('StartSweep')[-1] == {'device': 'a', 'mode': mode}
@@ -848,6 +853,60 @@ def wait_shows_progress_on_a_terminal_only():
         assert done.returncode == 0 and 'clean (verified)' in done.stdout, done
         assert b'a: sweeping, verify, 99 %, 180 MiB/s, 59 min left' in shown, shown
         assert shown.endswith(b'\r'), shown
+
+
+# Report
+
+
+LATENCY = [{'operation': 'read', 'count': 33554432, 'p50_us': 700, 'p90_us': 2100, 'p99_us': 9000, 'p999_us': 80000,
+            'max_us': 1200000}]
+
+
+def reported(*findings, newest=None, **device_changes):
+    regions = [{'offset': n << 40, 'length': 1 << 40, 'checked_at': DAY, 'verified_at': DAY if n else None,
+                'latency_max_us': 8300 * n or None, 'findings': 0} for n in range(16)]
+    return FakeDaemon(ListDevices={'device': device('spare-7', **device_changes)}, GetMap={'regions': regions},
+                      ListSweeps=each('sweep', [newest] if newest else []), ListFindings=each('finding', findings))
+
+
+@test
+def report_says_which_disk_what_was_done_and_what_it_is_worth():
+    newest = sweep(12, patterns=['0xaa', '0x55', '0xff', '0x00'], bytes_written=80 << 40, latency=LATENCY)
+    with reported(newest=newest) as fake:
+        done = expect(ask(fake, 'report', 'spare-7'), 0, 'ST16000NM001G', 'ZA1234', '0x5000c500a1b2c3d4', 'SN03',
+                      'clean (verified): every byte was compared with what must be there',
+                      '5: 0xaa, 0x55, 0xff, 0x00, stamps of generation 3', '80.0 TiB (87960930222080)',
+                      'read 33554432 700 us 2.1 ms 9.0 ms 80.0 ms 1.2 s', 'not all of it', 'findings: none',
+                      'report: of sweepd 0.1.0, ')
+        expect_width(done.stdout)
+        assert fake.called('ListSweeps') == [{'device': 'spare-7', 'limit': 1}], fake.calls
+        document = json.loads(expect(ask(fake, 'report', 'spare-7', '--json'), 0).stdout)
+        assert sorted(document) == ['at', 'daemon', 'device', 'findings', 'regions', 'sweep'], document
+        assert document['sweep'] == newest and len(document['regions']) == 16, document
+
+
+@test
+def report_leaves_out_what_was_over_before_and_nothing_else():
+    old, late = finding(3, state='resolved', sweep_id=4, text='long gone'), finding(9, state='resolved', sweep_id=12)
+    with reported(finding(2, sweep_id=4), old, late, newest=sweep(12, verdict='faulty', assurance=None)) as fake:
+        done = expect(ask(fake, 'report', 'spare-7'), 0, 'faulty: faults were met, see the findings', '3 bits differ')
+        expect_width(done.stdout)
+        assert 'long gone' not in done.stdout, done.stdout
+        document = json.loads(expect(ask(fake, 'report', 'spare-7', '--json'), 0).stdout)
+        assert [f['id'] for f in document['findings']] == [2, 9], document
+
+
+@test
+def report_never_calls_part_of_a_sweep_the_whole():
+    running = sweep(12, ended_at=None, end=None, verdict='unknown', assurance=None)
+    with reported(newest=running) as fake:
+        expect(ask(fake, 'report', 'spare-7'), 0, 'verdict: running: not over yet', 'ended: not yet')
+    cut = sweep(12, end='cancelled', verdict='incomplete', assurance=None)
+    with reported(newest=cut, identity=None) as fake:
+        expect(ask(fake, 'report', 'spare-7'), 0, 'incomplete, cancelled: no fault was met, but not everything was looked at',
+               'identity: unknown')
+    with reported() as fake:
+        expect(ask(fake, 'report', 'spare-7'), 1, error=['no sweep of spare-7 has begun yet. Start one'])
 
 
 if __name__ == '__main__':
