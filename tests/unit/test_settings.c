@@ -861,7 +861,7 @@ END_TEST
 
 START_TEST(the_shipped_files_are_valid) {
         static const char *const files[] = { "sweepd.conf", "example-spares.conf", "example-patrol.conf",
-                "example-home.conf" };
+                "example-home.conf", "burn-in.conf" };
         const char *source = getenv("SWEEPD_CONF_DIR");
         if (!source) {
                 printf("skipped: SWEEPD_CONF_DIR is not set\n");
