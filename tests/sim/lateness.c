@@ -103,6 +103,8 @@ void lateness_counted(struct lateness *l, const struct engine_io *io) {
 }
 
 void lateness_read(struct lateness *l, struct extent place, uint64_t latency_us, bool trial, bool ending) {
+        if (trial && ending)
+                lateness_cut_short(l); /* its first part may have been late */
         if (latency_us <= LATENESS_SLOW_AFTER_US)
                 return;
         if (!trial)
