@@ -743,13 +743,22 @@ static bool must_be_told(const struct oracle *o, enum layer layer, uint64_t unit
         return layer != LAYER_CHECK || end->finished || !is_strange(&p) || !much_is_strange(o);
 }
 
+/* Of the block of a sector: then nothing of what was read again is judged. */
+static bool block_failed_again(const struct oracle *o, enum layer layer, uint64_t sector) {
+        uint64_t count = o->block_bytes / SECTOR_BYTES, first = sector / count * count;
+        for (uint64_t i = first; i < MIN(first + count, o->disk->sectors); i++)
+                if (o->notes[layer][i].again_failed)
+                        return true;
+        return false;
+}
+
 /* A unit that was right at first, and wrong when a neighbour was read again. */
 static void check_again_told(const struct oracle *o, uint64_t unit) {
         struct unit u = unit_at(o, unit);
         for (enum layer layer = LAYER_CHECK; layer <= LAYER_READ; layer++) {
-                bool whole = layer != LAYER_WRITE;
+                bool whole = layer != LAYER_WRITE && !block_failed_again(o, layer, u.first);
                 for (uint64_t i = u.first; i < u.first + u.count; i++)
-                        whole &= !o->notes[layer][i].again_failed && o->notes[layer][i].delivered > 1;
+                        whole &= o->notes[layer][i].delivered > 1;
                 if (whole && faults_again(o, layer, u) != 0)
                         MUST(told(o, u.first, DATA_FAULTS) > 0, "unit %" PRIu64 " was bad when it was read again",
                                 unit);
