@@ -23,9 +23,10 @@
 #define HUNG_US  (10 * USEC_PER_SEC) /* without any answer */
 
 enum {
-        TOLD_MAX = WAITING_MAX / 2, /* findings and events that wait: the rest is for what sweeps need */
-        LATE_LOOKS = 2,             /* a daemon that stood still itself finds the answers at its second look */
-        AGAIN_MAX = 256             /* findings that are stored anew at a time */
+        TOLD_MAX = WAITING_MAX / 2,     /* findings and events that wait: the rest is for what sweeps need */
+        NEWS_MAX = WAITING_MAX / 4 * 3, /* then no more news is taken */
+        LATE_LOOKS = 2,                 /* a daemon that stood still itself finds the answers at its second look */
+        AGAIN_MAX = 256                 /* findings that are stored anew at a time */
 };
 
 /* --- lists --- */
@@ -212,7 +213,7 @@ bool outbox_send(struct manager *m, struct ledger_request *request) {
 }
 
 bool outbox_takes_news(const struct manager *m) {
-        return count(&m->outbox.backlog) < WAITING_MAX / 4 * 3;
+        return count(&m->outbox.backlog) < NEWS_MAX;
 }
 
 bool outbox_hangs(const struct manager *m) {
