@@ -338,9 +338,9 @@ int main(int argc, char **argv) {
                 return run(settings, options.config, &surroundings);
         printf("%s: fine, %zu device%s\n", options.config, settings->device_count,
                 settings->device_count == 1 ? "" : "s");
-        int r = options.simulate_us > 0
-                ? simulate(settings, options.now_us ? options.now_us : clock_wall_us(), options.simulate_us)
-                : 0;
+        uint64_t now_us = options.now_us ? options.now_us : clock_wall_us();
+        int r = options.simulate_us > 0 ? simulate(settings, now_us, options.simulate_us)
+                                        : simulate_warn(settings, now_us);
         if (r < 0)
                 fprintf(stderr, "The plan can't be simulated: %s\n", strerror(-r));
         settings_free(settings);

@@ -121,6 +121,9 @@ static struct pacing_job job_of(
                 .rate_min = config->rate_min_bytes,
                 .rate_max = config->rate_max_bytes,
         };
+        enum sweep_mode mode = is_sweeping(d) ? d->running_mode : config->mode;
+        job.lump_bytes = agenda_lump_bytes(config, mode, device_config_extent(config, known_size(d)).length_bytes);
+        job.lump_wait_us = agenda_lump_wait_us(config, mode);
         if (is_sweeping(d)) {
                 fill_running(&job, d, monotonic_us);
         } else if (takes_part(d) && agenda->planned_us != SCHEDULE_NEVER) {
@@ -145,6 +148,15 @@ static void advise(char *to, size_t to_bytes, const struct device *d, const stru
                         job->short_of == PACING_HOST ? "limits.rate" : "rate_max", advice.rate >> 20);
                 sep = ", or";
         }
+        if (advice.window_minutes > 0) {
+                text_append(
+                        to, to_bytes, "%s a window of at least %u minutes in one piece", sep, advice.window_minutes);
+                sep = ", or";
+        }
+        if (job->short_of == PACING_WINDOW) {
+                text_append(to, to_bytes, "%s a smaller segment", sep);
+                sep = ", or";
+        }
         if (advice.open_minutes_a_week > 0) {
                 text_append(to, to_bytes, "%s windows of at least %u hours a week (they have %u)", sep,
                         advice.open_minutes_a_week / 60, calendar_week_minutes(job->calendar) / 60);
@@ -158,6 +170,15 @@ static void advise(char *to, size_t to_bytes, const struct device *d, const stru
         text_append(to, to_bytes, *sep ? "." : " longer windows, or a longer every.");
 }
 
+static void explain_window(struct device *d, const struct pacing_job *job, const char *remedy) {
+        char lump[32], possible[32];
+        text_format_size(lump, sizeof lump, MIN(job->lump_bytes, job->left_bytes));
+        text_format_size(possible, sizeof possible, job->possible);
+        reason_set(&d->plan.reason, "deadline", remedy,
+                "no window is long enough for it to get any further: the longest has %u minutes, and %s are to be read and written in one, as a segment is written and verified in one go, at %s/s at most",
+                calendar_longest_minutes(job->calendar), lump, job->possible == PACING_ALL ? "?" : possible);
+}
+
 static void explain_short(struct device *d, const struct pacing_job *job, uint64_t wall_us) {
         char when[64], open[32], left[32], need[32], possible[32], remedy[sizeof d->plan.reason.remedy];
         text_format_local(when, sizeof when, job->deadline_us);
@@ -167,6 +188,10 @@ static void explain_short(struct device *d, const struct pacing_job *job, uint64
         if (job->short_of == PACING_NO_TIME) {
                 reason_set(&d->plan.reason, "deadline", remedy,
                         "its deadline, %s, can't be met: no window opens before", when);
+                return;
+        }
+        if (job->short_of == PACING_WINDOW) {
+                explain_window(d, job, remedy);
                 return;
         }
         uint64_t rate = job->short_of == PACING_HOST

@@ -155,6 +155,7 @@ static void print_stretch(FILE *to, const struct forecast_event *e) {
 
 static void print_short(FILE *to, const struct forecast_device *d, const struct forecast_event *e) {
         static const char *const why[] = { [PACING_NO_TIME] = "no window opens before",
+                [PACING_WINDOW] = "no window is long enough to write and verify a segment in it",
                 [PACING_RATE_MAX] = "rate_max is too low",
                 [PACING_SPEED] = "the device is too slow",
                 [PACING_HOST] = "limits.rate is too low for all that is due by then" };
@@ -166,6 +167,10 @@ static void print_short(FILE *to, const struct forecast_device *d, const struct 
         if (d->advice.rate > 0)
                 text_append(advice, sizeof advice, " %s = \"%" PRIu64 "M\" or more;",
                         d->short_of == PACING_HOST ? "limits.rate" : "rate_max", d->advice.rate >> 20);
+        if (d->advice.window_minutes > 0)
+                text_append(advice, sizeof advice, " a window of %u minutes or more;", d->advice.window_minutes);
+        if (d->short_of == PACING_WINDOW)
+                text_append(advice, sizeof advice, " a smaller segment;");
         if (d->advice.open_minutes_a_week > 0)
                 text_append(advice, sizeof advice, " windows of %u hours a week or more (there are %u);",
                         d->advice.open_minutes_a_week / 60, calendar_week_minutes(d->config->calendar) / 60);
@@ -271,5 +276,40 @@ int simulate(const struct settings *settings, uint64_t from_us, uint64_t span_us
                         return -ENOMEM;
                 print_device(&s.devices[i], s.texts[i] ? s.texts[i] : "", span_us);
         }
+        return r;
+}
+
+/* As the plan would say of its first sweep, with a disk that is fast. */
+static int look_at_windows(const struct settings *settings, const struct device_config *c, uint64_t now_us) {
+        struct disk_place unused = { 0 };
+        uint64_t extent_bytes = device_config_extent(c, size_of(c->path, &unused)).length_bytes;
+        struct pacing_job job = { .deadline_us = c->every_us == EVERY_NEVER ? SCHEDULE_NEVER : now_us + 2 * c->every_us,
+                .left_bytes = agenda_work_bytes(
+                        c->mode, c->patterns.count, MAX(extent_bytes, device_config_segment_bytes(c, c->mode))),
+                .lump_bytes = agenda_lump_bytes(c, c->mode, extent_bytes),
+                .lump_wait_us = agenda_lump_wait_us(c, c->mode),
+                .calendar = c->calendar,
+                .rate_max = c->rate_max_bytes,
+                .speed = FORECAST_SPEED };
+        struct pacing_limits limits = { .rate = settings->rate_bytes };
+        struct pacing_advice advice;
+        int r = pacing_plan(&job, 1, &limits, now_us);
+        if (r < 0 || job.short_of != PACING_WINDOW)
+                return r;
+        char lump[32], possible[32], window[64] = "";
+        text_format_size(lump, sizeof lump, job.lump_bytes);
+        text_format_size(possible, sizeof possible, job.possible);
+        pacing_advise(&advice, &job, job.left_bytes, c->every_us, now_us);
+        if (advice.window_minutes > 0)
+                text_format(window, sizeof window, "a window of %u minutes or more, ", advice.window_minutes);
+        printf("%s (line %d): no sweep would get any further: a segment is written and verified in one go, %s in all, which at %s/s takes longer than its longest window, %u minutes. What would help: %sa higher rate, or a smaller segment.\n",
+                c->name, c->line, lump, possible, calendar_longest_minutes(c->calendar), window);
+        return 0;
+}
+
+int simulate_warn(const struct settings *settings, uint64_t now_us) {
+        int r = 0;
+        for (size_t i = 0; i < settings->device_count && r == 0; i++)
+                r = look_at_windows(settings, settings->devices[i], now_us);
         return r;
 }

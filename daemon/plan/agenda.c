@@ -15,6 +15,7 @@
 
 #define SPREAD_MAX_US (UINT64_C(900) * USEC_PER_SEC)
 #define YEAR_US       (365 * USEC_PER_DAY)
+#define SAMPLE_US     (10 * USEC_PER_SEC) /* opening, and the look before the first write, about twice */
 
 enum { SPREAD_SHARE = 50 }; /* of `every`: a period is not made much longer by it */
 
@@ -65,6 +66,19 @@ uint64_t agenda_work_bytes(enum sweep_mode mode, size_t patterns, uint64_t exten
         };
         assert(mode < MODE_COUNT);
         return (times[mode] + (mode == MODE_PATTERN ? 2 * patterns : 0)) * extent_bytes;
+}
+
+uint64_t agenda_lump_bytes(const struct device_config *config, enum sweep_mode mode, uint64_t extent_bytes) {
+        uint64_t segment_bytes = device_config_segment_bytes(config, mode);
+        if (extent_bytes > 0)
+                segment_bytes = MIN(segment_bytes, extent_bytes);
+        if (mode == MODE_PATTERN)
+                return 2 * segment_bytes;
+        return sweep_mode_writes(mode) ? agenda_work_bytes(mode, 0, segment_bytes) : 0;
+}
+
+uint64_t agenda_lump_wait_us(const struct device_config *config, enum sweep_mode mode) {
+        return mode == MODE_PATTERN ? SAMPLE_US : sweep_mode_keeps(mode) ? config->settle_us : 0;
 }
 
 /* When what was written last lets the next sweep begin. A time that can't be tells nothing. */

@@ -46,3 +46,10 @@ uint64_t agenda_write_pause(double write_limit, uint64_t written_bytes, uint64_t
  * The pass that verifies what the sweep before left is counted, too. */
 uint64_t agenda_written_bytes(enum sweep_mode mode, size_t patterns, uint64_t extent_bytes);
 uint64_t agenda_work_bytes(enum sweep_mode mode, size_t patterns, uint64_t extent_bytes);
+
+/*
+ * What a sweep must read and write in one window, or begin anew in the next one: a segment, from the first write to the
+ * last byte read back. 0: nothing. And how long after it has begun, or goes on, it comes to that.
+ */
+uint64_t agenda_lump_bytes(const struct device_config *config, enum sweep_mode mode, uint64_t extent_bytes);
+uint64_t agenda_lump_wait_us(const struct device_config *config, enum sweep_mode mode);

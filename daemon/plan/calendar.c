@@ -220,6 +220,17 @@ static bool is_always_open(const struct calendar *c) {
         return !c || c->closed_minutes == 0;
 }
 
+unsigned calendar_longest_minutes(const struct calendar *c) {
+        unsigned row = 0, longest = 0;
+        if (is_always_open(c))
+                return CALENDAR_WEEK_MINUTES;
+        for (unsigned i = 0; i < 2 * CALENDAR_WEEK_MINUTES; i++) { /* twice: a row may go over the end of the week */
+                row = minute_is_open(c, i % CALENDAR_WEEK_MINUTES) ? row + 1 : 0;
+                longest = MAX(longest, row);
+        }
+        return longest;
+}
+
 /* --- time --- */
 
 /* The wall clock at a moment. */

@@ -42,6 +42,9 @@ int calendar_add(
 /* Minutes of a week that are open, changes of the clock aside. 0: never. */
 unsigned calendar_week_minutes(const struct calendar *c);
 
+/* The most of them in a row. All of a week: always open. */
+unsigned calendar_longest_minutes(const struct calendar *c);
+
 /* Times are microseconds since 1970-01-01 UTC. */
 bool calendar_is_open(const struct calendar *c, uint64_t at_us);
 

@@ -193,6 +193,8 @@ static int set_rates(const struct forecast *f) {
                         .left_bytes = d->sweeping                ? d->left_bytes
                                 : a.planned_us != SCHEDULE_NEVER ? work_bytes(d)
                                                                  : 0,
+                        .lump_bytes = agenda_lump_bytes(d->config, d->config->mode, d->extent_bytes),
+                        .lump_wait_us = agenda_lump_wait_us(d->config, d->config->mode),
                         .calendar = d->config->calendar,
                         .rate_min = d->config->rate_min_bytes,
                         .rate_max = d->config->rate_max_bytes };

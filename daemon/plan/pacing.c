@@ -56,6 +56,15 @@ static uint64_t time_to_aim(const struct pacing_job *j, uint64_t now_us) {
         return open_us > 0 ? open_us : with_margin(j->open_us);
 }
 
+/* It is done anew where a window closes before it is through, so no sweep that is slower ever gets any further. */
+static uint64_t rate_for_lump(const struct pacing_job *j) {
+        unsigned minutes = calendar_longest_minutes(j->calendar);
+        uint64_t longest_us = minutes * MINUTE_US, bytes = MIN(j->lump_bytes, j->left_bytes);
+        if (bytes == 0 || minutes == CALENDAR_WEEK_MINUTES)
+                return 0;
+        return rate_for(bytes, longest_us > j->lump_wait_us ? with_margin(longest_us - j->lump_wait_us) : 0);
+}
+
 static void judge_alone(struct pacing_job *j, const struct pacing_limits *limits, uint64_t now_us) {
         uint64_t caps[] = { j->rate_max, j->speed, limits->rate };
         j->possible = PACING_ALL;
@@ -66,11 +75,14 @@ static void judge_alone(struct pacing_job *j, const struct pacing_limits *limits
         j->aim_us = is_planned(j) ? time_to_aim(j, now_us) : 0;
         j->need = is_planned(j) ? rate_for(j->left_bytes, j->aim_us) : 0;
         j->host_need = is_planned(j) ? rate_for(j->left_bytes, j->open_us) : 0;
+        j->lump_need = is_planned(j) ? rate_for_lump(j) : 0;
         j->short_of = PACING_IN_TIME;
         if (!is_planned(j))
                 return;
         if (j->open_us == 0)
                 j->short_of = PACING_NO_TIME;
+        else if (j->lump_need == PACING_ALL || j->lump_need > j->possible)
+                j->short_of = PACING_WINDOW;
         else if (rate_for(j->left_bytes, j->open_us) > j->possible)
                 j->short_of = j->possible == j->rate_max ? PACING_RATE_MAX
                         : j->possible == j->speed        ? PACING_SPEED
@@ -165,7 +177,7 @@ static bool is_first_of(const struct pacing_job *jobs, size_t index) {
 static void bound(struct pacing_job *j) {
         if (j->by_hand || j->deadline_us == SCHEDULE_NEVER)
                 j->rate = PACING_ALL;
-        j->rate = MAX(j->rate, j->rate_min);
+        j->rate = MAX(j->rate, MAX(j->rate_min, j->lump_need));
         if (j->rate_max > 0)
                 j->rate = MIN(j->rate, j->rate_max);
 }
@@ -227,10 +239,24 @@ static uint64_t end_of(const struct pacing_job *j, uint64_t bytes, uint64_t rate
         return calendar_after_open(j->calendar, from_us, time_for(bytes, rate));
 }
 
+static void advise_window(struct pacing_advice *ret, const struct pacing_job *j) {
+        uint64_t bytes = MIN(j->lump_bytes, j->left_bytes);
+        uint64_t possible = j->possible == PACING_ALL ? MAX(j->rate_min, 1) : j->possible;
+        uint64_t us = j->lump_wait_us + time_for(bytes, possible) / MARGIN_PERCENT * 100;
+        if (us <= CALENDAR_WEEK_MINUTES * MINUTE_US)
+                ret->window_minutes = (unsigned)((us + MINUTE_US - 1) / MINUTE_US);
+        if (j->lump_need != PACING_ALL && j->possible == j->rate_max)
+                ret->rate = (j->lump_need + (1 << 20) - 1) >> 20 << 20;
+}
+
 void pacing_advise(struct pacing_advice *ret, const struct pacing_job *job, uint64_t work_bytes, uint64_t every_us,
         uint64_t now_us) {
         assert(job->short_of != PACING_IN_TIME);
         *ret = (struct pacing_advice){ 0 };
+        if (job->short_of == PACING_WINDOW) {
+                advise_window(ret, job);
+                return;
+        }
         uint64_t from_us = MAX(job->from_us, now_us);
         uint64_t possible = job->possible == PACING_ALL ? MAX(job->rate_min, 1) : job->possible;
         uint64_t needed = job->short_of == PACING_HOST ? job->host_need : rate_for(job->left_bytes, job->open_us);

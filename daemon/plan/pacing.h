@@ -20,6 +20,7 @@ struct calendar;
 enum pacing_short {
         PACING_IN_TIME,
         PACING_NO_TIME,  /* it is never open until then */
+        PACING_WINDOW,   /* no window is long enough for a segment */
         PACING_RATE_MAX, /* rate_max is too low */
         PACING_SPEED,    /* the device gives no more, or others leave no more of it */
         PACING_HOST      /* limits.rate is too low for all that is due by then */
@@ -27,12 +28,14 @@ enum pacing_short {
 
 struct pacing_job {
         bool running;
-        bool by_hand;                    /* runs, ignoring windows and deadlines */
-        uint64_t controller;             /* 0: unknown, shares it with nobody */
-        uint64_t from_us;                /* not before; 0: now */
-        uint64_t deadline_us;            /* SCHEDULE_NEVER: none */
-        uint64_t spare_us;               /* by which it should be done before that */
-        uint64_t left_bytes;             /* to be read and written */
+        bool by_hand;         /* runs, ignoring windows and deadlines */
+        uint64_t controller;  /* 0: unknown, shares it with nobody */
+        uint64_t from_us;     /* not before; 0: now */
+        uint64_t deadline_us; /* SCHEDULE_NEVER: none */
+        uint64_t spare_us;    /* by which it should be done before that */
+        uint64_t left_bytes;  /* to be read and written */
+        uint64_t lump_bytes;  /* of agenda.h */
+        uint64_t lump_wait_us;
         const struct calendar *calendar; /* NULL: always */
         uint64_t rate_min, rate_max;     /* rate_max 0: none */
         uint64_t speed;                  /* what the device was seen to give at most; 0: unknown */
@@ -41,6 +44,7 @@ struct pacing_job {
         uint64_t open_us;   /* until the deadline */
         uint64_t aim_us;    /* of that, what is planned with */
         uint64_t need;      /* of this job alone, to end in time */
+        uint64_t lump_need; /* to get through the lump in the longest window; 0: there is none, or it is always open */
         uint64_t host_need; /* of all that is due by its deadline, or earlier */
         uint64_t rate;      /* to go at, where it runs; 0: no limit */
         uint64_t possible;  /* what it can have at most; PACING_ALL: not known */
@@ -65,6 +69,7 @@ int pacing_plan(struct pacing_job *jobs, size_t count, const struct pacing_limit
 struct pacing_advice {
         uint64_t rate;                /* a second, in place of what holds it back; rounded up */
         unsigned open_minutes_a_week; /* of windows; more than they have now */
+        unsigned window_minutes;      /* of one of them */
         uint64_t every_us;            /* rounded up to minutes, hours or days */
 };
 

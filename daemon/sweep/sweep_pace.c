@@ -52,6 +52,13 @@ static void sample(struct sweep *s) {
         pace_sample(&p->pace, foreign, s->now_us);
 }
 
+static void keep_rate(struct sweep *s) {
+        struct pacing *p = &s->pacing;
+        uint64_t rate = s->step == STEP_SAMPLE && p->rate > 0 ? MAX(p->rate, SAMPLE_RATE_MIN) : p->rate;
+        if (rate != p->pace.level.rate)
+                pace_set_rate(&p->pace, rate, s->now_us);
+}
+
 /* At the beginning of each pump, when what came back has been taken. */
 void sweep_pace_look(struct sweep *s) {
         struct pacing *p = &s->pacing;
@@ -64,8 +71,7 @@ void sweep_pace_look(struct sweep *s) {
                 pace_init(&p->pace, &options, s->now_us);
                 p->begun = true;
         }
-        if (p->rate != p->pace.level.rate)
-                pace_set_rate(&p->pace, p->rate, s->now_us);
+        keep_rate(s);
         if (!s->recovery && out_to_target(s) == 0 && pace_wants_sample(&p->pace, s->now_us))
                 sample(s);
 }
@@ -74,6 +80,7 @@ void sweep_pace_look(struct sweep *s) {
 bool sweep_pace_takes(struct sweep *s, const struct engine_io *io, unsigned out) {
         struct pace *p = &s->pacing.pace;
         unsigned depth = pace_depth(p);
+        keep_rate(s); /* the step may have changed */
         if (pace_wants_sample(p, s->now_us) || (depth > 0 && out >= depth))
                 return false;
         if (io->op == ENGINE_FLUSH)

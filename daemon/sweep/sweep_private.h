@@ -38,6 +38,7 @@ enum sweep_step {
 enum {
         SAMPLE_END_BYTES = 16 << 20,
         SAMPLE_SPREAD_UNITS = 1024,
+        SAMPLE_RATE_MIN = 8 << 20, /* a second, whatever rate was set: else a low one never gets past it in a window */
         SAMPLE_UNITS_MAX = 4 * SAMPLE_END_BYTES / UNIT_BYTES + SAMPLE_SPREAD_UNITS,
         FOREIGN_ROW_BYTES = 256 << 10,
         FOREIGN_PLACES = 256,

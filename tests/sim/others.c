@@ -7,7 +7,7 @@
 
 #include "base/clock.h"
 #include "failure.h"
-#include "sweep/pace.h"
+#include "sweep/sweep_private.h"
 
 #include <inttypes.h>
 
@@ -36,12 +36,24 @@ bool others_advance(struct others *o, struct engine_traffic *traffic, uint64_t n
         return true;
 }
 
-void others_submitted(struct others *o, const struct engine_io *io, size_t beside, bool noticed, uint64_t now_us) {
+/* The look before the first write has a rate of its own. */
+static uint64_t begin_account(struct others *o, bool sampling, uint64_t now_us) {
+        if (o->sampling != sampling) {
+                o->sampling = sampling;
+                o->sent_bytes = 0;
+                o->began_us = now_us;
+        }
+        return sampling && o->rate > 0 ? MAX(o->rate, SAMPLE_RATE_MIN) : o->rate;
+}
+
+void others_submitted(
+        struct others *o, const struct engine_io *io, size_t beside, bool noticed, bool sampling, uint64_t now_us) {
+        uint64_t rate = begin_account(o, sampling, now_us);
         o->sent_bytes += io->length_bytes;
-        double most = (double)o->rate * (double)(now_us - o->began_us + PACE_BURST_US) / 1e6 + io->length_bytes + 1;
-        MUST(o->rate == 0 || io->op == ENGINE_FLUSH || (double)o->sent_bytes <= most,
+        double most = (double)rate * (double)(now_us - o->began_us + PACE_BURST_US) / 1e6 + io->length_bytes + 1;
+        MUST(rate == 0 || io->op == ENGINE_FLUSH || (double)o->sent_bytes <= most,
                 "%" PRIu64 " bytes in %" PRIu64 " us, at a rate of %" PRIu64, o->sent_bytes, now_us - o->began_us,
-                o->rate);
+                rate);
         if (!o->busy || !noticed || o->answers_failed || now_us - o->since_us < NOTICED_US || now_us >= o->turn_us)
                 return;
         o->bursts_met++;

@@ -18,6 +18,7 @@ struct others {
         uint64_t since_us; /* busy: since when */
         uint64_t began_us; /* the sweep */
         uint64_t rate, sent_bytes;
+        bool sampling;
         bool answers_failed; /* of what fails nobody knows how it is counted */
         uint64_t bursts_met; /* so long that it had to notice */
 };
@@ -28,5 +29,7 @@ void others_begin_sweep(struct others *o, struct chance *chance, bool exist, uin
 /* Adds what they did since the last time. True: something. */
 bool others_advance(struct others *o, struct engine_traffic *traffic, uint64_t now_us);
 
-/* A request of the sweep is handed over, beside so many. noticed: the sweep can see what they do. */
-void others_submitted(struct others *o, const struct engine_io *io, size_t beside, bool noticed, uint64_t now_us);
+/* A request of the sweep is handed over, beside so many. noticed: the sweep can see what they do; sampling: it is one
+ * of the look before the first write. */
+void others_submitted(
+        struct others *o, const struct engine_io *io, size_t beside, bool noticed, bool sampling, uint64_t now_us);

@@ -81,7 +81,8 @@ static void take_off(struct sim_engine *e, struct engine_io *io) {
                 f->due_us += lateness_delay_us(
                         &e->lateness, (struct extent){ io->offset_bytes, io->length_bytes }, is_trial(e, io));
         io->submitted_us = e->now_us;
-        others_submitted(&e->others, io, e->flight_count - 1, e->yields && e->lateness.counts, e->now_us);
+        others_submitted(&e->others, io, e->flight_count - 1, e->yields && e->lateness.counts,
+                e->sweep->step == STEP_SAMPLE, e->now_us);
         if (io->op != ENGINE_FLUSH)
                 f->sum = sum_of(io);
         e->submitted++;

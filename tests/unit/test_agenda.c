@@ -44,6 +44,20 @@ static void window(struct scene *s, const char *text) {
         s->config.calendar = &s->calendar;
 }
 
+START_TEST(what_is_done_in_one_go_is_a_segment_or_all_there_is) {
+        struct device_config c = { .settle_us = 60 * USEC_PER_SEC };
+        const uint64_t tib = UINT64_C(1) << 40, gib = 1 << 30;
+        ck_assert_uint_eq(agenda_lump_bytes(&c, MODE_READ, tib), 0);
+        ck_assert_uint_eq(agenda_lump_wait_us(&c, MODE_READ), 0);
+        ck_assert_uint_eq(agenda_lump_bytes(&c, MODE_PATTERN, tib), 2 * gib);
+        ck_assert_uint_eq(agenda_lump_bytes(&c, MODE_PATTERN, 0), 2 * gib);
+        ck_assert_uint_eq(agenda_lump_bytes(&c, MODE_PATTERN, gib / 4), gib / 2);
+        ck_assert_uint_eq(agenda_lump_bytes(&c, MODE_PRESERVE, tib), 3 * gib);
+        ck_assert_uint_eq(agenda_lump_bytes(&c, MODE_REFRESH, tib), 2 * gib);
+        ck_assert_uint_eq(agenda_lump_wait_us(&c, MODE_REFRESH), 60 * USEC_PER_SEC);
+}
+END_TEST
+
 START_TEST(a_sweep_is_planned_a_period_after_the_last_and_due_a_period_later) {
         struct scene s;
         struct agenda a = agenda_at(&scene(&s)->question, NOW);
@@ -176,6 +190,7 @@ END_TEST
 
 int main(void) {
         TCase *tests = tcase_create("agenda");
+        tcase_add_test(tests, what_is_done_in_one_go_is_a_segment_or_all_there_is);
         tcase_add_test(tests, a_sweep_is_planned_a_period_after_the_last_and_due_a_period_later);
         tcase_add_test(tests, a_device_that_was_never_swept_begins_at_once_and_has_a_deadline_from_then_on);
         tcase_add_test(tests, a_window_that_is_closed_puts_the_start_off_until_it_opens);

@@ -310,6 +310,17 @@ START_TEST(open_time_that_has_passed_ends_with_the_window) {
 }
 END_TEST
 
+START_TEST(the_longest_window_may_go_over_the_end_of_the_week_and_is_cut_by_blackouts) {
+        struct calendar c = windows("Mon..Fri 01:00-01:30", "Sun 22:00-03:00");
+        char problem[CALENDAR_PROBLEM_BYTES];
+        ck_assert_uint_eq(calendar_longest_minutes(&c), 5 * 60);
+        ck_assert_int_eq(calendar_add(&c, CALENDAR_BLACKOUTS, "Mon 00:00-00:10", problem), 0);
+        ck_assert_uint_eq(calendar_longest_minutes(&c), 3 * 60 - 10);
+        ck_assert_int_eq(calendar_add(&c, CALENDAR_BLACKOUTS, "Mon..Sun", problem), 0);
+        ck_assert_uint_eq(calendar_longest_minutes(&c), 0);
+}
+END_TEST
+
 START_TEST(no_calendar_and_an_empty_one_are_always_open) {
         struct calendar empty = { 0 };
         const struct calendar *const always[] = { NULL, &empty };
@@ -321,6 +332,7 @@ START_TEST(no_calendar_and_an_empty_one_are_always_open) {
                 ck_assert_uint_eq(calendar_open_us(always[i], now_us, now_us + 5), 5);
                 ck_assert_uint_eq(calendar_after_open(always[i], now_us, 5), now_us + 5);
                 ck_assert_uint_eq(calendar_week_minutes(always[i]), CALENDAR_WEEK_MINUTES);
+                ck_assert_uint_eq(calendar_longest_minutes(always[i]), CALENDAR_WEEK_MINUTES);
         }
 }
 END_TEST
@@ -401,6 +413,7 @@ int main(void) {
         tcase_add_test(tests, a_leap_day_is_a_day_of_the_week_as_any_other);
         tcase_add_test(tests, a_year_has_the_open_time_that_its_days_have);
         tcase_add_test(tests, open_time_that_has_passed_ends_with_the_window);
+        tcase_add_test(tests, the_longest_window_may_go_over_the_end_of_the_week_and_is_cut_by_blackouts);
         tcase_add_test(tests, no_calendar_and_an_empty_one_are_always_open);
         tcase_add_test(tests, what_blackouts_leave_nothing_of_never_opens);
         tcase_add_test(tests, clocks_that_are_far_off_are_answered_too);

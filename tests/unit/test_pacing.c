@@ -75,6 +75,59 @@ START_TEST(only_open_time_counts) {
 }
 END_TEST
 
+static struct calendar ten_minutes(void) {
+        struct calendar c = { 0 };
+        char problem[CALENDAR_PROBLEM_BYTES];
+        ck_assert_int_eq(setenv("TZ", "UTC", 1), 0);
+        tzset();
+        ck_assert_int_eq(calendar_add(&c, CALENDAR_WINDOWS, "22:00-22:10", problem), 0);
+        return c;
+}
+
+START_TEST(a_segment_gets_through_in_one_window_or_it_is_told_that_none_is_long_enough) {
+        struct calendar c = ten_minutes();
+        struct pacing_advice advice;
+        struct pacing_job j = job(10240 * MIB, NOW + 30 * DAY), before = j;
+        j.calendar = &c;
+        plan(&j, 1, &no_limits);
+        ck_assert_uint_eq(j.rate, 8 * MIB); /* enough for all of it, but not for 6 GiB in 10 minutes */
+        j.lump_bytes = 6144 * MIB;
+        j.lump_wait_us = 60 * USEC_PER_SEC;
+        before = j;
+        plan(&j, 1, &no_limits);
+        ck_assert_int_eq(j.short_of, PACING_IN_TIME);
+        ck_assert(is_near(j.rate, 6144.0 * (double)MIB / (540 * 0.95)));
+
+        j = before;
+        j.rate_max = 10 * MIB;
+        plan(&j, 1, &no_limits);
+        ck_assert_int_eq(j.short_of, PACING_WINDOW);
+        pacing_advise(&advice, &j, j.left_bytes, 30 * DAY, NOW);
+        ck_assert_uint_eq(advice.rate, 12 * MIB);
+        ck_assert_uint_eq(advice.window_minutes, 12); /* 1 to settle, and 614 s with a margin */
+        j = before;
+        j.rate_max = advice.rate;
+        plan(&j, 1, &no_limits);
+        ck_assert_int_eq(j.short_of, PACING_IN_TIME);
+
+        j = before;
+        j.lump_wait_us = 600 * USEC_PER_SEC;
+        plan(&j, 1, &no_limits);
+        ck_assert_int_eq(j.short_of, PACING_WINDOW);
+        j = before;
+        j.rate_max = 10 * MIB;
+        j.left_bytes = 1024 * MIB; /* all that there is, or is left */
+        plan(&j, 1, &no_limits);
+        ck_assert_int_eq(j.short_of, PACING_IN_TIME);
+        j = before;
+        j.rate_max = 10 * MIB;
+        j.calendar = NULL;
+        plan(&j, 1, &no_limits);
+        ck_assert_int_eq(j.short_of, PACING_IN_TIME);
+        ck_assert_uint_eq(j.rate, 8 * MIB);
+}
+END_TEST
+
 START_TEST(a_rate_lies_between_the_two_that_were_given) {
         struct pacing_job j = job(MIB, NOW + DAY);
         plan(&j, 1, &no_limits);
@@ -284,6 +337,7 @@ int main(void) {
         tcase_add_test(tests, a_sweep_goes_as_fast_as_lets_it_end_a_little_before_its_deadline);
         tcase_add_test(tests, what_is_spared_is_kept_until_the_rest_is_over);
         tcase_add_test(tests, only_open_time_counts);
+        tcase_add_test(tests, a_segment_gets_through_in_one_window_or_it_is_told_that_none_is_long_enough);
         tcase_add_test(tests, a_rate_lies_between_the_two_that_were_given);
         tcase_add_test(tests, a_deadline_that_is_over_is_run_for_without_a_limit);
         tcase_add_test(tests, a_sweep_by_hand_and_one_without_a_deadline_keep_to_rate_max_alone);
