@@ -475,7 +475,8 @@ static bool may_be_unknown(const struct oracle *o, struct unit u, const struct e
         bool at_last = reading_is_right(o, LAYER_READ, u, 0) && o->notes[LAYER_READ][u.first].delivered > AGAIN_MAX &&
                 !reading_is_right(o, LAYER_READ, u, AGAIN_MAX);
         return !end->finished || has_been_long(o) || at_last || may_be_spared(o, u) ||
-                (flush_failed_over(o, u) && reading_is_right(o, LAYER_READ, u, SIZE_MAX));
+                (flush_failed_over(o, u) &&
+                        (reading_is_right(o, LAYER_READ, u, SIZE_MAX) || reading_is_right(o, LAYER_READ, u, 0)));
 }
 
 /* Whether what is said to have become of a finding is what became of this unit or part of one. */
