@@ -44,14 +44,25 @@ void planner_begin(struct manager *m) {
         set_terms(m);
 }
 
+/* A time of day at which a refusal was to be looked at again says nothing any more: by a clock that was set back it may
+ * be years ahead, with originals waiting in an undo journal. */
+static void look_again_now(struct manager *m, uint64_t wall_us) {
+        for (size_t i = 0; i < m->device_count; i++)
+                m->devices[i]->look_again_us = MIN(m->devices[i]->look_again_us, wall_us);
+        for (size_t i = 0; i < m->leaving_count; i++)
+                m->leaving[i]->look_again_us = MIN(m->leaving[i]->look_again_us, wall_us);
+}
+
 /* The clock for spans goes on in a suspended host; that for dates is set by people and by NTP. */
 static void look_at_clock(struct manager *m, uint64_t monotonic_us, uint64_t wall_us) {
         struct planner *p = &m->planner;
         if (p->looked_us > 0) {
                 uint64_t expected_us = p->looked_wall_us + (monotonic_us - p->looked_us);
                 uint64_t step_us = wall_us > expected_us ? wall_us - expected_us : expected_us - wall_us;
-                if (step_us > CLOCK_STEP_US || monotonic_us - p->looked_us > ASLEEP_US)
+                if (step_us > CLOCK_STEP_US || monotonic_us - p->looked_us > ASLEEP_US) {
                         p->awake_us = wall_us;
+                        look_again_now(m, wall_us);
+                }
         }
         p->looked_us = monotonic_us;
         p->looked_wall_us = wall_us;
