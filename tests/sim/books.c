@@ -9,6 +9,7 @@
 #include "failure.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <string.h>
 
 static bool post(struct news_port *port, const struct news *news);
@@ -30,7 +31,20 @@ static void ledger_remember(struct ledger *l, uint8_t generation) {
         if (l->past_count < TARGET_PAST_MAX)
                 l->past_count++;
         memmove(l->past + 1, l->past, l->past_count - 1);
+        memmove(l->past_patterns + 1, l->past_patterns, (l->past_count - 1) * sizeof l->past_patterns[0]);
+        memmove(l->past_written + 1, l->past_written, (l->past_count - 1) * sizeof l->past_written[0]);
         l->past[0] = generation;
+        l->past_patterns[0] = (struct pattern_list){ 0 };
+        l->past_written[0] = 0;
+}
+
+/* What is stored with the sweep that writes. */
+static void ledger_note(struct ledger *l, uint8_t generation, const struct sweep_record *record) {
+        ledger_remember(l, generation);
+        if (l->past[0] != generation)
+                return;
+        l->past_patterns[0] = record->patterns;
+        l->past_written[0] = record->bytes.written;
 }
 
 void books_init(struct books *b, struct chance *chance, struct history *history, struct disk *disk) {
@@ -54,7 +68,9 @@ void books_begin_sweep(struct books *b, uint64_t sweep_id) {
         b->sweep_id = sweep_id;
         b->started = b->stamped = b->adopted = b->failed = b->dead = false;
         b->sequence = b->durable_sequence = 0;
-        b->generation = 0;
+        b->generation = b->stamped_as = 0;
+        b->patterns.count = 0;
+        b->pass = UINT_MAX;
         b->segment = (struct extent){ 0 };
         b->run_count = 0;
         memset(b->written_well, 0, b->disk->sectors * sizeof b->written_well[0]);
@@ -71,7 +87,11 @@ struct target_record *books_target(const struct books *b) {
         };
         for (; t->past_count < b->ledger.past_count; t->past_count++) {
                 const struct stamp *stamp = &b->history->of[b->ledger.past[t->past_count]].stamp;
-                t->past[t->past_count] = (struct past_generation){ stamp->generation, stamp->nonce, stamp->started_us };
+                t->past[t->past_count] = (struct past_generation){ .generation = stamp->generation,
+                        .nonce = stamp->nonce,
+                        .started_us = stamp->started_us,
+                        .patterns = b->ledger.past_patterns[t->past_count],
+                        .bytes_written = b->ledger.past_written[t->past_count] };
         }
         if (bytes > 0)
                 memcpy(t->ranges, b->ledger.ranges.items, bytes);
@@ -116,14 +136,16 @@ static void make_durable(struct books *b, struct request *r) {
         b->durable_sequence = r->news.sequence;
         l->target_id = m->target_id;
         l->last_generation = MAX(l->last_generation, m->generation);
-        if (r->news.kind == NEWS_ADOPTED)
+        if (r->news.kind == NEWS_ADOPTED || m->clears)
                 ledger_forget(l, b->disk->sectors);
+        if (m->clears)
+                ledger_note(l, (uint8_t)b->stamped_as, &r->news.record);
         if (r->news.kind != NEWS_MARK)
                 return;
         struct stamped_range stamp = { .generation = m->generation, .nonce = m->nonce, .started_us = m->started_us };
         MUST(ranges_settle(&l->ranges, m->settled, &stamp) == 0, "ranges_settle");
         MUST(ranges_announce(&l->ranges, m->ahead, &stamp) == 0, "ranges_announce");
-        ledger_remember(l, (uint8_t)b->generation);
+        ledger_note(l, (uint8_t)b->stamped_as, &r->news.record);
         know_settled(b, m->settled);
         know_announced(b, m->ahead);
 }
@@ -171,7 +193,7 @@ static void begin_generation(struct books *b, const struct news_mark *m) {
         MUST(m->generation > b->ledger.last_generation, "generation %" PRIu64 " does not grow", m->generation);
         MUST(b->ledger.target_id == 0 || m->target_id == b->ledger.target_id, "the target id changed");
         MUST(b->history->count < HISTORY_MAX, "too many generations");
-        b->generation = b->history->count++;
+        b->generation = b->stamped_as = b->history->count++;
         b->history->of[b->generation] = (struct content){
                 .table = table_cache_get(b->history->tables, m->nonce),
                 .stamp = {
@@ -185,10 +207,30 @@ static void begin_generation(struct books *b, const struct news_mark *m) {
         b->stamped = true;
 }
 
+/* What the next segment is written with: a fixed pattern, or the stamps. */
+static void begin_pass(struct books *b, unsigned pass) {
+        b->pass = pass;
+        b->generation = b->stamped_as;
+        memset(b->written_well, 0, b->disk->sectors * sizeof b->written_well[0]);
+        if (pass >= b->patterns.count)
+                return;
+        struct history *h = b->history;
+        size_t i = 0;
+        while (i < h->count && (!h->of[i].table->fixed || h->of[i].table->nonce != b->patterns.bytes[pass]))
+                i++;
+        MUST(i < HISTORY_MAX, "too many generations");
+        if (i == h->count)
+                h->of[h->count++].table = table_cache_get_fixed(h->tables, b->patterns.bytes[pass]);
+        h->of[i].stamp = h->of[b->stamped_as].stamp;
+        b->generation = i;
+}
+
 static void check_mark(const struct books *b, const struct news_mark *m) {
         for (uint64_t i = m->settled.offset_bytes; i < extent_end(m->settled); i += SECTOR_BYTES)
                 MUST(b->written_well[i / SECTOR_BYTES], "sector %" PRIu64 " is settled without being written well",
                         i / SECTOR_BYTES);
+        MUST(!books_is_fixed(b) || (m->settled.length_bytes == 0 && m->ahead.length_bytes == 0),
+                "a mark of a fixed pattern tells of ranges");
         MUST(m->generation == b->history->of[b->generation].stamp.generation, "a mark of another generation");
 }
 
@@ -248,9 +290,13 @@ static bool post(struct news_port *port, const struct news *news) {
         case NEWS_STAMP:
                 if (!b->stamped)
                         begin_generation(b, &news->mark);
+                b->patterns = news->record.patterns;
+                b->pass = UINT_MAX; /* none is under way */
                 take_request(b, news);
                 break;
         case NEWS_MARK:
+                if (news->checkpoint.pass != b->pass)
+                        begin_pass(b, news->checkpoint.pass);
                 check_mark(b, &news->mark);
                 take_request(b, news);
                 break;
@@ -275,6 +321,8 @@ static void copy_ledger(struct books *b, struct ledger *to, const struct ledger 
         to->last_generation = from->last_generation;
         to->past_count = from->past_count;
         memcpy(to->past, from->past, sizeof to->past);
+        memcpy(to->past_patterns, from->past_patterns, sizeof to->past_patterns);
+        memcpy(to->past_written, from->past_written, sizeof to->past_written);
         memcpy(to->known, from->known, b->disk->sectors * sizeof to->known[0]);
 }
 

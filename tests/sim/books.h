@@ -27,6 +27,8 @@ struct ledger {
         struct known *known; /* a sector each */
         size_t past_count;
         uint8_t past[TARGET_PAST_MAX]; /* indices into the history, the newest first */
+        struct pattern_list past_patterns[TARGET_PAST_MAX];
+        uint64_t past_written[TARGET_PAST_MAX];
 };
 
 struct request {
@@ -56,7 +58,10 @@ struct books {
         bool started, stamped, adopted, failed;
         uint64_t sequence, durable_sequence; /* of the last request; of the last that became durable */
         size_t generation;                   /* index of what it writes; 0: not yet */
-        bool *written_well;                  /* by sector: this sweep wrote it, and a flush succeeded since */
+        size_t stamped_as;                   /* index of its stamps; generation, but while it writes fixed patterns */
+        struct pattern_list patterns;
+        unsigned pass;      /* how many of them are over */
+        bool *written_well; /* by sector: this sweep wrote it, and a flush succeeded since */
         struct extent segment;
         size_t run_count;
         struct news *runs; /* by fault_serial, the latest of each */
@@ -69,6 +74,11 @@ void books_deinit(struct books *b);
 void books_preload(struct books *b, size_t generation);
 
 void books_begin_sweep(struct books *b, uint64_t sweep_id);
+
+/* It writes a fixed pattern. */
+static inline bool books_is_fixed(const struct books *b) {
+        return b->stamped && b->generation != b->stamped_as;
+}
 
 /* Heap, for sweep_options. */
 struct target_record *books_target(const struct books *b);

@@ -3,8 +3,9 @@
  * A rate of detection is worth what is known of the faults. So each seed is one sweep over a disk on which one fault
  * was planted: its class, its extent to the sector, and what becomes of it when it is tried again follow from the seed,
  * and nothing else goes wrong. A finding more is a false alarm, one less a fault that was missed; a place that was late
- * but once, or while somebody else used the disk, must not be found. The seeds go through a matrix of classes, passes,
- * positions, block sizes and workers, so that none of them is left to luck; one seed in 20 plants nothing.
+ * but once, or while somebody else used the disk, must not be found. In a sweep with fixed patterns the fault is there
+ * in one of their passes alone, so that the others show what they make of it. The seeds go through a matrix of classes,
+ * passes, positions, block sizes and workers, so that none of them is left to luck; one seed in 20 plants nothing.
  */
 #include "campaign.h"
 
@@ -24,13 +25,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum pass { PASS_READ, PASS_RETENTION, PASS_VERIFY };
+enum pass { PASS_READ, PASS_RETENTION, PASS_FIXED, PASS_VERIFY };
 enum position { AT_FIRST, AT_LAST, AT_BLOCK_BORDER, AT_SEGMENT_BORDER, INSIDE, POSITIONS };
 enum {
         GENERATION_STRANGER, /* another target's */
         GENERATION_OLD,
         GENERATION_LAST, /* what the disk holds when the sweep begins */
         GENERATIONS,
+        PATTERNS = 4,
         NONCES = 8,
         EXPECTED_MAX = 2,
         CLEAN_ONE_IN = 20,
@@ -58,6 +60,17 @@ static const struct kind {
         { FAULT_GARBAGE, PASS_RETENTION },
         { FAULT_SLOW, PASS_RETENTION },
         { FAULT_HOST, PASS_RETENTION },
+        { FAULT_READ_ERROR, PASS_FIXED },
+        { FAULT_WRITE_ERROR, PASS_FIXED },
+        { FAULT_FLUSH_ERROR, PASS_FIXED },
+        { FAULT_BIT_FLIP, PASS_FIXED },
+        { FAULT_STALE, PASS_FIXED },
+        { FAULT_TORN, PASS_FIXED },
+        { FAULT_ZEROED, PASS_FIXED },
+        { FAULT_FOREIGN, PASS_FIXED },
+        { FAULT_GARBAGE, PASS_FIXED },
+        { FAULT_SLOW, PASS_FIXED },
+        { FAULT_HOST, PASS_FIXED },
         { FAULT_READ_ERROR, PASS_VERIFY },
         { FAULT_WRITE_ERROR, PASS_VERIFY },
         { FAULT_FLUSH_ERROR, PASS_VERIFY },
@@ -131,6 +144,7 @@ struct trial {
         struct sweep_gauge gauge;
         uint64_t now_us;
         uint64_t first, count; /* sectors that the fault covers */
+        unsigned fixed_pass;   /* in which it shows, where it is one of those */
         bool planted;
         size_t expected_count;
         struct expected expected[EXPECTED_MAX];
@@ -252,6 +266,16 @@ static uint64_t some_shift(struct trial *t) {
         return (there - here) * UNIT_SECTORS; /* backwards: around the end of the number */
 }
 
+/* The pass that wrote it is over. */
+static size_t index_of_pattern(const struct trial *t, unsigned pass) {
+        size_t i = 0;
+        while (i < t->history->count &&
+                (!t->history->of[i].table->fixed || t->history->of[i].table->nonce != t->options.patterns.bytes[pass]))
+                i++;
+        MUST(i < t->history->count, "no pass wrote this pattern");
+        return i;
+}
+
 static struct shape some_shape(struct trial *t) {
         struct shape shape = { .generation = GENERATION_LAST };
         switch (t->kind.fault) {
@@ -275,6 +299,10 @@ static struct shape some_shape(struct trial *t) {
                 break;
         default: /* stale, torn: what an older generation wrote; in the retention pass, one older than the last */
                 shape.kind = SHAPE_WRITTEN;
+                if (t->kind.pass == PASS_FIXED && t->fixed_pass > 0 && chance_one_in(&t->chance, 2)) {
+                        shape.generation = index_of_pattern(t, t->fixed_pass - 1);
+                        break;
+                }
                 shape.generation = t->kind.pass == PASS_RETENTION || chance_one_in(&t->chance, 2) ? GENERATION_OLD
                                                                                                   : GENERATION_LAST;
                 break;
@@ -300,7 +328,7 @@ static void plant_data(struct trial *t) {
                         .left = lasts ? TROUBLE_ALWAYS : (uint32_t)count,
                         .shape = shape,
                 };
-                if (lasts || moment || t->kind.pass == PASS_VERIFY)
+                if (lasts || moment || t->kind.pass >= PASS_FIXED)
                         add(t, &trouble);
                 for (uint64_t i = at; i < at + count && !moment && t->kind.pass == PASS_RETENTION; i++)
                         disk_change(&t->disk, i, &shape);
@@ -381,7 +409,18 @@ static bool is_due(const struct trial *t) {
         bool at_once = t->kind.pass == PASS_READ ||
                 (t->kind.pass == PASS_RETENTION && t->persistence != PERSISTENCE_TRANSIENT &&
                         t->kind.fault != FAULT_HOST && t->kind.fault != FAULT_SLOW);
+        if (t->kind.pass == PASS_FIXED)
+                return !t->planted && t->books.stamped && t->books.pass == t->fixed_pass;
         return !t->planted && (at_once || (t->kind.pass == PASS_RETENTION ? t->books.started : t->books.stamped));
+}
+
+/* The pass in which the fault was is over, and so is the fault. */
+static void look_at_pass(struct trial *t) {
+        if (t->kind.pass != PASS_FIXED || !t->planted || t->books.pass == t->fixed_pass)
+                return;
+        for (size_t i = 0; i < t->disk.trouble_count; i++)
+                t->disk.troubles[i].left = 0;
+        t->engine.lateness.spot_count = t->engine.lateness.busy = 0;
 }
 
 static void set_clock(struct trial *t, uint64_t add_us) {
@@ -395,6 +434,7 @@ static void run_sweep(struct trial *t, struct sweep *sweep) {
                 books_work(&t->books, sweep);
                 if (is_due(t))
                         plant(t);
+                look_at_pass(t);
                 enum sweep_pumped pumped = sweep_pump(sweep, SWEEP_RUN, t->now_us, t->now_us + (UINT64_C(1) << 50));
                 if (pumped == SWEEP_ENDED)
                         return;
@@ -426,6 +466,16 @@ static void choose_disk(struct trial *t, uint32_t block_bytes) {
         t->options.segment_bytes = (uint64_t)block_bytes * per_segment;
 }
 
+/* Zeros come last, and no fault of zeros is there then: they would be right, or tell nothing of the time before. */
+static void choose_patterns(struct trial *t) {
+        static const uint8_t all[PATTERNS] = { 0xaa, 0x55, 0xff, 0x00 };
+        struct pattern_list *list = &t->options.patterns;
+        bool zeros_too = t->kind.fault != FAULT_ZEROED;
+        list->count = (uint8_t)chance_between(&t->chance, 1, zeros_too ? PATTERNS : PATTERNS - 1);
+        memcpy(list->bytes, all, sizeof all);
+        t->fixed_pass = (unsigned)chance_below(&t->chance, list->count);
+}
+
 static void set_options(struct trial *t, uint64_t seed, unsigned worker_count) {
         struct chance *c = &t->chance;
         struct sweep_options *o = &t->options;
@@ -433,6 +483,8 @@ static void set_options(struct trial *t, uint64_t seed, unsigned worker_count) {
         o->device = "disk";
         o->mode = t->kind.pass == PASS_READ ? MODE_READ : MODE_PATTERN;
         o->started_us = t->now_us + 1;
+        if (t->kind.pass == PASS_FIXED)
+                choose_patterns(t);
         o->depth = (unsigned)(chance_one_in(c, 4) ? 1 : chance_between(c, 1, o->block_bytes > 64 << 10 ? 4 : 32));
         o->size_bytes = t->disk.sectors * SECTOR_BYTES;
         o->logical_block_bytes = t->disk.logical_sectors * SECTOR_BYTES;
@@ -573,7 +625,7 @@ static void try_seed(struct history *history, uint64_t seed) {
         MUST(t->planted && !lie.armed, "nothing was planted");
         judge(t, seed, kind, sweep);
         count_cell(t, kind, block, worker);
-        if (!host || t->clean)
+        if ((!host || t->clean) && t->kind.pass != PASS_FIXED) /* the oracle knows of one pass that writes */
                 oracle_judge(&t->oracle, sweep);
         sweep_free(sweep);
         sim_engine_deinit(&t->engine);
@@ -585,7 +637,7 @@ static void try_seed(struct history *history, uint64_t seed) {
 
 static void history_init(struct history *h) {
         uint64_t target = layout_mix(77);
-        MUST(table_cache_new(&h->tables, GENERATIONS + NONCES) == 0, "out of memory");
+        MUST(table_cache_new(&h->tables, GENERATIONS + PATTERNS + NONCES) == 0, "out of memory");
         for (size_t i = 0; i < GENERATIONS; i++) {
                 uint64_t nonce = layout_mix(i + 1);
                 h->of[i] = (struct content){
@@ -619,7 +671,7 @@ static void print_row(const char *fault, const char *pass, const struct row *row
 }
 
 static struct row print_table(void) {
-        static const char *const passes[] = { "read", "retention", "verify" };
+        static const char *const passes[] = { "read", "retention", "fixed", "verify" };
         struct row sum = { 0 };
         printf("%-13s %-10s %8s %10s %10s %10s %10s\n", "fault", "pass", "planted", "detected", "class", "extent",
                 "persistence");

@@ -29,7 +29,7 @@ struct tag {
         uint32_t sector;
 };
 
-enum { HISTORY_MAX = 14 };
+enum { HISTORY_MAX = 24 };
 
 /* All generations that were ever begun, of this target and of another one. */
 struct history {

@@ -58,6 +58,15 @@ void oracle_begin_sweep(
                 memset(o->notes[i], 0, o->disk->sectors * sizeof o->notes[i][0]);
 }
 
+void oracle_begin_pass(struct oracle *o) {
+        for (size_t i = LAYER_WRITE; i <= LAYER_READ; i++) {
+                memset(o->notes[i], 0, o->disk->sectors * sizeof o->notes[i][0]);
+                o->ladder[i] = (struct effort){ 0 };
+        }
+        o->rewriting = false;
+        o->flush_failure_count = 0;
+}
+
 enum layer oracle_layer(const struct oracle *o, bool is_write) {
         if (is_write)
                 return LAYER_WRITE;

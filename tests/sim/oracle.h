@@ -83,6 +83,9 @@ void oracle_deinit(struct oracle *o);
 void oracle_begin_sweep(
         struct oracle *o, enum sweep_mode mode, bool overwrite, struct extent suspect, uint64_t budget_us);
 
+/* The next of several passes that write: what was noted of the one before is judged by others, or not at all. */
+void oracle_begin_pass(struct oracle *o);
+
 /* The layer that a request of this kind belongs to now. */
 enum layer oracle_layer(const struct oracle *o, bool is_write);
 

@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <string.h>
 
 static uint64_t first_sector(const struct engine_io *io) {
@@ -42,10 +43,14 @@ static void check_write(struct sim_engine *e, const struct engine_io *io) {
         MUST(e->oracle->mode != MODE_READ, "a sweep in mode read writes");
         MUST(b->started && b->stamped, "a write before the sweep has started");
         e->oracle->writes = true;
+        if (e->pass != b->pass)
+                oracle_begin_pass(e->oracle);
+        e->pass = b->pass;
         for (uint64_t at = 0; at < io->length_bytes; at += SECTOR_BYTES) {
                 uint64_t sector = (io->offset_bytes + at) / SECTOR_BYTES;
                 const struct known *k = &b->ledger.known[sector];
-                MUST(k->forgotten || memchr(k->generations, (int)b->generation, k->count),
+                MUST(books_is_fixed(b) ? k->count == 0 && b->ledger.ranges.count == 0
+                                       : k->forgotten || memchr(k->generations, (int)b->generation, k->count),
                         "sector %" PRIu64 " is written before its mark is durable", sector);
                 MUST(content_has_sector(
                              &b->history->of[b->generation], (const uint8_t *)io->buffer + at, sector * SECTOR_BYTES),
@@ -315,6 +320,7 @@ void sim_engine_begin_sweep(struct sim_engine *e, unsigned depth) {
         e->depth = depth;
         e->dead = e->look_changed = false;
         e->submitted = 0;
+        e->pass = UINT_MAX;
         lateness_begin_sweep(&e->lateness);
         e->look = (struct engine_look){ .size_bytes = e->disk->sectors * SECTOR_BYTES, .diskseq = 7 };
         memset(e->unflushed, 0, e->disk->sectors * sizeof(bool));

@@ -40,6 +40,7 @@ struct sim_engine {
         bool yields;     /* it is told to */
         bool *unflushed; /* by sector: written since the last flush */
         uint64_t submitted;
+        unsigned pass; /* of the books, when it wrote last */
         size_t flight_count;
         struct flight flights[FLIGHTS_MAX];
 };
