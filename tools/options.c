@@ -70,6 +70,7 @@ static bool unknown_option(const char *given) {
 /* "0xaa,0x55", or "none" of those that are configured. */
 static bool take_patterns(struct arguments *to, const char *value) {
         struct pattern_list list = { 0 };
+        assert(value); /* the option takes one */
         if (strcmp(value, "none") == 0)
                 value = "";
         for (bool more = *value; more;) {

@@ -387,7 +387,7 @@ static bool step_read(struct sweep *s) {
         if (!sweep_device_is_there(s)) /* or what was read may be another's */
                 return true;
         s->reached_end = extent_end(s->pass);
-        if (verify)
+        if (verify && !sweep_is_fixed(s)) /* a cell that is stuck may be just what a pattern wants */
                 sweep_settle_repairs(s);
         if (s->reached_end == extent_end(s->o.extent) && verify && sweep_is_fixed(s)) {
                 next_pass(s);
