@@ -124,6 +124,7 @@ def without_a_daemon_it_says_how_to_start_it():
             fake.stop()
             expect(ask(fake, 'status', '--json'), 1, error=['Connection refused): systemctl start sweepd'])
     expect(run('status', '--socket', '/' + 'x' * 200), 1, error=['too long for a socket'])
+    expect(run('status', '--socket', '/dev/null/control'), 1, error=['cannot connect to /dev/null/control: Not a directory'])
 
 
 @test
@@ -521,6 +522,46 @@ def what_only_root_may_do_is_said_as_it_has_to_be_typed():
 
 
 @test
+def pause_and_resume_say_what_was_accepted():
+    with FakeDaemon(PauseSweep={}, ResumeSweep={}) as fake:
+        expect(ask(fake, 'pause', 'a'), 0, 'a is paused: a sweep of it rests where it is', 'sweepctl resume a')
+        expect(ask(fake, 'resume', 'a'), 0, 'a is not paused any more.', 'sweepctl status a')
+        expect_document(ask(fake, 'pause', 'a', '--json'), 0, {})
+        assert fake.called('PauseSweep') == [{'device': 'a'}] * 2 and fake.called('ResumeSweep') == [{'device': 'a'}]
+
+
+@test
+def each_command_fails_when_the_daemon_says_no():
+    busy = Error('Busy', device='a', state='recovering')
+    methods = ('PauseSweep ResumeSweep CancelSweep Retire Acknowledge TestAlert Reload StartSweep ListFindings ListSweeps '
+               'ListDevices GetFinding GetMap ListRescues ExportRescue RetryRescue ForgetRescue').split()
+    with FakeDaemon(**{method: busy for method in methods}) as fake:
+        for command in ('pause a', 'resume a', 'cancel a', 'retire a', 'ack 7', 'alert-test', 'reload', 'start a', 'errors',
+                        'history', 'status', 'status a', 'finding 7', 'map a', 'wait a', 'watch', 'rescue list',
+                        'rescue export 7', 'rescue retry 7', 'rescue forget 7 --serial x'):
+            for options in [], ['--json']:
+                if options and command == 'rescue export 7':
+                    continue
+                done = expect(ask(fake, *command.split(), *options), 1, error=['a is busy (recovering)', 'sweepctl wait a',
+                                                                              'sweepctl cancel a'])
+                assert not done.stdout, (command, done.stdout)
+    with FakeDaemon(ListDevices=[{}]) as fake:
+        expect(ask(fake, 'status', 'a'), 1, error=['sweepd gave no answer about a: sweepctl status'])
+    with FakeDaemon(GetMap=[{'regions': []}], ListDevices=busy) as fake:
+        expect(ask(fake, 'map', 'a'), 1, error=['a is busy (recovering)'])
+    with FakeDaemon(ListSweeps=each('sweep', [sweep(12, ended_at=None)]), GetSweep=busy,
+                    ListDevices=lambda _, before: {'device': running(12) if before == 0 else device('a')}) as fake:
+        expect(ask(fake, 'wait', 'a'), 1, error=['a is busy (recovering)'])
+
+
+@test
+def many_workers_are_counted():
+    workers = [{'index': i, 'cpus': str(i), 'in_service': i != 3} for i in range(40)]
+    with FakeDaemon(GetDaemon={'daemon': {**DAEMON, 'workers': workers}}, ListDevices=each('device', [device('a')])) as fake:
+        expect(ask(fake, 'status'), 0, '15 on CPU 15, and 24 more', '3 on CPU 3 (NOT IN SERVICE)')
+
+
+@test
 def a_paused_device_is_to_be_let_go_on_first():
     for state in 'paused', 'held':
         with FakeDaemon(StartSweep=Error('Busy', device='a', state=state)) as fake:
@@ -688,6 +729,7 @@ def ack_takes_many_ids_and_a_comment():
                                               {'ids': [1]}]
         expect(ask(fake, 'ack', *map(str, range(1, 513))), 0, '512 findings acknowledged.')
         expect(ask(fake, 'ack', *map(str, range(1, 514))), 1, error=['ack takes at most 512 at a time'])
+        expect(ask(fake, 'ack', *map(str, range(1, 600))), 1, error=['"514" is one word too many'])
         expect(ask(fake, 'ack', '7', 'x'), 1, error=['"x" is no number of a finding'])
         expect(ask(fake, 'alert-test'), 0, 'sweepd was told to send an alert.')
         assert fake.called('TestAlert') == [{}]
@@ -736,6 +778,27 @@ def history_tells_how_long_reads_took_where_there_is_room():
             shown = on_terminal(fake, columns, 'history')
             assert ('1.2 ms, 2.6 s' in shown) == ('READ P99, MAX' in shown) == (columns == 160), shown
             assert '77' not in shown, shown
+
+
+# A daemon that takes a call and never answers is given up on after half a minute; the other tests run meanwhile.
+
+class Silence:
+    def __init__(self):
+        self.fake = FakeDaemon(GetDaemon=lambda *_: time.sleep(600))
+        self.asking = subprocess.Popen([SWEEPCTL, '--socket', self.fake.path, 'status'], stdout=subprocess.PIPE,
+                                       stderr=subprocess.PIPE, text=True)
+
+
+SILENCE = Silence() if SWEEPCTL and not sys.argv[2:] else None
+
+
+def a_daemon_that_says_nothing_is_given_up_on():
+    silence = SILENCE or Silence()
+    told, complaint = silence.asking.communicate(timeout=120)
+    assert silence.asking.returncode == 1 and not told, told
+    assert f'sweepd did not answer within 30 s ({silence.fake.path}): journalctl -u sweepd' in complaint, complaint
+    silence.fake.stop()
+    silence.fake.directory.cleanup()
 
 
 # wait
@@ -908,6 +971,8 @@ def report_never_calls_part_of_a_sweep_the_whole():
     with reported() as fake:
         expect(ask(fake, 'report', 'spare-7'), 1, error=['no sweep of spare-7 has begun yet. Start one'])
 
+
+test(a_daemon_that_says_nothing_is_given_up_on)  # the last of all
 
 if __name__ == '__main__':
     main()
