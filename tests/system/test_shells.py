@@ -43,7 +43,7 @@ def need(program):
 def commands_are_completed_with_what_they_do():
     with serving() as fake:
         assert candidates(fake, 'sta') == ['status', 'start']
-        assert candidates(fake, 're') == ['resume', 'retire', 'rescue', 'reload']
+        assert candidates(fake, 'res') == ['resume', 'rescue']
         assert candidates(fake, 'rescue', '') == ['list', 'export', 'retry', 'forget']
         assert candidates(fake, 'rescue', 're') == ['retry']
         assert candidates(fake, 'nothing', '') == candidates(fake, 'x') == []
