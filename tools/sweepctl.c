@@ -118,6 +118,7 @@ static const struct command commands[] = {
                         "long\nthat took, how requests were answered, the longest read of each sixteenth of the surface, "
                         "and every\nfinding that is open or was made by that sweep.",
                 .operand = OPERAND_DEVICE,
+                .paged = true,
                 .run = command_report },
         { .name = "retire",
                 .usage = "DEVICE",
