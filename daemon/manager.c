@@ -284,6 +284,7 @@ static int on_clock(sd_event_source *source, uint64_t usec, void *userdata) {
         planner_look(m, monotonic_us, clock_wall_us());
         rests_look_at_windows(m, clock_wall_us());
         outbox_look(m, monotonic_us);
+        routes_tell_sums(m, NULL, monotonic_us);
         history_look(m, monotonic_us, clock_wall_us());
         manager_admit(m);
         manager_notify_status(m);
@@ -608,6 +609,7 @@ bool manager_free(struct manager *m) {
         all &= members_close(m);
         all &= orphans_close(m, CLOSE_LIMIT_US);
         if (m->ledger) {
+                routes_tell_sums(m, NULL, UINT64_MAX);
                 routes_handle_alerts(m); /* may have something to say, which goes to the ledger, too */
                 outbox_drain(m, CLOSE_LIMIT_US);
         }
@@ -622,6 +624,7 @@ bool manager_free(struct manager *m) {
         sd_event_source_unref(m->clock);
         verify_pool_free(m->pool);
         finding_book_free(m->book);
+        burst_book_free(m->bursts);
         free_queue(m->news, free_news_item);
         free_queue(m->ledger_answers, free_request_item);
         free_queue(m->alerts_done, free);

@@ -19,6 +19,7 @@
 #include "plan/roster.h"
 #include "reload.h"
 #include "report/alerts.h"
+#include "report/burst.h"
 #include "report/finding_book.h"
 #include "report/ledger.h"
 #include "sweep/verify.h"
@@ -99,6 +100,7 @@ struct manager {
         char ledger_text[512];
         bool ledger_was_read; /* false: it could not be read yet; what it remembers is missing */
         struct alerts *alerts;
+        struct burst_book *bursts;
         struct queue *alerts_done;
         int alerts_fd;
         uint64_t events_folded; /* that found no room since the last that did */
@@ -195,6 +197,12 @@ void routes_note_ledger(struct manager *m, enum ledger_state state, const char *
 void routes_begin_without_past(struct manager *m, const char *why);
 void routes_tell(struct manager *m, enum event_kind kind, int priority, const struct device *d,
         const struct finding *finding, const char *format, ...) __attribute__((format(printf, 6, 7)));
+
+/* A finding that is open, its turn, and where it is. */
+void routes_tell_finding(
+        struct manager *m, const struct device *d, const struct finding *finding, enum event_turn turn);
+/* What was folded of the device; NULL: of any, where it is time. */
+void routes_tell_sums(struct manager *m, const char *device, uint64_t monotonic_us);
 
 void routes_store_finding(struct manager *m, const struct finding *finding);
 

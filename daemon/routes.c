@@ -32,7 +32,8 @@ static struct ledger_request *request_for(enum ledger_op op, uint64_t sweep_id, 
         return request;
 }
 
-static void send_event(struct manager *m, const struct event *event) {
+static void send_event(struct manager *m, struct event *event) {
+        event->id = m->next_event_id++;
         struct event *copy = malloc(sizeof *copy);
         if (!copy) {
                 m->events_folded++;
@@ -59,23 +60,39 @@ static void fill_identity(struct event *event, const struct device *d) {
         }
 }
 
+/* Too many of one kind are told as sums. */
+static void send_or_fold(struct manager *m, struct event *event) {
+        if (burst_book_passes(m->bursts, event, clock_monotonic_us()))
+                send_event(m, event);
+}
+
+static void fill_finding(struct event *event, const struct finding *finding) {
+        event->has_finding = true;
+        event->finding = *finding;
+        text_copy(event->device, sizeof event->device, finding->device);
+        event->sweep_id = finding->sweep_id;
+}
+
+void routes_tell_sums(struct manager *m, const char *device, uint64_t monotonic_us) {
+        struct event event;
+        while (burst_book_sum(m->bursts, device, monotonic_us, &event)) {
+                event.at_us = clock_wall_us();
+                send_event(m, &event);
+        }
+}
+
 void routes_tell(struct manager *m, enum event_kind kind, int priority, const struct device *d,
         const struct finding *finding, const char *format, ...) {
         struct event event = { .kind = kind, .priority = priority, .at_us = clock_wall_us() };
-        event.id = m->next_event_id++;
         va_list arguments;
         va_start(arguments, format);
         vsnprintf(event.text, sizeof event.text, format, arguments);
         va_end(arguments);
         if (d)
                 fill_identity(&event, d);
-        if (finding) {
-                event.has_finding = true;
-                event.finding = *finding;
-                text_copy(event.device, sizeof event.device, finding->device);
-                event.sweep_id = finding->sweep_id;
-        }
-        send_event(m, &event);
+        if (finding)
+                fill_finding(&event, finding);
+        send_or_fold(m, &event);
 }
 
 void routes_handle_alerts(struct manager *m) {
@@ -468,17 +485,37 @@ static void give_number(struct manager *m, struct device *d, struct finding *fau
         fault->target_row = d->target_row;
 }
 
+void routes_tell_finding(
+        struct manager *m, const struct device *d, const struct finding *finding, enum event_turn turn) {
+        struct event event = {
+                .kind = EVENT_FINDING, .priority = priority_of(finding->fault), .at_us = clock_wall_us(), .turn = turn
+        };
+        char since[64];
+        text_format_local(since, sizeof since, finding->first_seen_us);
+        if (d)
+                fill_identity(&event, d);
+        fill_finding(&event, finding);
+        text_format(event.text, sizeof event.text, "%s at offset %" PRIu64 ", length %" PRIu64 ": %s",
+                fault_name(finding->fault), finding->place.offset_bytes, finding->place.length_bytes, finding->text);
+        if (turn == EVENT_GREW)
+                text_append(event.text, sizeof event.text, ". It has grown");
+        else if (turn == EVENT_AGAIN)
+                text_append(event.text, sizeof event.text,
+                        ". It has been open since %s. To hear no more of it: sweepctl ack %" PRIu64, since,
+                        finding->id);
+        send_or_fold(m, &event);
+}
+
 static void on_fault(struct manager *m, struct device *d, struct news *news) {
         bool is_new;
+        uint64_t next_id = finding_book_next_id(m->book);
         give_number(m, d, &news->fault);
         const struct finding *f = finding_book_report(m->book, &news->fault, news->fault_serial, &is_new);
         if (!f)
                 return;
         routes_store_finding(m, f);
         if (is_new)
-                routes_tell(m, EVENT_FINDING, priority_of(f->fault), d, f,
-                        "%s at offset %" PRIu64 ", length %" PRIu64 ": %s", fault_name(f->fault), f->place.offset_bytes,
-                        f->place.length_bytes, f->text);
+                routes_tell_finding(m, d, f, f->id >= next_id ? EVENT_FIRST : EVENT_GREW);
 }
 
 /* Reads that were late and of which nobody knows why. */
@@ -497,6 +534,7 @@ static void tell_end(struct manager *m, struct device *d, const struct sweep_rec
         const char *assurance = assurance_name(r->assurance);
         text_format(verdict, sizeof verdict, assurance ? "%s (%s)" : "%s", verdict_name(r->verdict), assurance);
         const char *end = sweep_end_name(r->end);
+        routes_tell_sums(m, d->config->name, clock_monotonic_us());
         routes_tell(m, EVENT_SWEEP_ENDED, r->verdict == VERDICT_CLEAN ? LOG_INFO : LOG_WARNING, d, NULL,
                 "sweep %" PRIu64 " %s: %s, %" PRIu64 " finding%s; %" PRIu64 " bytes read, %" PRIu64 " written, %" PRIu64
                 " verified in %.1f s%s%s%s",
@@ -753,6 +791,9 @@ int routes_open(struct manager *m, bool lines_on_stderr) {
         if (r < 0)
                 return r;
         r = queue_new(&m->alerts_done, ALERTS_QUEUE_MAX + 1, m->alerts_fd);
+        if (r < 0)
+                return r;
+        r = burst_book_new(&m->bursts);
         if (r < 0)
                 return r;
         struct alerts_options options = {

@@ -38,15 +38,15 @@ static uint64_t allowed_us(const struct device *d) {
 static void report(struct manager *m, struct device *d) {
         struct device_stall *stall = &d->stall;
         bool is_new;
+        uint64_t next_id = finding_book_next_id(m->book);
         stall->finding.last_seen_us = clock_wall_us();
         const struct finding *f = finding_book_report(
                 m->book, &stall->finding, UINT64_C(1) << STALL_SERIAL_MARK, &is_new);
         if (!f)
                 return;
         routes_store_finding(m, f);
-        if (!stall->told)
-                routes_tell(m, EVENT_FINDING, LOG_ERR, d, f, "hung at offset %" PRIu64 ", length %" PRIu64 ": %s",
-                        f->place.offset_bytes, f->place.length_bytes, f->text);
+        if (is_new && !stall->told) /* what is open already is told again in its time */
+                routes_tell_finding(m, d, f, f->id >= next_id ? EVENT_FIRST : EVENT_GREW);
         stall->told = true;
 }
 

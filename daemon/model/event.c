@@ -21,6 +21,7 @@ static const char *const kind_names[EVENT_COUNT] = {
         [EVENT_RECOVERY] = "recovery",
         [EVENT_TEST] = "test",
         [EVENT_DAEMON] = "daemon",
+        [EVENT_SUM] = "sum",
 };
 
 const char *event_kind_name(enum event_kind kind) {

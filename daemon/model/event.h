@@ -25,8 +25,12 @@ enum event_kind {
         EVENT_RECOVERY,       /* what an undo journal held was put back, or could not be */
         EVENT_TEST,           /* somebody wants to see whether alerts arrive */
         EVENT_DAEMON,         /* started, stopped, configuration read or refused */
+        EVENT_SUM,            /* of many that were not told one by one */
         EVENT_COUNT
 };
+
+/* Why a finding is told. */
+enum event_turn { EVENT_FIRST, EVENT_GREW, EVENT_AGAIN, EVENT_TURN_COUNT };
 
 const char *event_kind_name(enum event_kind kind);
 
@@ -40,6 +44,8 @@ struct event {
         char device[DEVICE_NAME_BYTES]; /* "": of the daemon itself */
         char text[EVENT_TEXT_BYTES];    /* a whole sentence for people, without the device's name */
         uint64_t sweep_id;              /* 0: none */
+        uint64_t count;                 /* EVENT_SUM: of how many; else 0 */
+        enum event_turn turn;           /* of findings */
         bool has_finding;
         struct finding finding;
         char serial[EVENT_IDENTITY_BYTES];

@@ -88,6 +88,7 @@ static void compose_entry(struct entry *entry, const struct event *event, const 
         add_known(entry, "SWEEPD_SERIAL", event->serial);
         add_known(entry, "SWEEPD_SLOT", event->slot);
         const struct finding *finding = event->has_finding ? &event->finding : NULL;
+        add_number(entry, "SWEEPD_COUNT", event->count);
         add_number(entry, "SWEEPD_SWEEP_ID", event->sweep_id || !finding ? event->sweep_id : finding->sweep_id);
         if (!finding)
                 return;

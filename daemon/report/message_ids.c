@@ -22,6 +22,7 @@ static const sd_id128_t ids[EVENT_COUNT] = {
         [EVENT_RECOVERY] = SD_ID128_MAKE(f9, 91, 81, 3c, a0, 62, 4b, 9d, 89, 0f, a0, 63, cd, 04, 2b, 6f),
         [EVENT_TEST] = SD_ID128_MAKE(c8, 86, 1b, e8, ff, 65, 44, 46, 91, 32, 61, b6, d2, cd, be, 50),
         [EVENT_DAEMON] = SD_ID128_MAKE(28, 14, 25, f7, df, 15, 40, a3, 86, c3, 52, 01, f9, 18, c8, 54),
+        [EVENT_SUM] = SD_ID128_MAKE(22, 20, b7, a7, c3, 55, 45, 25, 8f, 7e, fe, 57, 6b, 0f, ec, 1b),
 };
 
 sd_id128_t message_id(enum event_kind kind) {

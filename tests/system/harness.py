@@ -19,6 +19,7 @@ import json
 import mmap
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -559,6 +560,15 @@ def expect_clean(sweep, assurance='verified'):
     assert got == ('finished', 'clean', assurance, 0), f'not clean: {sweep}'
     parts = sweep['bytes_read'] + sweep['bytes_written'] + sweep['bytes_skipped']
     assert parts == sweep['bytes_total'], f'bytes do not add up: {sweep}'
+
+
+def told_findings(daemon, name):
+    """Of how many findings of a device the log tells: one by one, and in sums."""
+    lines = [line for line in daemon.log_text().splitlines() if f': {name}: ' in line]
+    sums = [re.search(r'(\d+) more messages? of findings .*?: (\d+) new', line) for line in lines]
+    single = [line for line in lines if ' at offset ' in line and not any(
+        word in line for word in (' is over', '. It has grown', '. It has been open since'))]
+    return sum(int(s.group(2)) for s in sums if s) + len(single)
 
 
 def places(findings):

@@ -11,7 +11,8 @@ import sqlite3
 import time
 
 from harness import (
-    MIB, UNIT, VarlinkError, device_entry, eventually, expect_clean, kill_and_wait, main, need, run, test)
+    MIB, UNIT, VarlinkError, device_entry, eventually, expect_clean, kill_and_wait, main, need, run, test,
+    told_findings)
 
 BACK_S = 30  # until a ledger is tried again, and used
 
@@ -132,7 +133,7 @@ def a_state_disk_that_hangs_holds_up_what_writes_alone(case):
     assert len(daemon.findings('r0')) < 64, 'it was too fast'
     bad.command(f'drop {delay}')
     eventually('all is found', lambda: len(daemon.findings('r0')) == 64, 30)
-    assert daemon.log_text().count('read_error at offset') == 64, 'a fault was not told'
+    eventually('each fault is told', lambda: told_findings(daemon, 'r0') == 64, 40)
     daemon.begin('r1')
     eventually('a sweep that only reads begins and ends', lambda: 'r1: sweep' in daemon.log_text() and
                daemon.device('r1')['last_sweep_ended_at'], 20)

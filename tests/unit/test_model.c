@@ -72,7 +72,7 @@ START_TEST(every_name_that_is_read_back_means_the_same) {
 END_TEST
 
 START_TEST(every_value_has_a_name_and_no_two_the_same) {
-        const char *names[4][16] = { { 0 } };
+        const char *names[4][32] = { { 0 } };
         for (int i = 0; i < DEVICE_STATE_COUNT; i++)
                 names[0][i] = device_state_name((enum device_state)i);
         for (int i = 0; i < EVENT_COUNT; i++)
