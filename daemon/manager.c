@@ -625,6 +625,7 @@ bool manager_free(struct manager *m) {
         verify_pool_free(m->pool);
         finding_book_free(m->book);
         burst_book_free(m->bursts);
+        monitors_free(m);
         free_queue(m->news, free_news_item);
         free_queue(m->ledger_answers, free_request_item);
         free_queue(m->alerts_done, free);

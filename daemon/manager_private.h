@@ -104,6 +104,7 @@ struct manager {
         struct queue *alerts_done;
         int alerts_fd;
         uint64_t events_folded; /* that found no room since the last that did */
+        struct monitors *monitors;
         struct control *control;
         struct rescue_task *rescues[RESCUE_TASKS_MAX];
         int rescues_fd;
@@ -197,6 +198,9 @@ void routes_note_ledger(struct manager *m, enum ledger_state state, const char *
 void routes_begin_without_past(struct manager *m, const char *why);
 void routes_tell(struct manager *m, enum event_kind kind, int priority, const struct device *d,
         const struct finding *finding, const char *format, ...) __attribute__((format(printf, 6, 7)));
+/* A sweep of the device is over. */
+void routes_tell_end(struct manager *m, int priority, const struct device *d, const struct sweep_record *sweep,
+        const char *format, ...) __attribute__((format(printf, 5, 6)));
 
 /* A finding that is open, its turn, and where it is. */
 void routes_tell_finding(
@@ -264,6 +268,19 @@ void requests_gone(void *userdata, struct call *call);
 void requests_page(struct manager *m, struct ledger_request *page);
 /* A configuration was read. */
 void requests_reloaded(struct manager *m, const struct reload_result *result);
+
+/* monitors.c */
+int monitors_open(struct manager *m);
+/* After the control socket: no call is open any more. */
+void monitors_free(struct manager *m);
+/* It has happened; its number is given. */
+void monitors_note(struct manager *m, const struct event *event);
+void monitors_request(struct manager *m, struct call *call, const struct control_request *r);
+/* Takes the answer to LEDGER_LIST_EVENTS over. */
+void monitors_page(struct manager *m, struct ledger_request *page);
+/* False: it is no call of Monitor. */
+bool monitors_drained(struct manager *m, struct call *call);
+void monitors_gone(struct manager *m, struct call *call);
 
 /* orphans.c */
 /* Looks for undo journals that hold something, and belong to no device that is configured. */

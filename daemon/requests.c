@@ -571,6 +571,9 @@ void requests_handle(void *userdata, struct call *call, const struct control_req
         case METHOD_GET_MAP:
                 get_map(m, call, r);
                 break;
+        case METHOD_MONITOR:
+                monitors_request(m, call, r);
+                break;
         case METHOD_START_SWEEP:
                 start_sweep(m, call, r);
                 break;
@@ -613,7 +616,7 @@ void requests_drained(void *userdata, struct call *call) {
         struct listing *l = call_data(call);
         if (l)
                 go_on(manager_of(userdata), l);
-        else
+        else if (!monitors_drained(manager_of(userdata), call))
                 rescues_handle(manager_of(userdata));
 }
 
@@ -621,6 +624,7 @@ void requests_gone(void *userdata, struct call *call) {
         struct manager *m = manager_of(userdata);
         struct listing *l = call_data(call);
         rescues_gone(m, call);
+        monitors_gone(m, call);
         if (m->reload_call == call)
                 m->reload_call = NULL;
         for (size_t i = 0; i < m->device_count; i++) {

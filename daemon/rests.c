@@ -155,7 +155,7 @@ static void store_end(struct manager *m, struct device *d, const struct sweep_re
                 request->sweep = record;
                 outbox_send(m, request);
         }
-        routes_tell(m, EVENT_SWEEP_ENDED, LOG_WARNING, d, NULL, "sweep %" PRIu64 " %s at %.1f %%: %s%s%s", record.id,
+        routes_tell_end(m, LOG_WARNING, d, &record, "sweep %" PRIu64 " %s at %.1f %%: %s%s%s", record.id,
                 sweep_end_name(end), done_of(&resume->from), verdict_name(record.verdict), reason->rule[0] ? "; " : "",
                 reason->found);
 }

@@ -49,6 +49,7 @@ static void send_event(struct manager *m, struct event *event) {
                 request->event = *event;
                 outbox_send(m, request);
         }
+        monitors_note(m, event);
 }
 
 static void fill_identity(struct event *event, const struct device *d) {
@@ -92,6 +93,20 @@ void routes_tell(struct manager *m, enum event_kind kind, int priority, const st
                 fill_identity(&event, d);
         if (finding)
                 fill_finding(&event, finding);
+        send_or_fold(m, &event);
+}
+
+void routes_tell_end(struct manager *m, int priority, const struct device *d, const struct sweep_record *sweep,
+        const char *format, ...) {
+        struct event event = { .kind = EVENT_SWEEP_ENDED, .priority = priority, .at_us = clock_wall_us() };
+        va_list arguments;
+        va_start(arguments, format);
+        vsnprintf(event.text, sizeof event.text, format, arguments);
+        va_end(arguments);
+        fill_identity(&event, d);
+        event.sweep_id = sweep->id;
+        event.has_sweep = true;
+        event.sweep = *sweep;
         send_or_fold(m, &event);
 }
 
@@ -535,7 +550,7 @@ static void tell_end(struct manager *m, struct device *d, const struct sweep_rec
         text_format(verdict, sizeof verdict, assurance ? "%s (%s)" : "%s", verdict_name(r->verdict), assurance);
         const char *end = sweep_end_name(r->end);
         routes_tell_sums(m, d->config->name, clock_monotonic_us());
-        routes_tell(m, EVENT_SWEEP_ENDED, r->verdict == VERDICT_CLEAN ? LOG_INFO : LOG_WARNING, d, NULL,
+        routes_tell_end(m, r->verdict == VERDICT_CLEAN ? LOG_INFO : LOG_WARNING, d, r,
                 "sweep %" PRIu64 " %s: %s, %" PRIu64 " finding%s; %" PRIu64 " bytes read, %" PRIu64 " written, %" PRIu64
                 " verified in %.1f s%s%s%s",
                 r->id, end ? end : "ended", verdict, r->findings, r->findings == 1 ? "" : "s", r->bytes.read,
@@ -772,6 +787,10 @@ void routes_handle_ledger(struct manager *m) {
         while (queue_try_pop(m->ledger_answers, &item, 1) == 1) {
                 struct ledger_request *request = item;
                 outbox_heard(m);
+                if (request->op == LEDGER_LIST_EVENTS) {
+                        monitors_page(m, request);
+                        continue;
+                }
                 if (request->op >= LEDGER_LIST_FINDINGS) {
                         requests_page(m, request);
                         continue;
@@ -794,6 +813,9 @@ int routes_open(struct manager *m, bool lines_on_stderr) {
         if (r < 0)
                 return r;
         r = burst_book_new(&m->bursts);
+        if (r < 0)
+                return r;
+        r = monitors_open(m);
         if (r < 0)
                 return r;
         struct alerts_options options = {

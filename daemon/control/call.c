@@ -140,6 +140,11 @@ void call_reply_sweep_id(struct call *call, uint64_t sweep_id) {
         call_reply(call, &parameters, false);
 }
 
+void call_reply_event(struct call *call, const struct event *event) {
+        struct message parameters = records_event(event);
+        call_reply(call, &parameters, true);
+}
+
 void call_reply_regions(struct call *call, const struct region_record *regions, size_t count, bool continues) {
         struct message parameters = message_begin();
         message_set_array(&parameters, "regions");
@@ -231,10 +236,6 @@ void call_fail_interface_not_found(struct call *call, const char *interface) {
 
 void call_fail_method_not_found(struct call *call, const char *method) {
         fail_text(call, "org.varlink.service.MethodNotFound", "method", method);
-}
-
-void call_fail_method_not_implemented(struct call *call, const char *method) {
-        fail_text(call, "org.varlink.service.MethodNotImplemented", "method", method);
 }
 
 void call_fail_permission_denied(struct call *call) {

@@ -25,7 +25,6 @@ void call_fail(struct call *call, const char *error, struct message *parameters)
 /* The errors of org.varlink.service that only the control room itself gives. */
 void call_fail_interface_not_found(struct call *call, const char *interface);
 void call_fail_method_not_found(struct call *call, const char *method);
-void call_fail_method_not_implemented(struct call *call, const char *method);
 void call_fail_permission_denied(struct call *call);
 
 /* io.sweepd.TooMany as text, for a client that gets no connection. To be freed; NULL without memory. */

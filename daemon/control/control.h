@@ -7,6 +7,7 @@
 #pragma once
 
 #include "model/device_record.h"
+#include "model/event.h"
 #include "model/finding.h"
 #include "model/region_table.h"
 #include "model/rescue_record.h"
@@ -27,6 +28,7 @@ enum control_method {
         METHOD_LIST_SWEEPS,
         METHOD_GET_SWEEP,
         METHOD_GET_MAP,
+        METHOD_MONITOR,
         METHOD_START_SWEEP,
         METHOD_PAUSE_SWEEP,
         METHOD_RESUME_SWEEP,
@@ -52,6 +54,7 @@ struct control_request {
         uint64_t id;
         bool all;
         uint64_t after;
+        bool has_after;   /* Monitor: not from now on */
         uint64_t limit;   /* 0: no limit */
         uint64_t regions; /* 1 to CONTROL_REGIONS_MAX */
         enum sweep_mode mode;
@@ -126,6 +129,8 @@ void call_reply_sweep(struct call *call, const struct sweep_record *sweep, bool 
 void call_reply_rescue(struct call *call, const struct rescue_record *rescue, bool continues);
 void call_reply_rescue_bytes(struct call *call, const struct rescue_bytes *bytes, bool continues);
 void call_reply_sweep_id(struct call *call, uint64_t sweep_id);
+/* One of Monitor's, which never end by themselves. */
+void call_reply_event(struct call *call, const struct event *event);
 void call_reply_regions(struct call *call, const struct region_record *regions, size_t count, bool continues);
 
 /* Errors of io.sweepd and of org.varlink.service. Each ends the call. */

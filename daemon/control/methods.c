@@ -16,6 +16,7 @@ enum parameter {
         PARAMETER_ID,
         PARAMETER_ALL,
         PARAMETER_AFTER,
+        PARAMETER_AFTER_EVENT,
         PARAMETER_LIMIT,
         PARAMETER_MODE,
         PARAMETER_PATTERNS,
@@ -32,6 +33,7 @@ static const char *const parameter_names[PARAMETER_COUNT] = {
         [PARAMETER_ID] = "id",
         [PARAMETER_ALL] = "all",
         [PARAMETER_AFTER] = "after",
+        [PARAMETER_AFTER_EVENT] = "after_event",
         [PARAMETER_LIMIT] = "limit",
         [PARAMETER_MODE] = "mode",
         [PARAMETER_PATTERNS] = "patterns",
@@ -47,6 +49,7 @@ enum {
         ID = 1 << PARAMETER_ID,
         ALL = 1 << PARAMETER_ALL,
         AFTER = 1 << PARAMETER_AFTER,
+        AFTER_EVENT = 1 << PARAMETER_AFTER_EVENT,
         LIMIT = 1 << PARAMETER_LIMIT,
         MODE = 1 << PARAMETER_MODE,
         PATTERNS = 1 << PARAMETER_PATTERNS,
@@ -71,7 +74,7 @@ static const struct method methods[] = {
         { "Retire", METHOD_RETIRE, true, .required = DEVICE },
         { "Reload", METHOD_RELOAD, true },
         { "GetMap", METHOD_GET_MAP, .required = DEVICE | REGIONS },
-        { "Monitor", METHOD_COUNT },
+        { "Monitor", METHOD_MONITOR, .optional = AFTER_EVENT },
         { "Acknowledge", METHOD_ACKNOWLEDGE, true, .required = IDS, .optional = COMMENT },
         { "TestAlert", METHOD_TEST_ALERT, true },
         { "ListRescues", METHOD_LIST_RESCUES, .optional = DEVICE },
@@ -105,6 +108,12 @@ static enum message_field read_count(uint64_t *ret, const struct message *m, con
                 return FIELD_MISTYPED;
         *ret = (uint64_t)value;
         return FIELD_PRESENT;
+}
+
+static enum message_field read_after_event(struct control_request *request, const struct message *m) {
+        enum message_field field = read_count(&request->after, m, "after_event");
+        request->has_after = field == FIELD_PRESENT;
+        return field;
 }
 
 static enum message_field read_mode(struct control_request *request, const struct message *m) {
@@ -169,6 +178,8 @@ static enum message_field read_parameter(
                 return message_get_bool(m, "all", &request->all);
         case PARAMETER_AFTER:
                 return read_count(&request->after, m, "after");
+        case PARAMETER_AFTER_EVENT:
+                return read_after_event(request, m);
         case PARAMETER_LIMIT:
                 return read_count(&request->limit, m, "limit");
         case PARAMETER_MODE:

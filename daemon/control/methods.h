@@ -7,7 +7,7 @@
 
 struct method {
         const char *name;
-        enum control_method method;  /* METHOD_COUNT: in the interface, but not served by this version */
+        enum control_method method;
         bool for_root;               /* changes something, or hands out what was on a disk */
         unsigned required, optional; /* parameters, as bits; private to methods.c */
 };

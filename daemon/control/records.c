@@ -292,6 +292,29 @@ struct message records_sweep(const struct sweep_record *sweep) {
         return m;
 }
 
+struct message records_event(const struct event *event) {
+        struct message m = message_begin();
+        message_set_integer(&m, "event", event->id);
+        message_set_integer(&m, "at", event->at_us);
+        message_set_string(&m, "kind", event_kind_name(event->kind));
+        message_set_integer(&m, "priority", (uint64_t)event->priority);
+        set_text(&m, "device", event->device);
+        set_text(&m, "serial", event->serial);
+        set_text(&m, "slot", event->slot);
+        message_set_null(&m, "finding");
+        message_set_null(&m, "sweep");
+        if (event->has_finding) {
+                struct message child = records_finding(&event->finding);
+                message_set_object(&m, "finding", &child);
+        }
+        if (event->has_sweep) {
+                struct message child = records_sweep(&event->sweep);
+                message_set_object(&m, "sweep", &child);
+        }
+        message_set_string(&m, "text", event->text);
+        return m;
+}
+
 void records_hex(char text[static RECORDS_HEX_BYTES], const uint8_t *bytes, size_t length_bytes) {
         static const char digits[] = "0123456789abcdef";
         assert(length_bytes <= FINDING_SAMPLE_BYTES);

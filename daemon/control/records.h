@@ -4,6 +4,7 @@
 
 #include "control/message.h"
 #include "model/device_record.h"
+#include "model/event.h"
 #include "model/finding.h"
 #include "model/reason.h"
 #include "model/region_table.h"
@@ -15,6 +16,7 @@ struct message records_daemon(const struct daemon_record *daemon);
 struct message records_device(const struct device_record *device);
 struct message records_finding(const struct finding *finding);
 struct message records_sweep(const struct sweep_record *sweep);
+struct message records_event(const struct event *event);
 struct message records_region(const struct region_record *region);
 struct message records_rescue(const struct rescue_record *rescue);
 struct message records_reason(const struct reason *reason);

@@ -90,10 +90,6 @@ static void serve_sweepd(struct call *call, const struct control_options *option
                 call_fail_permission_denied(call);
                 return;
         }
-        if (method->method == METHOD_COUNT) {
-                call_fail_method_not_implemented(call, e->method);
-                return;
-        }
         struct control_request request;
         const char *wrong;
         switch (methods_read(&request, &wrong, method, &e->parameters)) {

@@ -2,6 +2,8 @@
 /* The words for what happens; programs that follow the events switch on them. */
 #include "model/event.h"
 
+#include "model/names.h"
+
 #include <assert.h>
 
 static const char *const kind_names[EVENT_COUNT] = {
@@ -27,4 +29,11 @@ static const char *const kind_names[EVENT_COUNT] = {
 const char *event_kind_name(enum event_kind kind) {
         assert(kind < EVENT_COUNT);
         return kind_names[kind];
+}
+
+bool event_kind_from_name(enum event_kind *ret, const char *name) {
+        int i = names_index(kind_names, EVENT_COUNT, name);
+        if (i >= 0)
+                *ret = (enum event_kind)i;
+        return i >= 0;
 }

@@ -4,7 +4,9 @@
 
 #include "model/device_config.h"
 #include "model/finding.h"
+#include "model/sweep_record.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Each kind has a MESSAGE_ID of its own (systemd/sweepd.catalog) and a priority as of syslog(3). */
@@ -33,6 +35,7 @@ enum event_kind {
 enum event_turn { EVENT_FIRST, EVENT_GREW, EVENT_AGAIN, EVENT_TURN_COUNT };
 
 const char *event_kind_name(enum event_kind kind);
+bool event_kind_from_name(enum event_kind *ret, const char *name);
 
 enum { EVENT_TEXT_BYTES = 768, EVENT_IDENTITY_BYTES = 128 };
 
@@ -48,6 +51,8 @@ struct event {
         enum event_turn turn;           /* of findings */
         bool has_finding;
         struct finding finding;
+        bool has_sweep; /* EVENT_SWEEP_ENDED */
+        struct sweep_record sweep;
         char serial[EVENT_IDENTITY_BYTES];
         char slot[EVENT_IDENTITY_BYTES];
 };

@@ -67,11 +67,13 @@ static void drop_answer(struct ledger_request *request) {
         free(request->load.findings);
         free(request->findings);
         free(request->sweeps);
+        free(request->events);
         request->target = NULL;
         request->regions = NULL;
         request->load = (struct ledger_load){ 0 };
         request->findings = NULL;
         request->sweeps = NULL;
+        request->events = NULL;
         request->page_count = 0;
 }
 

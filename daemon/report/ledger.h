@@ -44,6 +44,8 @@ enum ledger_op {
         LEDGER_EVENT,         /* event */
         LEDGER_PRUNE,         /* prune: takes out a few rows that are old, and says where to go on */
         LEDGER_LIST_FINDINGS, /* page_after, page_device, page_all -> findings, newest last */
+        LEDGER_LIST_EVENTS,   /* page_after -> events, oldest first, each with its finding and its sweep as they are
+                                 now */
         LEDGER_LIST_SWEEPS,   /* page_after, page_device -> sweeps, newest last; page_newest: the last page_max */
         LEDGER_GET_FINDING,   /* page_after = id -> findings[0], or page_count = 0 */
         LEDGER_GET_SWEEP      /* page_after = id -> sweeps[0], or page_count = 0 */
@@ -160,6 +162,7 @@ struct ledger_request {
         size_t page_count;
         struct finding *findings;
         struct sweep_record *sweeps;
+        struct event *events;
 };
 
 /* Zeroed. -ENOMEM. */

@@ -21,6 +21,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <syslog.h>
 
 enum {
         BUSY_TIMEOUT_MS = 3000,
@@ -179,6 +180,7 @@ enum statement {
         ST_PUT_FINDING,
         ST_GET_FINDING,
         ST_LIST_FINDINGS,
+        ST_LIST_EVENTS,
         ST_PUT_EVENT,
         ST_NEXT_EVENTS,
         ST_NEXT_FINDINGS,
@@ -280,6 +282,8 @@ static const char *const statements[ST_COUNT] = {
         [ST_GET_FINDING] = "SELECT " FINDING_COLUMNS " FROM findings WHERE id = ?1",
         [ST_LIST_FINDINGS] = "SELECT " FINDING_COLUMNS " FROM findings WHERE id > ?1 AND (?2 = '' OR device = ?2)"
                              " AND (?3 OR state IN ('open', 'acknowledged')) ORDER BY id LIMIT ?4",
+        [ST_LIST_EVENTS] = "SELECT id, kind, priority, at_us, device, text, sweep_id, finding_id, serial, slot"
+                           " FROM events WHERE id > ?1 ORDER BY id LIMIT ?2",
         [ST_PUT_EVENT] = "INSERT OR REPLACE INTO events VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         [ST_NEXT_EVENTS] = "SELECT max(id) FROM (SELECT id FROM events WHERE id > ?1 ORDER BY id LIMIT ?2)",
         [ST_NEXT_FINDINGS] = "SELECT max(id) FROM (SELECT id FROM findings WHERE id > ?1 ORDER BY id LIMIT ?2)",
@@ -642,6 +646,25 @@ static int read_range(struct query *q, struct stamped_range *range) {
 DEFINE_READ_ALL(read_stamped_ranges, struct stamped_range, read_range)
 DEFINE_READ_ALL(read_findings, struct finding, read_finding)
 DEFINE_READ_ALL(read_sweeps, struct sweep_record, read_sweep)
+/* A kind that is not known here is told as one of the daemon's own: its text says what it is. */
+static int read_event(struct query *q, struct event *event) {
+        *event = (struct event){ 0 };
+        event->id = take_number(q);
+        if (!event_kind_from_name(&event->kind, take_words(q)))
+                event->kind = EVENT_DAEMON;
+        uint64_t priority = take_number(q);
+        event->priority = (int)MIN(priority, (uint64_t)LOG_DEBUG);
+        event->at_us = take_number(q);
+        take_text(q, event->device, sizeof event->device);
+        take_text(q, event->text, sizeof event->text);
+        event->sweep_id = take_number(q);
+        event->finding.id = take_number(q);
+        take_text(q, event->serial, sizeof event->serial);
+        take_text(q, event->slot, sizeof event->slot);
+        return 0;
+}
+
+DEFINE_READ_ALL(read_events, struct event, read_event)
 DEFINE_READ_ALL(read_device_names, struct ledger_device, read_device_name)
 
 /* Targets and their ranges. */
@@ -1091,6 +1114,43 @@ static int list_sweeps(struct ledger_store *store, struct ledger_request *reques
         return r;
 }
 
+/* A finding or a sweep that was pruned meanwhile is left out. */
+static int add_records(struct ledger_store *store, struct event *event) {
+        int r = 0;
+        if (event->finding.id > 0) {
+                struct query q = query_begin(store, ST_GET_FINDING);
+                put_number(&q, event->finding.id);
+                r = query_step(&q);
+                event->has_finding = r > 0;
+                if (r > 0)
+                        r = read_finding(&q, &event->finding);
+                query_end(&q);
+        }
+        if (r == 0 && event->kind == EVENT_SWEEP_ENDED) {
+                struct query q = query_begin(store, ST_GET_SWEEP);
+                put_number(&q, event->sweep_id);
+                r = query_step(&q);
+                event->has_sweep = r > 0;
+                if (r > 0)
+                        r = read_sweep(&q, &event->sweep);
+                query_end(&q);
+        }
+        return r;
+}
+
+static int list_events(struct ledger_store *store, struct ledger_request *request) {
+        if (!page_is_sane(request))
+                return refuse(store, -EINVAL, "not a size of a page");
+        struct query q = query_begin(store, ST_LIST_EVENTS);
+        put_number(&q, request->page_after);
+        put_number(&q, request->page_max);
+        int r = read_events(&q, &request->events, &request->page_count);
+        query_end(&q);
+        for (size_t i = 0; r == 0 && i < request->page_count; i++)
+                r = add_records(store, &request->events[i]);
+        return r;
+}
+
 static int get_finding(struct ledger_store *store, struct ledger_request *request) {
         struct query q = query_begin(store, ST_GET_FINDING);
         put_number(&q, request->page_after);
@@ -1393,6 +1453,7 @@ static int (*const operations[])(struct ledger_store *, struct ledger_request *)
         [LEDGER_PRUNE] = prune,
         [LEDGER_LIST_FINDINGS] = list_findings,
         [LEDGER_LIST_SWEEPS] = list_sweeps,
+        [LEDGER_LIST_EVENTS] = list_events,
         [LEDGER_GET_FINDING] = get_finding,
         [LEDGER_GET_SWEEP] = get_sweep,
 };
