@@ -24,7 +24,7 @@
 #define CLOSE_LIMIT_US    (500 * USEC_PER_MSEC)
 #define BUSY_TICK_US      USEC_PER_SEC        /* while something runs: for rates */
 #define IDLE_TICK_US      (10 * USEC_PER_SEC) /* devices that came or went */
-#define CLOCK_ACCURACY_US (100 * USEC_PER_MSEC)
+#define CLOCK_ACCURACY_US USEC_PER_MSEC       /* a window closes to the block */
 
 struct device *manager_device(struct manager *m, const char *name) {
         for (size_t i = 0; i < m->device_count; i++)
