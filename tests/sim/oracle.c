@@ -116,7 +116,8 @@ void oracle_failed(struct oracle *o, enum layer layer, struct extent place, int 
         if (meaning == MEDIUM_AGAIN)
                 return;
         bool single = place.length_bytes == o->disk->logical_sectors * (uint64_t)SECTOR_BYTES;
-        if (meaning != MEDIUM_BAD && meaning != MEDIUM_TRANSPORT) {
+        bool fatal = meaning != MEDIUM_BAD && meaning != MEDIUM_TRANSPORT;
+        if (fatal) {
                 o->fatal_error = error;
                 single = false; /* no news of the medium */
         }
@@ -127,6 +128,8 @@ void oracle_failed(struct oracle *o, enum layer layer, struct extent place, int 
                         n->again_failed = true;
                         continue;
                 }
+                if (fatal && layer == LAYER_SAMPLE && n->outcome == OUTCOME_GOOD)
+                        continue; /* read a second time */
                 n->failed = true;
                 n->outcome = single ? OUTCOME_BAD : OUTCOME_COARSE;
                 o->rewriting &= layer != LAYER_WRITE;
