@@ -446,24 +446,34 @@ static void narrow_begin(struct keeper *k) {
                 pieces_push(&n->pieces, rest.offset_bytes, extent_end(rest));
 }
 
-static void narrow_end(struct keeper *k) {
-        struct keep_block *b = STEAL(k->narrow.block);
-        struct extent place = keep_block_place(b);
+/* None of its pieces was told. */
+static void add_failed_request(struct keeper *k, const struct keep_block *b, enum persistence persistence) {
+        uint64_t from = keep_block_place(b).offset_bytes + b->run_at + b->done_bytes;
         struct io_fault fault = {
                 .op = b->io.op,
                 .error = b->error,
-                .place = { place.offset_bytes + b->run_at + b->done_bytes, b->run_bytes - b->done_bytes },
-                .persistence = PERSISTENCE_TRANSIENT,
+                .place = { from, b->run_bytes - b->done_bytes },
+                .persistence = persistence,
         };
+        sweep_add_io_fault(k->s, &fault);
+}
+
+static void narrow_end(struct keeper *k) {
+        struct keep_block *b = STEAL(k->narrow.block);
         if (!k->narrow.found)
-                sweep_add_io_fault(k->s, &fault);
+                add_failed_request(k, b, PERSISTENCE_TRANSIENT);
         keep_arrived(k, b);
 }
 
+/* The sweep is ending: what failed is told as coarsely as it is known. */
 static void narrow_drop(struct keeper *k) {
         struct keep_narrowing *n = &k->narrow;
-        if (!n->block)
+        if (!n->block) {
                 n->block = take_first(&n->first, &n->last);
+                n->found = false;
+        }
+        if (!n->found && sweep_error_counts(k->s, n->block->error))
+                add_failed_request(k, n->block, PERSISTENCE_UNKNOWN);
         n->pieces.depth = 0;
         n->looking = n->mending = false;
         keep_block_done(k, STEAL(n->block));

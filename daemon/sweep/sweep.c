@@ -482,7 +482,7 @@ static void obey(struct sweep *s, enum sweep_order order) {
         if (order == SWEEP_RUN)
                 s->rest.halting = false;
         else if (order == SWEEP_PAUSE || order == SWEEP_STOP)
-                sweep_suspend(s);
+                sweep_suspend(s, order == SWEEP_STOP);
         else if (order == SWEEP_CANCEL)
                 sweep_wind_down(s, END_CANCELLED, NULL, NULL, "cancelled");
         else if (order == SWEEP_GIVE_UP)

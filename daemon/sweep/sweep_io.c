@@ -189,7 +189,7 @@ void sweep_add_io_fault(struct sweep *s, const struct io_fault *f) {
         const char *name = medium_errno_name(f->error);
         struct fault_run fault = {
                 .fault = faults[f->op],
-                .cause = f->error,
+                .cause = f->narrowed ? f->error : -f->error, /* so that they stay apart */
                 .place = f->place,
                 .persistence = f->persistence,
                 .doubtful = f->persistence == PERSISTENCE_TRANSIENT && f->op != ENGINE_FLUSH,
@@ -446,10 +446,25 @@ static void narrow_begin(struct sweep *s) {
                 push_halves(s, rest);
 }
 
+bool sweep_io_narrows(const struct sweep *s) {
+        return s->narrow.block || s->failed_first;
+}
+
+/* A sweep that rests comes to the place again, or is cancelled: so what failed is told as coarsely as it is known, but
+ * where a part of it was found to be bad already. */
+static void leave_rest(struct sweep *s) {
+        struct narrowing *n = &s->narrow;
+        struct extent rest = n->depth > 0 ? extent_hull(n->piece, n->stack[0]) : n->piece;
+        n->depth = 0;
+        if (!n->found && sweep_error_counts(s, n->block->error))
+                add_bad_piece(s, n->block, n->block->error, rest, false);
+        n->found = true;
+}
+
 /* One failed block at a time, one piece of it at a time. True: there was something to do. */
 bool sweep_io_narrow(struct sweep *s) {
         struct narrowing *n = &s->narrow;
-        if (!n->block && !s->failed_first)
+        if (!sweep_io_narrows(s))
                 return false;
         if (!n->block)
                 narrow_begin(s);
@@ -466,7 +481,7 @@ bool sweep_io_narrow(struct sweep *s) {
         if (!sweep_is_ending(s) && n->spent_us <= s->o.narrow_budget_us)
                 narrow_enqueue(s);
         else if (sweep_comes_again(s))
-                n->found = true; /* told apart when the sweep goes on; till then neither bad nor transient */
+                leave_rest(s);
         else if (sweep_error_counts(s, n->block->error))
                 add_bad_piece(s, n->block, n->block->error, n->piece, false);
         return true;

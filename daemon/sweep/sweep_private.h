@@ -280,6 +280,7 @@ bool sweep_io_reap(struct sweep *s);
 bool sweep_io_submit(struct sweep *s);
 void sweep_io_tell_debt(struct sweep *s);
 void sweep_io_owe(struct sweep *s, const struct engine_io *io, uint64_t since_us);
+bool sweep_io_narrows(const struct sweep *s);
 bool sweep_io_narrow(struct sweep *s);
 bool sweep_io_read_next(struct sweep *s, struct extent place, const struct span *span);
 bool sweep_io_write_next(struct sweep *s, struct extent place);
@@ -337,7 +338,7 @@ uint64_t sweep_resume_at(const struct sweep *s, enum sweep_round round);
 void sweep_save(struct sweep *s, enum sweep_round round, uint64_t at_bytes, const struct uncounted *beyond);
 void sweep_save_start(struct sweep *s, enum sweep_step first);
 bool sweep_save_when_quiet(struct sweep *s);
-void sweep_suspend(struct sweep *s);
+void sweep_suspend(struct sweep *s, bool at_once);
 /* It is being suspended, so what lies behind the checkpoint is done once more. */
 static inline bool sweep_comes_again(const struct sweep *s) {
         return s->rest.suspended && s->record.end == END_NONE;

@@ -147,12 +147,15 @@ bool sweep_save_when_quiet(struct sweep *s) {
         return true;
 }
 
-/* What is out comes back within a moment, or is done again. */
-static bool is_worth_waiting(const struct sweep *s) {
-        return s->rest.due && s->slow.count == 0 && s->now_us - s->rest.halting_us < HALT_LIMIT_US;
+/* What is out comes back within a moment, or is done again. What failed is narrowed down first, or it would be told as
+ * coarsely as it is known; that ends with narrow_budget. */
+static bool is_worth_waiting(const struct sweep *s, bool reads, bool at_once) {
+        if (!at_once && sweep_io_narrows(s))
+                return true;
+        return reads && s->rest.due && s->slow.count == 0 && s->now_us - s->rest.halting_us < HALT_LIMIT_US;
 }
 
-void sweep_suspend(struct sweep *s) {
+void sweep_suspend(struct sweep *s, bool at_once) {
         struct resting *r = &s->rest;
         if (sweep_is_ending(s) || s->record.end != END_NONE || r->suspended)
                 return;
@@ -166,7 +169,7 @@ void sweep_suspend(struct sweep *s) {
                 r->halting = r->due = true;
                 r->halting_us = s->now_us;
         }
-        if (reads && is_worth_waiting(s))
+        if (is_worth_waiting(s, reads, at_once))
                 return;
         r->suspended = true;
         sweep_enter(s, STEP_DRAIN);

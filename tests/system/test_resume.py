@@ -8,7 +8,7 @@ map that cover the whole, and no region of the disk is left out.
 import os
 import time
 
-from harness import MIB, UNIT, VarlinkError, device_entry, eventually, expect_clean, expect_places, main, test
+from harness import MIB, SECTOR, UNIT, VarlinkError, device_entry, eventually, expect_clean, expect_places, main, test
 
 KILLS = 20
 
@@ -179,6 +179,43 @@ def a_paused_sweep_can_be_cancelled_and_is_in_the_history(case):
     daemon.kill9()
     daemon.start()
     assert rested(daemon, 'idle')['next_due_at'] == device['next_due_at']
+
+
+def narrowing(case, disk, ms):
+    """A sweep that tells the bad sectors of a failed read from the good ones, for some seconds: its daemon, its number,
+    and the sector."""
+    at = case.rng.randrange(disk.size // SECTOR) * SECTOR
+    disk.command(f'error read errno=EIO at={at} length={SECTOR}')
+    daemon = case.daemon([entry(disk, 'read')])
+    delay = disk.command(f'delay read at={at} length={SECTOR} ms={ms}')
+    sweep_id = daemon.begin('d0')
+    eventually('it has failed twice', lambda: int(disk.command(f'hits {delay}')) > 1)
+    return daemon, sweep_id, at
+
+
+@test
+def what_failed_is_told_also_where_the_sweep_is_paused_and_never_goes_on(case):
+    disk = case.faultdisk(2 * MIB)
+    daemon, sweep_id, at = narrowing(case, disk, 250)
+    daemon.call('PauseSweep', device='d0')
+    rested(daemon, 'paused')
+    daemon.call('CancelSweep', device='d0')
+    sweep = daemon.end(sweep_id)
+    assert (sweep['end'], sweep['verdict'], sweep['findings']) == ('cancelled', 'faulty', 1), sweep
+    expect_places(daemon.findings('d0'), [(at, SECTOR, 'read_error')])
+
+
+@test
+def what_failed_is_told_also_where_the_daemon_ends_before_more_is_known(case):
+    disk = case.faultdisk(2 * MIB)
+    daemon, sweep_id, at = narrowing(case, disk, 700)
+    daemon.stop()
+    disk.command('clear')
+    daemon.start()
+    found = daemon.findings('d0', every=True)
+    assert [f['fault'] for f in found] == ['read_error'] and found[0]['sweep_id'] == sweep_id, found
+    assert found[0]['offset'] <= at < found[0]['offset'] + found[0]['length'], (at, found)
+    assert daemon.end(sweep_id)['verdict'] == 'faulty'
 
 
 @test
