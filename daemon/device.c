@@ -319,6 +319,18 @@ static void fill_reason(const struct device *d, struct device_record *ret, uint6
                 ret->reason = d->plan.reason;
 }
 
+uint64_t device_oldest_checked_us(const struct device *d) {
+        if (!d->regions)
+                return d->history.last_checked_us;
+        return region_table_at(d->regions, device_config_extent(d->config, d->regions->size_bytes)).checked_us;
+}
+
+bool device_is_silent(const struct device *d, uint64_t wall_us, uint64_t *since_us) {
+        uint64_t checked_us = device_oldest_checked_us(d);
+        *since_us = checked_us ? checked_us : d->unchecked_us;
+        return schedule_is_silent(*since_us, d->config->every_us, wall_us);
+}
+
 /* From the map of regions; by the last whole sweep where a ledger of an earlier version has no map yet. */
 static void fill_coverage(const struct device *d, struct device_record *ret, uint64_t wall_us) {
         const struct device_history *h = &d->history;
@@ -386,5 +398,5 @@ void device_fill_record(
                         device_config_segment_bytes(d->config, ret->mode) >= CACHE_BYTES_MAX;
         ret->needs_attention = counts->open_faults > 0 || ret->state == DEVICE_REFUSED ||
                 ret->state == DEVICE_MISSING || ret->state == DEVICE_STALLED || ret->overdue ||
-                (!d->thread && d->history.schedule.last_end == END_FAILED);
+                d->silence_told_us > 0 || (!d->thread && d->history.schedule.last_end == END_FAILED);
 }

@@ -80,6 +80,8 @@ struct device {
         struct call *intent_call;    /* who paused it or let it go on, until the ledger has it; NULL: nobody */
         uint64_t intent_number;      /* of the last request to store what is wanted */
         bool held;                   /* paused by somebody; in the ledger, too */
+        uint64_t unchecked_us;       /* since when a part of it waits for its first check; likewise */
+        uint64_t silence_told_us;    /* when it was told last that it is not checked any more; 0: it is */
         bool window_closed;          /* by the plan, which looks at it often */
 
         bool identified;
@@ -164,6 +166,12 @@ struct agenda device_agenda(const struct device *d, uint64_t wall_us);
 /* Its place in the order in which those start that may start now, by the plan: the smaller, the sooner.
  * SCHEDULE_NEVER: it may not. */
 uint64_t device_turn_us(const struct device *d, uint64_t wall_us);
+
+/* When the part of it was checked that has waited for longest; 0: a part never was. */
+uint64_t device_oldest_checked_us(const struct device *d);
+
+/* Since when a part of it has not been checked, and whether that is too long. */
+bool device_is_silent(const struct device *d, uint64_t wall_us, uint64_t *since_us);
 
 /* Notes the progress for the rate; at most once a second is enough. */
 void device_sample_rate(struct device *d, uint64_t monotonic_us);

@@ -285,6 +285,7 @@ static int on_clock(sd_event_source *source, uint64_t usec, void *userdata) {
         rests_look_at_windows(m, clock_wall_us());
         outbox_look(m, monotonic_us);
         routes_tell_sums(m, NULL, monotonic_us);
+        reminders_look(m, monotonic_us, clock_wall_us());
         history_look(m, monotonic_us, clock_wall_us());
         manager_admit(m);
         manager_notify_status(m);
@@ -295,7 +296,7 @@ static int on_clock(sd_event_source *source, uint64_t usec, void *userdata) {
 /* Not later than the next device is due, and often enough for rates and for devices that come and go. */
 void manager_set_clock(struct manager *m) {
         uint64_t now_us = clock_wall_us(), wait_us = manager_running(m) > 0 ? BUSY_TICK_US : IDLE_TICK_US, set_us;
-        wait_us = outbox_wait_us(m, members_wait_us(m, wait_us));
+        wait_us = reminders_wait_us(m, outbox_wait_us(m, members_wait_us(m, wait_us)));
         if (m->stopping) /* the clock has the limit for that */
                 return;
         for (size_t i = 0; i < m->device_count; i++) {

@@ -3,8 +3,8 @@
  * manager_private: what the files of the manager share. manager.c builds and ends it and starts sweeps, members.c says
  * which devices there are, admit.c which may start, planner.c how fast they go, rests.c which are interrupted, routes.c
  * moves news, acknowledgements and events, outbox.c holds what the ledger can't take yet, history.c keeps the ledger
- * from growing, requests.c answers the control socket, rescues.c what it is asked about undo journals, orphans.c finds
- * those that nobody asks about.
+ * from growing, reminders.c tells again what is open, requests.c answers the control socket, rescues.c what it is asked
+ * about undo journals, orphans.c finds those that nobody asks about.
  */
 #pragma once
 
@@ -101,6 +101,7 @@ struct manager {
         bool ledger_was_read; /* false: it could not be read yet; what it remembers is missing */
         struct alerts *alerts;
         struct burst_book *bursts;
+        uint64_t reminded_us; /* monotonic; of the last look for what is to be told again */
         struct queue *alerts_done;
         int alerts_fd;
         uint64_t events_folded; /* that found no room since the last that did */
@@ -237,6 +238,12 @@ void outbox_free(struct manager *m);
 void history_look(struct manager *m, uint64_t monotonic_us, uint64_t wall_us);
 /* A part of it was done, or could not be. */
 void history_pruned(struct manager *m, const struct ledger_request *request);
+
+/* reminders.c */
+/* By the clock: tells again what is open, and what nobody looks at any more. */
+void reminders_look(struct manager *m, uint64_t monotonic_us, uint64_t wall_us);
+/* The longest that the clock may wait. */
+uint64_t reminders_wait_us(const struct manager *m, uint64_t wait_us);
 
 /* planner.c */
 /* Once, before any device is asked what is planned. */

@@ -35,6 +35,7 @@ bool rests_store_intent(struct manager *m, struct device *d) {
         struct ledger_intent *intent = &request->intent;
         text_copy(intent->device, sizeof intent->device, d->config->name);
         intent->held = d->held;
+        intent->unchecked_us = d->unchecked_us;
         if (d->wish.wanted && !d->resume) {
                 intent->wish_sweep_id = d->wish.sweep_id;
                 intent->wish_mode = d->wish.mode;
@@ -210,6 +211,8 @@ void rests_load(struct manager *m, struct device *d, struct ledger_device *past)
         if (known)
                 return;
         d->held |= intent->held;
+        if (intent->unchecked_us > 0)
+                d->unchecked_us = intent->unchecked_us;
         if (past->resume && (d->thread || d->resume)) { /* the ledger came late: something else is under way */
                 struct reason reason;
                 reason_set(&reason, SWEEP_NOT_RESUMED, "Nothing: a new sweep is under way.",
@@ -242,7 +245,7 @@ void rests_let_go(struct manager *m, struct device *d) {
         reason_set(&reason, SWEEP_NOT_RESUMED, "Nothing.", "its device left the configuration");
         if (d->resume && !d->thread)
                 rests_end(m, d, END_CANCELLED, &reason);
-        if (d->held || d->wish.wanted)
+        if (d->held || d->wish.wanted || d->unchecked_us > 0)
                 forget_intent(m, d->config->name);
 }
 
@@ -260,7 +263,7 @@ void rests_forget(struct manager *m, struct ledger_device *past) {
                         outbox_send(m, request);
                 }
         }
-        if (past->intent.held || past->intent.wish_sweep_id != 0)
+        if (past->intent.held || past->intent.wish_sweep_id != 0 || past->intent.unchecked_us != 0)
                 forget_intent(m, past->device);
 }
 

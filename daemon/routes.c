@@ -294,10 +294,17 @@ static void on_target(struct manager *m, struct device *d, struct ledger_request
         }
 }
 
+static void end_refusal(struct manager *m, struct device *d) {
+        if (d->refusal.rule[0])
+                routes_tell(
+                        m, EVENT_REFUSAL_OVER, LOG_NOTICE, d, NULL, "it is not refused any more (%s)", d->refusal.rule);
+        d->refusal = (struct reason){ 0 };
+}
+
 static void on_started(struct manager *m, struct device *d, const struct news *news) {
         bool resumes = d->goes_on = d->resume;
         d->under_way = true;
-        d->refusal = (struct reason){ 0 };
+        end_refusal(m, d);
         d->resume = sweep_resume_free(d->resume);
         retire_replaced(m, d, news->record.target_row);
         struct ledger_request *request = request_for(LEDGER_SWEEP_STARTED, d->sweep_id, 0);
@@ -460,7 +467,7 @@ static void on_recovered(struct manager *m, struct device *d, const struct news 
         d->to_recover = false;
         for (size_t i = 0; i < ELEMENTS(over); i++)
                 if (strcmp(d->refusal.rule, over[i]) == 0)
-                        d->refusal = (struct reason){ 0 };
+                        end_refusal(m, d);
         if (r->tried)
                 routes_tell(m, EVENT_RECOVERY, r->units_lost + r->units_foreign > 0 ? LOG_ALERT : LOG_WARNING, d, NULL,
                         "a sweep had been cut short; its undo journal was worked through: units of 4096 bytes restored %" PRIu64

@@ -24,6 +24,8 @@ static const char *const kind_names[EVENT_COUNT] = {
         [EVENT_TEST] = "test",
         [EVENT_DAEMON] = "daemon",
         [EVENT_SUM] = "sum",
+        [EVENT_UNCHECKED] = "unchecked",
+        [EVENT_UNCHECKED_OVER] = "unchecked_over",
 };
 
 const char *event_kind_name(enum event_kind kind) {

@@ -69,6 +69,7 @@ struct finding {
         uint64_t first_seen_us;
         uint64_t last_seen_us;
         uint64_t acknowledged_us; /* 0: never */
+        uint64_t told_us;         /* when people were told of it last; 0: not known */
         char comment[FINDING_COMMENT_BYTES];
 };
 

@@ -56,3 +56,12 @@ uint64_t schedule_next_due(const struct schedule_history *history, uint64_t ever
                         from_us = MAX(from_us, known[i]);
         return from_us ? later(from_us, every_us) : 0;
 }
+
+bool schedule_is_silent(uint64_t checked_us, uint64_t every_us, uint64_t now_us) {
+        enum { PERIODS = 3 };
+        uint64_t limit_us;
+        if (every_us == EVERY_NEVER || checked_us == 0 || checked_us > now_us ||
+                __builtin_mul_overflow(every_us, (uint64_t)PERIODS, &limit_us))
+                return false;
+        return now_us - checked_us > limit_us;
+}

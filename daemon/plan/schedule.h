@@ -37,3 +37,9 @@ uint64_t schedule_next_start(const struct schedule_history *history, uint64_t ev
  * end of a cancelled one, whichever is later; 0: none ever did; SCHEDULE_NEVER for every = "never".
  */
 uint64_t schedule_next_due(const struct schedule_history *history, uint64_t every_us, uint64_t now_us);
+
+/*
+ * Whether what was checked then has waited for too long, whatever the reason: three periods. A sweep begins in the one
+ * after the last sweep, and may take another. False for every = "never", and for 0 and times to come.
+ */
+bool schedule_is_silent(uint64_t checked_us, uint64_t every_us, uint64_t now_us);

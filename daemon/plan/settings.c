@@ -44,6 +44,7 @@ enum {
 /* Keeps sums of times far from 2^64, and tells "never" from a slip. */
 #define EVERY_MAX_US         (36500 * USEC_PER_DAY)
 #define HISTORY_US           (730 * USEC_PER_DAY)
+#define REPEAT_US            (24 * USEC_PER_HOUR)
 #define NARROW_BUDGET_MAX_US USEC_PER_DAY
 #define SETTLE_MAX_US        USEC_PER_DAY
 
@@ -264,21 +265,34 @@ static int take_per_controller(struct loader *l, const config_setting_t *s, void
         return take_number(l, s, 0, INT_MAX, &((struct settings *)into)->per_controller);
 }
 
-static int take_history(struct loader *l, const config_setting_t *s, void *into) {
-        const char *text;
-        int r = take_string(l, s, "a span as a string, such as \"730d\"", &text);
+/* least, example: as somebody would write them. */
+static int take_long_span(
+        struct loader *l, const config_setting_t *s, const char *least, const char *example, uint64_t *ret) {
+        const char *text, *key = config_setting_name(s);
+        char expected[64];
+        text_format(expected, sizeof expected, "a span as a string, such as \"%s\"", example);
+        int r = take_string(l, s, expected, &text);
         if (r != 0)
                 return r;
-        uint64_t span_us;
+        uint64_t span_us, least_us = 0;
+        r = text_parse_span(&least_us, least);
+        assert(r == 0);
         r = text_parse_span(&span_us, text);
         if (r == -EINVAL)
-                return FAIL(l, s,
-                        "history: \"%.100s\" is not a span: write a number with s, m, h, d or w, such as \"730d\"",
-                        text);
-        if (r < 0 || span_us < USEC_PER_DAY || span_us > EVERY_MAX_US)
-                return FAIL(l, s, "history: \"%.100s\" is out of range: give \"1d\" to \"36500d\"", text);
-        ((struct settings *)into)->history_us = span_us;
+                return FAIL(l, s, "%s: \"%.100s\" is not a span: write a number with s, m, h, d or w, such as \"%s\"",
+                        key, text, example);
+        if (r < 0 || span_us < least_us || span_us > EVERY_MAX_US)
+                return FAIL(l, s, "%s: \"%.100s\" is out of range: give \"%s\" to \"36500d\"", key, text, least);
+        *ret = span_us;
         return 0;
+}
+
+static int take_history(struct loader *l, const config_setting_t *s, void *into) {
+        return take_long_span(l, s, "1d", "730d", &((struct settings *)into)->history_us);
+}
+
+static int take_repeat(struct loader *l, const config_setting_t *s, void *into) {
+        return take_long_span(l, s, "1s", "24h", &((struct settings *)into)->repeat_us);
 }
 
 /* --- keys of a device --- */
@@ -674,6 +688,11 @@ static const struct key limits_keys[] = {
         { 0 },
 };
 
+static const struct key alerts_keys[] = {
+        { "repeat", take_repeat, false },
+        { 0 },
+};
+
 static const struct key *find_key(const struct key *keys, const char *name) {
         for (; keys->name; keys++)
                 if (strcmp(keys->name, name) == 0)
@@ -728,6 +747,12 @@ static int take_limits(struct loader *l, const config_setting_t *s, void *into) 
         return take_keys(l, s, limits_keys, into);
 }
 
+static int take_alerts(struct loader *l, const config_setting_t *s, void *into) {
+        if (!config_setting_is_group(s))
+                return wrong_type(l, s, "a group, such as alerts = { repeat = \"24h\"; };");
+        return take_keys(l, s, alerts_keys, into);
+}
+
 /* These two wait until the whole file was seen: defaults also hold for devices that stand before them. */
 static int note_defaults(struct loader *l, const config_setting_t *s, void *into) {
         if (!config_setting_is_group(s))
@@ -750,6 +775,7 @@ static const struct key global_keys[] = {
         { "control_socket", take_control_socket, false },
         { "verify", take_verify, false },
         { "limits", take_limits, false },
+        { "alerts", take_alerts, false },
         { "history", take_history, false },
         { "defaults", note_defaults, false },
         { "devices", note_devices, false },
@@ -1100,6 +1126,7 @@ static void set_defaults(struct settings *s, const struct settings_surroundings 
         text_copy(s->control_socket, sizeof s->control_socket, "/run/sweepd/control");
         s->per_controller = PER_CONTROLLER;
         s->history_us = HISTORY_US;
+        s->repeat_us = REPEAT_US;
         s->cpus = surroundings->cpus;
         cpus_format(s->cpus_text, sizeof s->cpus_text, &s->cpus);
 }

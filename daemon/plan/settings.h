@@ -19,6 +19,7 @@ struct settings {
         unsigned per_controller;    /* likewise */
         uint64_t rate_bytes;        /* a second, of all sweeps together; 0: no limit */
         uint64_t history_us;        /* how long the ledger keeps what is over */
+        uint64_t repeat_us;         /* after which people are told again of what is open */
         size_t device_count;
         struct device_config **devices; /* that are named one by one */
         size_t match_count;

@@ -51,6 +51,8 @@ static bool comes_in_bursts(enum event_kind kind) {
         case EVENT_DEVICE_MISSING:
         case EVENT_DEVICE_BACK:
         case EVENT_LEDGER:
+        case EVENT_UNCHECKED:
+        case EVENT_UNCHECKED_OVER:
                 return true;
         default:
                 return false;

@@ -365,6 +365,7 @@ static const struct finding *see_anew(struct finding_book *book, struct device *
         f->first_seen_us = f->last_seen_us;
         f->acknowledged_us = 0;
         f->comment[0] = '\0';
+        f->told_us = f->last_seen_us;
         entry->born_sweep = entry->seen_sweep = seen->sweep_id;
         entry_insert(book, shelf, entry);
         run_put(device, serial, entry);
@@ -384,6 +385,7 @@ static bool see_again(struct shelf *shelf, struct entry *entry, const struct fin
         f->last_seen_us = seen->last_seen_us;
         if (grew) {
                 f->state = FINDING_OPEN; /* what was acknowledged was less */
+                f->told_us = f->last_seen_us;
                 shelf_move(shelf, entry, hull);
         }
         return grew;
@@ -574,6 +576,24 @@ const struct finding *finding_book_acknowledge(
         f->acknowledged_us = now_us;
         text_copy(f->comment, sizeof f->comment, comment);
         return f;
+}
+
+/* A moment that is yet to come was told by a clock that was wrong. */
+size_t finding_book_remind(
+        struct finding_book *book, uint64_t repeat_us, uint64_t now_us, finding_again_fn again, void *userdata) {
+        size_t count = 0;
+        for (size_t i = 0; i < book->by_id.count; i++) {
+                struct finding *f = &book->by_id.items[i]->finding;
+                if (f->told_us == 0)
+                        f->told_us = f->last_seen_us;
+                f->told_us = MIN(f->told_us, now_us);
+                if (f->state != FINDING_OPEN || now_us - f->told_us < repeat_us)
+                        continue;
+                f->told_us = now_us;
+                again(userdata, f);
+                count++;
+        }
+        return count;
 }
 
 /* Questions. */

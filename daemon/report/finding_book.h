@@ -62,6 +62,11 @@ size_t finding_book_retire(struct finding_book *book, const char *device, uint64
 const struct finding *finding_book_acknowledge(
         struct finding_book *book, uint64_t id, const char *comment, uint64_t now_us);
 
+/* Calls `again` for each that is open, and of which people were last told so long ago. Returns how many. */
+typedef void (*finding_again_fn)(void *userdata, const struct finding *finding);
+size_t finding_book_remind(
+        struct finding_book *book, uint64_t repeat_us, uint64_t now_us, finding_again_fn again, void *userdata);
+
 /* The first with a higher id, of the device ("" or NULL: of any); NULL: none. By id upwards. */
 const struct finding *finding_book_after(const struct finding_book *book, const char *device, uint64_t id);
 

@@ -79,7 +79,8 @@ struct ledger_intent {
         uint64_t wish_sweep_id; /* of a sweep that was asked for and has not begun; 0: none */
         enum sweep_mode wish_mode;
         struct pattern_list wish_patterns;
-        char *wish_overwrite; /* heap, taken over; NULL: none */
+        char *wish_overwrite;  /* heap, taken over; NULL: none */
+        uint64_t unchecked_us; /* since when a part of it waits for its first check; 0: none does */
 };
 
 /*

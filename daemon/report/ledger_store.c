@@ -77,6 +77,7 @@ enum {
  * Schema 3: where a sweep that is not over goes on, and what people want of a device.
  * Schema 4: what was pruned, where a sum needs it.
  * Schema 5: the fixed patterns of sweeps, as of model/pattern_list.h, and how many of them are over.
+ * Schema 6: when people were told of a finding last, and since when a device waits for its first check.
  */
 static const char *const upgrades[] = {
         "ALTER TABLE sweeps ADD COLUMN latency BLOB NOT NULL DEFAULT x'';"
@@ -97,6 +98,8 @@ static const char *const upgrades[] = {
         "ALTER TABLE sweeps ADD COLUMN patterns TEXT NOT NULL DEFAULT '';"
         "ALTER TABLE places ADD COLUMN pass INTEGER NOT NULL DEFAULT 0;"
         "ALTER TABLE intents ADD COLUMN wish_patterns TEXT NOT NULL DEFAULT '';",
+        "ALTER TABLE findings ADD COLUMN told_us INTEGER NOT NULL DEFAULT 0;"
+        "ALTER TABLE intents ADD COLUMN unchecked_us INTEGER NOT NULL DEFAULT 0;",
 };
 static_assert(ELEMENTS(upgrades) == LEDGER_FILE_SCHEMA - 1, "one for each schema");
 
@@ -108,7 +111,7 @@ static_assert(ELEMENTS(upgrades) == LEDGER_FILE_SCHEMA - 1, "one for each schema
 #define FINDING_COLUMNS                                                                                             \
         "id, device, target_row, sweep_id, offset_bytes, length_bytes, fault, persistence, state, text, detail,"    \
         " sample_offset_bytes, sample_expected, sample_found, count, first_seen_us, last_seen_us, acknowledged_us," \
-        " comment"
+        " comment, told_us"
 
 /*
  * Of the rows above ?1 up to ?2 those that are older than ?3 and may go. Of events and findings the last stays, as the
@@ -231,10 +234,10 @@ static const char *const statements[ST_COUNT] = {
                 "SELECT * FROM places WHERE sweep_id = (SELECT max(id) FROM sweeps WHERE device = ?1 AND ended_us = 0)",
         [ST_GET_LATENCY] = "SELECT latency, coalesce((SELECT key FROM targets WHERE row = target_row), '') FROM sweeps"
                            " WHERE id = ?1",
-        [ST_PUT_INTENT] = "INSERT OR REPLACE INTO intents VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        [ST_PUT_INTENT] = "INSERT OR REPLACE INTO intents VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         [ST_DROP_INTENT] = "DELETE FROM intents WHERE device = ?1",
         [ST_GET_INTENT] =
-                "SELECT held, wish_sweep_id, wish_mode, wish_overwrite, wish_patterns FROM intents WHERE device = ?1",
+                "SELECT held, wish_sweep_id, wish_mode, wish_overwrite, wish_patterns, unchecked_us FROM intents WHERE device = ?1",
         [ST_JUDGE_KILLED] = "UPDATE sweeps SET running_us = max(running_us, ended_us - started_us), assurance = '',"
                             " verdict = CASE WHEN EXISTS (SELECT 1 FROM findings"
                             "  WHERE sweep_id = sweeps.id AND fault <> 'slow') THEN 'faulty' ELSE 'incomplete' END,"
@@ -278,7 +281,7 @@ static const char *const statements[ST_COUNT] = {
         [ST_LIST_NEWEST_SWEEPS] = "SELECT " SWEEP_COLUMNS " FROM (SELECT * FROM sweeps WHERE id > ?1"
                                   " AND (?2 = '' OR device = ?2) ORDER BY id DESC LIMIT ?3) ORDER BY id",
         [ST_PUT_FINDING] = "INSERT OR REPLACE INTO findings(" FINDING_COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7,"
-                           " ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
+                           " ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)",
         [ST_GET_FINDING] = "SELECT " FINDING_COLUMNS " FROM findings WHERE id = ?1",
         [ST_LIST_FINDINGS] = "SELECT " FINDING_COLUMNS " FROM findings WHERE id > ?1 AND (?2 = '' OR device = ?2)"
                              " AND (?3 OR state IN ('open', 'acknowledged')) ORDER BY id LIMIT ?4",
@@ -568,6 +571,7 @@ static void write_finding(struct query *q, const struct finding *f) {
         put_number(q, f->last_seen_us);
         put_number(q, f->acknowledged_us);
         put_text(q, f->comment);
+        put_number(q, f->told_us);
 }
 
 static int read_finding(struct query *q, struct finding *f) {
@@ -591,6 +595,7 @@ static int read_finding(struct query *q, struct finding *f) {
         f->last_seen_us = take_number(q);
         f->acknowledged_us = take_number(q);
         take_text(q, f->comment, sizeof f->comment);
+        f->told_us = take_number(q);
         return known ? 0 : damaged(q->store, "the record of a finding makes no sense");
 }
 
@@ -1042,7 +1047,7 @@ static int start_sweep(struct ledger_store *store, struct ledger_request *reques
 /* Where nothing is wanted there is no row. */
 static int put_intent(struct ledger_store *store, struct ledger_request *request) {
         const struct ledger_intent *intent = &request->intent;
-        bool any = intent->held || intent->wish_sweep_id != 0;
+        bool any = intent->held || intent->wish_sweep_id != 0 || intent->unchecked_us != 0;
         char patterns[PATTERN_LIST_TEXT_BYTES];
         pattern_list_format(patterns, &intent->wish_patterns);
         if (!*intent->device)
@@ -1055,6 +1060,7 @@ static int put_intent(struct ledger_store *store, struct ledger_request *request
                 put_text(&q, sweep_mode_name(intent->wish_mode));
                 put_text(&q, intent->wish_overwrite);
                 put_text(&q, patterns);
+                put_number(&q, intent->unchecked_us);
         }
         return query_run(&q);
 }
@@ -1357,6 +1363,7 @@ static int load_intent(struct ledger_store *store, struct ledger_device *device)
                 bool known = sweep_mode_from_name(&intent->wish_mode, take_words(&q)) == 0;
                 r = take_words_copy(&q, &intent->wish_overwrite);
                 known = pattern_list_parse(&intent->wish_patterns, take_words(&q)) && known;
+                intent->unchecked_us = take_number(&q);
                 if (!known)
                         r = damaged(store, "what is wanted of a device makes no sense");
         }

@@ -23,6 +23,8 @@ static const sd_id128_t ids[EVENT_COUNT] = {
         [EVENT_TEST] = SD_ID128_MAKE(c8, 86, 1b, e8, ff, 65, 44, 46, 91, 32, 61, b6, d2, cd, be, 50),
         [EVENT_DAEMON] = SD_ID128_MAKE(28, 14, 25, f7, df, 15, 40, a3, 86, c3, 52, 01, f9, 18, c8, 54),
         [EVENT_SUM] = SD_ID128_MAKE(22, 20, b7, a7, c3, 55, 45, 25, 8f, 7e, fe, 57, 6b, 0f, ec, 1b),
+        [EVENT_UNCHECKED] = SD_ID128_MAKE(f6, e0, 44, b6, 5d, 16, 40, 3e, b2, b6, bb, 2e, 96, 6d, 6b, 27),
+        [EVENT_UNCHECKED_OVER] = SD_ID128_MAKE(e4, 6e, 28, a3, 11, 61, 43, 87, 9c, 3e, 70, 1c, 0f, b5, 4a, 54),
 };
 
 sd_id128_t message_id(enum event_kind kind) {

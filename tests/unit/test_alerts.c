@@ -262,7 +262,21 @@ START_TEST(what_was_sent_before_the_end_is_delivered) {
 }
 END_TEST
 
-START_TEST(every_kind_has_an_id_of_its_own_and_a_text_in_the_catalog) {
+/* The entry that begins at this line, without those behind it. */
+static void expect_entry(const char *catalog, const char *line, enum event_kind kind) {
+        static const char *const parts[] = { "\nSubject: ", "\nCause: ", "\nMeaning:", "\nRemedy: " };
+        char entry[8192];
+        const char *at = strstr(catalog, line);
+        ck_assert_msg(at, "no \"%s\" for %s", line, event_kind_name(kind));
+        text_copy(entry, sizeof entry, at);
+        char *next = strstr(entry, "\n-- ");
+        if (next)
+                *next = '\0';
+        for (size_t i = 0; i < ELEMENTS(parts); i++)
+                ck_assert_msg(strstr(entry, parts[i]), "no \"%s\" for %s", parts[i] + 1, event_kind_name(kind));
+}
+
+START_TEST(every_kind_has_an_id_of_its_own_and_cause_meaning_and_remedy_in_the_catalog) {
         CLEANUP_CLOSE int fd = open(SWEEPD_CATALOG, O_RDONLY | O_CLOEXEC);
         static char catalog[65536];
         ck_assert_int_ge(fd, 0);
@@ -271,6 +285,7 @@ START_TEST(every_kind_has_an_id_of_its_own_and_a_text_in_the_catalog) {
                 char line[64];
                 text_format(line, sizeof line, "-- " SD_ID128_FORMAT_STR, SD_ID128_FORMAT_VAL(message_id(kind)));
                 ck_assert_msg(has_line(catalog, line), "no \"%s\" for %s", line, event_kind_name(kind));
+                expect_entry(catalog, line, kind);
                 for (enum event_kind other = 0; other < kind; other++)
                         ck_assert(!sd_id128_equal(message_id(kind), message_id(other)));
         }
@@ -304,6 +319,6 @@ int main(void) {
         tcase_add_test(tests, a_disk_can_not_command_a_terminal);
         tcase_add_test(tests, a_stuck_journal_holds_up_nobody_but_its_thread);
         tcase_add_test(tests, what_was_sent_before_the_end_is_delivered);
-        tcase_add_test(tests, every_kind_has_an_id_of_its_own_and_a_text_in_the_catalog);
+        tcase_add_test(tests, every_kind_has_an_id_of_its_own_and_cause_meaning_and_remedy_in_the_catalog);
         return suite_run("alerts", tests);
 }

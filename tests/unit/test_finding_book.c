@@ -393,6 +393,73 @@ START_TEST(a_hundred_thousand_findings_and_a_burst_stay_fast) {
 }
 END_TEST
 
+/* When and of what people are told again. */
+
+static void note_told(void *userdata, const struct finding *finding) {
+        *(uint64_t *)userdata = finding->id;
+}
+
+START_TEST(an_open_finding_is_told_again_after_each_repeat) {
+        CLEANUP(finding_book_freep)
+        struct finding_book *book = NULL;
+        struct finding seen = fault_at("d0", 1, 0, 4096);
+        uint64_t told = 0;
+        bool is_new;
+        ck_assert_int_eq(finding_book_new(&book, 1), 0);
+        ck_assert_ptr_nonnull(finding_book_report(book, &seen, 1, &is_new));
+        ck_assert_uint_eq(finding_book_remind(book, 500, 1499, note_told, &told), 0);
+        ck_assert_uint_eq(finding_book_remind(book, 500, 1500, note_told, &told), 1);
+        ck_assert_uint_eq(told, 1);
+        ck_assert_uint_eq(finding_book_remind(book, 500, 1999, note_told, &told), 0);
+        ck_assert_uint_eq(finding_book_remind(book, 500, 2100, note_told, &told), 1);
+        seen.sweep_id = 2;
+        seen.last_seen_us = 2300; /* seen, but not told */
+        ck_assert_ptr_nonnull(finding_book_report(book, &seen, 1, &is_new));
+        ck_assert(!is_new);
+        ck_assert_uint_eq(finding_book_remind(book, 500, 2600, note_told, &told), 1);
+}
+END_TEST
+
+START_TEST(an_acknowledged_finding_is_silent_until_it_grows) {
+        CLEANUP(finding_book_freep)
+        struct finding_book *book = NULL;
+        struct finding seen = fault_at("d0", 1, 0, 4096);
+        uint64_t told = 0;
+        bool is_new;
+        ck_assert_int_eq(finding_book_new(&book, 1), 0);
+        ck_assert_ptr_nonnull(finding_book_report(book, &seen, 1, &is_new));
+        ck_assert_ptr_nonnull(finding_book_acknowledge(book, 1, "known", 1100));
+        ck_assert_uint_eq(finding_book_remind(book, 500, 1000000, note_told, &told), 0);
+        seen = fault_at("d0", 2, 0, 8192);
+        seen.last_seen_us = 1000000;
+        ck_assert_ptr_nonnull(finding_book_report(book, &seen, 1, &is_new));
+        ck_assert(is_new);
+        ck_assert_uint_eq(finding_book_remind(book, 500, 1000499, note_told, &told), 0);
+        ck_assert_uint_eq(finding_book_remind(book, 500, 1000500, note_told, &told), 1);
+}
+END_TEST
+
+START_TEST(what_was_told_before_a_restart_is_told_again_in_its_time) {
+        CLEANUP(finding_book_freep)
+        struct finding_book *book = NULL;
+        struct finding seen = fault_at("d0", 1, 0, 4096);
+        uint64_t told = 0;
+        seen.id = 7;
+        seen.told_us = 3000;
+        ck_assert_int_eq(finding_book_new(&book, 1), 0);
+        ck_assert_int_eq(finding_book_load(book, &seen), 0);
+        seen.id = 8;
+        seen.place.offset_bytes = 1 << 20;
+        seen.told_us = UINT64_C(1) << 60; /* by a clock that was wrong */
+        ck_assert_int_eq(finding_book_load(book, &seen), 0);
+        ck_assert_uint_eq(finding_book_remind(book, 500, 3499, note_told, &told), 0);
+        ck_assert_uint_eq(finding_book_remind(book, 500, 3500, note_told, &told), 1);
+        ck_assert_uint_eq(told, 7);
+        ck_assert_uint_eq(finding_book_remind(book, 500, 3999, note_told, &told), 1);
+        ck_assert_uint_eq(told, 8);
+}
+END_TEST
+
 int main(void) {
         TCase *tests = tcase_create("finding_book");
         tcase_add_test(tests, the_book_does_what_the_clear_one_does);
@@ -405,5 +472,8 @@ int main(void) {
         tcase_add_test(tests, a_sweep_that_did_not_reach_a_place_resolves_nothing_there);
         tcase_add_test(tests, a_sweep_that_can_not_tell_spares_one_fault_and_no_other);
         tcase_add_test(tests, a_hundred_thousand_findings_and_a_burst_stay_fast);
+        tcase_add_test(tests, an_open_finding_is_told_again_after_each_repeat);
+        tcase_add_test(tests, an_acknowledged_finding_is_silent_until_it_grows);
+        tcase_add_test(tests, what_was_told_before_a_restart_is_told_again_in_its_time);
         return suite_run("finding_book", tests);
 }

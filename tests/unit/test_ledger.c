@@ -156,6 +156,7 @@ static struct ledger_request *finding_request(uint64_t id, const char *device) {
         f->sample.length_bytes = FINDING_SAMPLE_BYTES;
         memset(f->sample.expected, 0xa5, sizeof f->sample.expected);
         memset(f->sample.found, (int)(id % 251), sizeof f->sample.found);
+        f->told_us = 5000 + id;
         text_copy(f->device, sizeof f->device, device);
         text_format(f->text, sizeof f->text, "unit %" PRIu64, id);
         detail_set(&f->detail, "bits", "%" PRIu64, id);
@@ -627,9 +628,14 @@ START_TEST(what_is_wanted_of_a_device_outlives_the_daemon) {
         ck_assert_int_eq(call_status(intent_request("sdb", true, 0)), 0);
         ck_assert_int_eq(call_status(intent_request("sdc", true, 0)), 0);
         ck_assert_int_eq(call_status(intent_request("sdc", false, 0)), 0);
+        struct ledger_request *waits = intent_request("sdd", false, 0);
+        waits->intent.unchecked_us = 77;
+        ck_assert_int_eq(call_status(waits), 0);
         close_ledger();
         struct ledger_request *load = open_ledger();
-        ck_assert_uint_eq(load->load.device_count, 2);
+        ck_assert_uint_eq(load->load.device_count, 3);
+        ck_assert_uint_eq(load->load.devices[2].intent.unchecked_us, 77);
+        ck_assert(!load->load.devices[2].intent.held);
         const struct ledger_intent *a = &load->load.devices[0].intent, *b = &load->load.devices[1].intent;
         ck_assert(a->held && b->held);
         ck_assert_uint_eq(a->wish_sweep_id, 41);
@@ -637,6 +643,7 @@ START_TEST(what_is_wanted_of_a_device_outlives_the_daemon) {
         ck_assert_str_eq(a->wish_overwrite, "WWN 7");
         ck_assert(pattern_list_is(&a->wish_patterns, &(struct pattern_list){ 2, { 0xaa, 0x55 } }));
         ck_assert_uint_eq(b->wish_sweep_id, 0);
+        ck_assert_uint_eq(b->unchecked_us, 0);
         ck_assert_uint_eq(load->load.next_sweep_id, 42); /* its number was given out */
         ledger_request_free(load);
 }
@@ -902,7 +909,7 @@ START_TEST(a_ledger_of_a_later_version_is_refused_and_not_touched) {
         open_quietly();
         ck_assert_int_eq(call_status(finding_request(1, "sda")), 0);
         close_ledger();
-        overwrite(60, "\0\0\0\6", 4); /* user_version */
+        overwrite(60, "\0\0\0\7", 4); /* user_version */
         size_t size = read_file("ledger.db", before, sizeof before);
         struct ledger_request *load = open_ledger();
         ck_assert_int_eq(load->status, -ENOTSUP);
@@ -1007,7 +1014,7 @@ START_TEST(a_ledger_of_schema_2_is_taken_along_and_what_ran_was_killed) {
         ck_assert_int_eq(call_status(request), 0);
         ck_assert_int_eq(call_status(sweep_request(LEDGER_SWEEP_STARTED, 2, "sda")), 0);
         close_ledger();
-        run_sql("DROP TABLE places; DROP TABLE intents; DROP TABLE pruned; DROP INDEX sweeps_by_target; ALTER TABLE sweeps DROP COLUMN patterns; PRAGMA user_version = 2");
+        run_sql("DROP TABLE places; DROP TABLE intents; DROP TABLE pruned; DROP INDEX sweeps_by_target; ALTER TABLE sweeps DROP COLUMN patterns; ALTER TABLE findings DROP COLUMN told_us; PRAGMA user_version = 2");
         struct ledger_request *load = open_ledger();
         ck_assert_msg(load->status == 0, "%s", load->text);
         ck_assert_ptr_nonnull(load->load.devices[0].regions);
@@ -1027,7 +1034,7 @@ START_TEST(a_ledger_of_schema_1_is_taken_along_with_all_that_it_knows) {
         ck_assert_int_eq(call_status(mark_request(row, 4, (struct extent){ 0, 4096 }, (struct extent){ 0 })), 0);
         ck_assert_int_eq(call_status(sweep_request(LEDGER_SWEEP_ENDED, 1, "sda")), 0);
         close_ledger();
-        run_sql("DROP TABLE places; DROP TABLE intents; DROP TABLE pruned; DROP INDEX sweeps_by_target; ALTER TABLE sweeps DROP COLUMN patterns;"
+        run_sql("DROP TABLE places; DROP TABLE intents; DROP TABLE pruned; DROP INDEX sweeps_by_target; ALTER TABLE sweeps DROP COLUMN patterns; ALTER TABLE findings DROP COLUMN told_us;"
                 "ALTER TABLE sweeps DROP COLUMN latency; ALTER TABLE targets DROP COLUMN regions;"
                 "PRAGMA user_version = 1");
         struct ledger_request *load = open_ledger();
@@ -1051,7 +1058,7 @@ START_TEST(a_ledger_of_schema_1_is_taken_along_with_all_that_it_knows) {
         in_directory(path, sizeof path, "ledger.db");
         CLEANUP_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
         ck_assert_int_eq(pread(fd, schema, sizeof schema, 60), sizeof schema);
-        ck_assert_uint_eq(schema[3], 5);
+        ck_assert_uint_eq(schema[3], 6);
         ck_assert_uint_eq(count_files("ledger"), 1);
 }
 END_TEST
@@ -1215,8 +1222,8 @@ START_TEST(a_ledger_of_schema_3_is_pruned_like_a_new_one) {
         put_event_at(1, 1000);
         put_event_at(2, 1000);
         close_ledger();
-        run_sql("DROP TABLE pruned; DROP INDEX sweeps_by_target; ALTER TABLE sweeps DROP COLUMN patterns;"
-                "ALTER TABLE places DROP COLUMN pass; ALTER TABLE intents DROP COLUMN wish_patterns; PRAGMA user_version = 3;"
+        run_sql("DROP TABLE pruned; DROP INDEX sweeps_by_target; ALTER TABLE sweeps DROP COLUMN patterns; ALTER TABLE findings DROP COLUMN told_us;"
+                "ALTER TABLE places DROP COLUMN pass; ALTER TABLE intents DROP COLUMN wish_patterns; ALTER TABLE intents DROP COLUMN unchecked_us; PRAGMA user_version = 3;"
                 "PRAGMA journal_mode = DELETE; PRAGMA auto_vacuum = NONE; VACUUM; PRAGMA journal_mode = WAL");
         ck_assert_uint_eq(ask_number("SELECT auto_vacuum FROM pragma_auto_vacuum"), 0);
         open_quietly();

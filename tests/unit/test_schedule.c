@@ -106,6 +106,17 @@ START_TEST(a_huge_period_does_not_overflow) {
 }
 END_TEST
 
+START_TEST(what_waits_for_more_than_three_periods_is_silent) {
+        uint64_t then = 100 * USEC_PER_DAY, every = 30 * USEC_PER_DAY;
+        ck_assert(!schedule_is_silent(then, every, then + 3 * every));
+        ck_assert(schedule_is_silent(then, every, then + 3 * every + 1));
+        ck_assert(!schedule_is_silent(then, EVERY_NEVER, UINT64_MAX));
+        ck_assert(!schedule_is_silent(0, every, UINT64_MAX - 1));
+        ck_assert(!schedule_is_silent(then + 1, every, then));
+        ck_assert(!schedule_is_silent(then, UINT64_MAX / 2, UINT64_MAX));
+}
+END_TEST
+
 int main(void) {
         TCase *t = tcase_create("schedule");
         tcase_add_test(t, a_device_that_was_never_swept_starts_at_once);
@@ -118,5 +129,6 @@ int main(void) {
         tcase_add_test(t, a_past_from_a_wrong_clock_does_not_put_a_device_off);
         tcase_add_test(t, no_history_puts_a_device_off_for_more_than_two_periods);
         tcase_add_test(t, a_huge_period_does_not_overflow);
+        tcase_add_test(t, what_waits_for_more_than_three_periods_is_silent);
         return suite_run("schedule", t);
 }

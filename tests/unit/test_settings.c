@@ -101,6 +101,20 @@ static void assert_invalid_device(const char *keys, const char *words) {
         assert_invalid(text, 2, words);
 }
 
+START_TEST(what_is_open_is_told_again_after_a_span_that_can_be_set) {
+        struct settings *s = loaded("alerts = { repeat = \"7d\"; };\n");
+        ck_assert_uint_eq(s->repeat_us, 7 * USEC_PER_DAY);
+        settings_free(s);
+        s = loaded("");
+        ck_assert_uint_eq(s->repeat_us, USEC_PER_DAY);
+        settings_free(s);
+        assert_invalid("alerts = { repeat = 24; };", 1, "repeat: expected a span as a string, such as \"24h\"");
+        assert_invalid("alerts = { repeat = \"0s\"; };", 1, "out of range: give \"1s\" to \"36500d\"");
+        assert_invalid("alerts = { repaet = \"1d\"; };", 1, "did you mean \"repeat\"?");
+        assert_invalid("alerts = \"24h\";", 1, "alerts = { repeat = \"24h\"; }");
+}
+END_TEST
+
 START_TEST(history_is_a_span_of_at_least_a_day) {
         CLEANUP(settings_freep)
         struct settings *s = loaded("history = \"10w\";\n");
@@ -888,6 +902,7 @@ int main(void) {
         TCase *t = tcase_create("settings");
         tcase_add_checked_fixture(t, set_up, tear_down);
         tcase_add_test(t, an_empty_file_is_idle_with_the_documented_defaults);
+        tcase_add_test(t, what_is_open_is_told_again_after_a_span_that_can_be_set);
         tcase_add_test(t, history_is_a_span_of_at_least_a_day);
         tcase_add_test(t, the_state_directory_comes_from_the_service_manager_unless_given);
         tcase_add_test(t, global_keys_are_taken);

@@ -1,0 +1,142 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""
+The life of an alert, as a syslog daemon hears it: told once, again while nobody has acknowledged it, and once when it is
+over; a burst in few messages that add up; and a device that nothing sweeps any more. /dev/log has a fixed path, so the
+daemon runs in a mount namespace with a /dev of its own.
+"""
+
+import os
+import re
+import socket
+import threading
+
+from harness import KIB, MIB, UNIT, device_entry, eventually, expect_clean, main, need, test
+
+IN_OWN_DEV = '''
+mount -t tmpfs none /run && mkdir /run/dev && mount --rbind /dev /run/dev && mount -t tmpfs none /dev || exit 1
+cp -a /run/dev/null /run/dev/zero /run/dev/random /run/dev/urandom /run/dev/loop* /dev/ && mkdir /dev/shm || exit 1
+mount --rbind /run/dev/shm /dev/shm && ln -s "$0" /dev/log && exec "$@"
+'''
+
+
+class Syslog:
+    """What arrives at /dev/log: (priority, device, text)."""
+
+    def __init__(self, case):
+        self.path = os.path.join(case.directory('l'), 'log')
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(self.path)
+        self.entries = []
+        self.ending = False
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
+        case.keep(self)
+
+    def _read(self):
+        while not self.ending:
+            text = self.socket.recv(65536).decode()
+            found = re.match(r'<(\d+)>.*?sweepd\[\d+\]: (?:([a-z0-9._-]+): )?(.*)', text)
+            if found:
+                self.entries.append((int(found[1]) & 7, found[2], found[3]))
+
+    def of(self, device, words):
+        return [text for _, name, text in list(self.entries) if name == device and words in text]
+
+    def start(self, case, devices, **settings):
+        need('unshare')
+        daemon = case.daemon_not_started(devices, **settings)
+        return daemon.start(prefix=['unshare', '-m', '--propagation', 'slave', 'sh', '-c', IN_OWN_DEV, self.path])
+
+    def close(self):
+        self.ending = True
+        self.socket.shutdown(socket.SHUT_RDWR)
+        self.reader.join(10)
+        self.socket.close()
+
+
+@test
+def a_finding_is_told_once_again_after_repeat_and_once_when_it_is_over(case):
+    disk, log = case.faultdisk(8 * MIB), Syslog(case)
+    disk.command(f'error read at={3 * MIB} length={UNIT}')
+    daemon = log.start(case, [device_entry('d0', disk, 'read')], alerts={'repeat': '2s'})
+    daemon.sweep('d0')
+    eventually('it is told again', lambda: len(log.of('d0', 'It has been open since')) >= 2, 60)
+    daemon.sweep('d0')
+    told = log.of('d0', 'read_error at offset')
+    assert sum('It has' not in text for text in told) == 1, told
+    finding, = daemon.findings('d0')
+    daemon.call('Acknowledge', ids=[finding['id']], comment='known')
+    again = len(log.of('d0', 'It has been open since'))
+    disk.command('clear')
+    expect_clean(daemon.sweep('d0'), 'readable')
+    daemon.call('TestAlert')
+    eventually('the test arrives', lambda: log.of(None, 'this is a test of the alerts'))
+    assert len(log.of('d0', 'is over: a later pass')) == 1, log.entries
+    assert len(log.of('d0', 'It has been open since')) == again, 'told again though acknowledged'
+    assert len(log.of(None, 'this is a test of the alerts')) == 1
+
+
+@test
+def a_repeat_is_not_forgotten_by_a_restart(case):
+    disk, log = case.faultdisk(8 * MIB), Syslog(case)
+    disk.command(f'error read at={3 * MIB} length={UNIT}')
+    entry = device_entry('d0', disk, 'read')
+    daemon = log.start(case, [entry], alerts={'repeat': '12h'})
+    daemon.sweep('d0')
+    daemon.stop()
+    daemon.configure([entry], alerts={'repeat': '1s'})
+    daemon.start(prefix=['unshare', '-m', '--propagation', 'slave', 'sh', '-c', IN_OWN_DEV, log.path])
+    eventually('it is told again', lambda: log.of('d0', 'It has been open since'), 60)
+
+
+@test
+def a_burst_is_a_few_messages_whose_counts_are_exact(case):
+    disk, log = case.loop(32 * MIB), Syslog(case)
+    daemon = log.start(case, [device_entry('d0', disk)])
+    expect_clean(daemon.sweep('d0'))
+    places = case.rng.sample(range(0, disk.units(), 2), 3000)
+    with open(disk.backing, 'r+b') as file:
+        for place in places:
+            file.seek(place * UNIT + 2 * KIB)
+            byte = file.read(1)[0]
+            file.seek(-1, os.SEEK_CUR)
+            file.write(bytes([byte ^ 1]))
+    daemon.sweep('d0')
+    found = len(daemon.findings('d0'))
+    assert found == len(places), f'{found} findings'
+
+    def told():
+        sums = [re.search(r'(\d+) new', text) for text in log.of('d0', 'messages of findings within')]
+        one_by_one = [text for text in log.of('d0', 'bit_flip at offset') if 'It has' not in text and 'is over' not in text]
+        return sum(int(s[1]) for s in sums if s) + len(one_by_one)
+    eventually('each is told', lambda: told() == found)
+    expect_clean(daemon.sweep('d0'))
+
+    def over():
+        sums = [re.match(r'(\d+) more finding', text) for text in log.of('d0', 'over within')]
+        return sum(int(s[1]) for s in sums) + len(log.of('d0', 'is over: a later pass'))
+    eventually('the end of each is told', lambda: over() == found)
+    assert told() == found, 'told twice'
+    assert len(log.entries) < 80, f'{len(log.entries)} messages'
+
+
+@test
+def a_device_that_nothing_sweeps_any_more_is_told_until_it_is_swept_again(case):
+    disk, log = case.loop(4 * MIB), Syslog(case)
+    daemon = log.start(case, [device_entry('d0', disk, 'read', every='2s'),
+                              device_entry('gone', '/dev/sweepd-test-no-such-disk', 'read', every='1s'),
+                              device_entry('rare', '/dev/sweepd-test-nor-this-one', 'read')], alerts={'repeat': '2s'})
+    eventually('d0 was swept', lambda: daemon.device('d0')['oldest_checked_at'])
+    daemon.call('PauseSweep', device='d0')
+    eventually('the one that was never there is told', lambda: log.of('gone', 'never checked'), 60)
+    assert 'It is missing: there is no device at' in log.of('gone', 'never checked')[0], log.entries
+    eventually('the paused one is told, and told again', lambda: len(log.of('d0', 'longer than three periods')) >= 2, 60)
+    assert 'It is held' in log.of('d0', 'longer than three periods')[0], log.entries
+    assert daemon.device('d0')['needs_attention']
+    daemon.call('ResumeSweep', device='d0')
+    eventually('its end is told', lambda: log.of('d0', 'it is checked again'), 60)
+    assert log.of('rare', 'three periods') == [], 'nobody asked for periods'
+
+
+main()
