@@ -98,6 +98,7 @@ struct device {
         bool absent;       /* nothing is behind its path */
         bool announced_absent;
         struct reason refusal;  /* rule "": not refused */
+        bool refusal_told;      /* and its end was not */
         uint64_t look_again_us; /* wall time; of a refusal */
 
         bool to_recover;      /* its undo journal was not looked into yet, or still holds something: before any sweep */

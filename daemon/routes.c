@@ -295,9 +295,9 @@ static void on_target(struct manager *m, struct device *d, struct ledger_request
 }
 
 static void end_refusal(struct manager *m, struct device *d) {
-        if (d->refusal.rule[0])
-                routes_tell(
-                        m, EVENT_REFUSAL_OVER, LOG_NOTICE, d, NULL, "it is not refused any more (%s)", d->refusal.rule);
+        if (d->refusal_told)
+                routes_tell(m, EVENT_REFUSAL_OVER, LOG_NOTICE, d, NULL, "it is not refused any more");
+        d->refusal_told = false;
         d->refusal = (struct reason){ 0 };
 }
 
@@ -393,6 +393,7 @@ static void on_refused(struct manager *m, struct device *d, const struct news *n
         }
         if (!changed)
                 return;
+        d->refusal_told = true;
         size_t n = strlen(d->refusal.found);
         const char *stop = n > 0 && d->refusal.found[n - 1] == '.' ? "" : ".";
         routes_tell(m, EVENT_REFUSED, LOG_WARNING, d, NULL, "not swept (%s): %s%s %s", d->refusal.rule,
