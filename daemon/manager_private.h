@@ -282,6 +282,10 @@ int monitors_open(struct manager *m);
 void monitors_free(struct manager *m);
 /* It has happened; its number is given. */
 void monitors_note(struct manager *m, const struct event *event);
+/* The ledger has all events up to this one that it will ever have. */
+void monitors_stored(struct manager *m, uint64_t id);
+/* The ledger is usable again, or is not any more. */
+void monitors_go_on(struct manager *m);
 void monitors_request(struct manager *m, struct call *call, const struct control_request *r);
 /* Takes the answer to LEDGER_LIST_EVENTS over. */
 void monitors_page(struct manager *m, struct ledger_request *page);

@@ -4,7 +4,9 @@
  * what happens now; a client that does not read makes the daemon grow, or wait; and where the ledger has lost some,
  * nobody hears of that. So each client has the number of the last event that it was given, and is given the next one
  * when it has room: from memory, where the newest are, and from the ledger where they are older. Numbers only grow, and
- * those in memory have no gaps: so a gap is one of the ledger's, and is told as an event of its own.
+ * those in memory have no gaps: so a gap is one of the ledger's, and is told as an event of its own. What is not
+ * durable yet is not told: after a crash its number would be given to another one. But where the ledger can't be used,
+ * what happens is told at once, as nobody knows when it will be stored.
  */
 #include "manager_private.h"
 
@@ -30,6 +32,7 @@ struct monitors {
         struct monitor *first;
         struct event kept[EVENTS_KEPT]; /* event n is at n % EVENTS_KEPT */
         uint64_t from, next;            /* from `from` on, up to but without `next` */
+        uint64_t stored;                /* the newest that the ledger has */
 };
 
 int monitors_open(struct manager *m) {
@@ -102,13 +105,26 @@ static void ask_page(struct manager *m, struct monitor *o) {
                 fail(m, o, "too much is waiting for the state disk");
 }
 
+/* The newest that may be told. */
+static uint64_t newest(const struct manager *m) {
+        bool usable = m->ledger_state != LEDGER_UNAVAILABLE && !outbox_hangs(m);
+        return usable ? m->monitors->stored : m->next_event_id - 1;
+}
+
 static void go_on(struct manager *m, struct monitor *o) {
-        while (!o->asked && !call_is_full(o->call) && o->after + 1 < m->next_event_id) {
+        while (!o->asked && !call_is_full(o->call) && o->after < newest(m)) {
                 if (o->after + 1 < oldest_kept(m)) {
                         ask_page(m, o);
                         return;
                 }
                 give(o, &m->monitors->kept[(o->after + 1) % EVENTS_KEPT]);
+        }
+}
+
+void monitors_go_on(struct manager *m) {
+        for (struct monitor *o = m->monitors->first, *next; o; o = next) {
+                next = o->next;
+                go_on(m, o);
         }
 }
 
@@ -120,10 +136,12 @@ void monitors_note(struct manager *m, const struct event *event) {
         if (all->next - all->from > EVENTS_KEPT)
                 all->from = all->next - EVENTS_KEPT;
         all->kept[event->id % EVENTS_KEPT] = *event;
-        for (struct monitor *o = all->first, *next; o; o = next) {
-                next = o->next;
-                go_on(m, o);
-        }
+        monitors_go_on(m);
+}
+
+void monitors_stored(struct manager *m, uint64_t id) {
+        m->monitors->stored = MAX(m->monitors->stored, id);
+        monitors_go_on(m);
 }
 
 void monitors_request(struct manager *m, struct call *call, const struct control_request *r) {

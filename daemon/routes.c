@@ -728,6 +728,8 @@ static void on_load(struct manager *m, struct ledger_request *request) {
         }
         m->next_sweep_id = MAX(m->next_sweep_id, load->next_sweep_id);
         m->next_event_id = MAX(m->next_event_id, load->next_event_id);
+        if (request->status == 0)
+                monitors_stored(m, load->next_event_id - 1);
         bool for_the_first_time = !m->ledger_was_read;
         m->ledger_was_read |= request->status == 0;
         if (!m->book && finding_book_new(&m->book, MAX(load->next_finding_id, 1)) < 0) {
@@ -780,6 +782,10 @@ static void acknowledged(struct manager *m, struct ledger_request *request) {
                 break;
         case LEDGER_DEVICE:
                 rests_intent_stored(m, request);
+                break;
+        case LEDGER_EVENT:
+                if (request->status == 0)
+                        monitors_stored(m, request->event.id);
                 break;
         case LEDGER_PRUNE:
                 history_pruned(m, request);

@@ -25,6 +25,8 @@ struct arguments {
         const char *overwrite;
         const char *output;
         const char *serial;
+        const char *exec;
+        unsigned timeout_s;
 };
 
 int command_status(struct ctl *ctl, const struct arguments *arguments);
@@ -36,6 +38,7 @@ int command_resume(struct ctl *ctl, const struct arguments *arguments);
 int command_cancel(struct ctl *ctl, const struct arguments *arguments);
 int command_wait(struct ctl *ctl, const struct arguments *arguments);
 int command_watch(struct ctl *ctl, const struct arguments *arguments);
+int command_follow(struct ctl *ctl, const struct arguments *arguments);
 int command_history(struct ctl *ctl, const struct arguments *arguments);
 int command_map(struct ctl *ctl, const struct arguments *arguments);
 int command_report(struct ctl *ctl, const struct arguments *arguments);

@@ -107,6 +107,7 @@ static void offer_value(const struct typed *t) {
                 for (const char *const *mode = options_modes; *mode; mode++)
                         offer(t, *mode, "");
                 break;
+        case OPTION_EXEC:
         case OPTION_OUTPUT:
         case OPTION_SOCKET:
                 puts(":file");

@@ -25,6 +25,8 @@ static const struct option {
         [OPTION_OUTPUT] = { "--output", "a file" },
         [OPTION_SERIAL] = { "--serial", "the serial of the disk" },
         [OPTION_COMMENT] = { "--comment", "a text" },
+        [OPTION_EXEC] = { "--exec", "a program" },
+        [OPTION_TIMEOUT] = { "--timeout", "a number of seconds" },
         [OPTION_JSON] = { "--json", NULL },
         [OPTION_NO_PAGER] = { "--no-pager", NULL },
         [OPTION_SOCKET] = { "--socket", "a path" },
@@ -35,7 +37,7 @@ static const struct option {
 
 _Static_assert(ELEMENTS(options) == OPTION_COUNT, "each option is in the table");
 
-enum { COMMANDS_MAX = 32, WORDS_MAX = IDS_MAX + 2, OPTION_TEXT_BYTES = 64 };
+enum { COMMANDS_MAX = 32, WORDS_MAX = IDS_MAX + 2, OPTION_TEXT_BYTES = 64, TIMEOUT_MAX_S = 3600 };
 
 /* Options of every command, and of none. */
 static const unsigned common_options = BIT(OPTION_JSON) | BIT(OPTION_NO_PAGER) | BIT(OPTION_SOCKET) | BIT(OPTION_HOST) |
@@ -90,6 +92,17 @@ static bool take_patterns(struct arguments *to, const char *value) {
         return true;
 }
 
+static bool take_timeout(struct arguments *to, const char *value) {
+        char *end;
+        long seconds = strtol(value, &end, 10);
+        if (*value < '0' || *value > '9' || *end || seconds < 1 || seconds > TIMEOUT_MAX_S) {
+                ctl_complain("--timeout: \"%s\" is no number of seconds from 1 to %d", value, TIMEOUT_MAX_S);
+                return false;
+        }
+        to->timeout_s = (unsigned)seconds;
+        return true;
+}
+
 static bool set_option(struct options *to, enum option_id id, const char *value) {
         switch (id) {
         case OPTION_ALL:
@@ -112,6 +125,11 @@ static bool set_option(struct options *to, enum option_id id, const char *value)
         case OPTION_COMMENT:
                 to->arguments.comment = value;
                 break;
+        case OPTION_EXEC:
+                to->arguments.exec = value;
+                break;
+        case OPTION_TIMEOUT:
+                return take_timeout(&to->arguments, value);
         case OPTION_JSON:
                 to->json = true;
                 break;

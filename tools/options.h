@@ -28,6 +28,8 @@ enum option_id {
         OPTION_OUTPUT,
         OPTION_SERIAL,
         OPTION_COMMENT,
+        OPTION_EXEC,
+        OPTION_TIMEOUT,
         OPTION_JSON,
         OPTION_NO_PAGER,
         OPTION_SOCKET,

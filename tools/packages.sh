@@ -15,7 +15,7 @@ packages_build=(
 packages_test=(
 	check libfuse3-dev fuse3 fio
 	clang libclang-rt-dev clang-format clang-tidy cppcheck mandoc shellcheck
-	e2fsprogs xfsprogs fdisk systemd tmux tzdata less zsh fish
+	e2fsprogs xfsprogs fdisk systemd tmux tzdata less zsh fish curl
 )
 
 packages_missing() {

@@ -95,6 +95,18 @@ static const struct command commands[] = {
                         "terminal:\na line for each change; with --json a document a line.",
                 .operand = OPERAND_DEVICE_OPTIONAL,
                 .run = command_watch },
+        { .name = "follow",
+                .usage = "[--exec PROGRAM [--timeout SECONDS]]",
+                .summary = "what happens, as it happens",
+                .help = "Prints a line for each event, from now on, over restarts of sweepd, until Ctrl-C; with --json a "
+                        "document a line.\n--exec: runs PROGRAM (its path) for each event of priority notice or worse "
+                        "instead, one at a time, with\nthe event in its environment (sweepctl(1)); --timeout: how long it "
+                        "may take, 60 s unless told. The number\nof the last event is kept in $STATE_DIRECTORY/position, so "
+                        "that nothing is missed or told twice.\nsweepd-alert@.service does this with the programs in "
+                        "/etc/sweepd/alert.d.",
+                .operand = OPERAND_NONE,
+                .options = BIT(OPTION_EXEC) | BIT(OPTION_TIMEOUT),
+                .run = command_follow },
         { .name = "history",
                 .usage = "[DEVICE]",
                 .summary = "the sweeps that have been run",

@@ -1,9 +1,20 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Events: who follows them gets each of them once, in their order, over restarts and however slowly they are read."""
+"""
+Events: who follows them gets each of them once, in their order, over restarts and however slowly they are read; and the
+program that sweepctl runs for them gets each alert once, whatever programs do.
+"""
 
+import email
+import http.server
+import json
+import os
+import signal
 import sqlite3
+import subprocess
 import sys
+import threading
+from pathlib import Path
 
 from harness import MIB, Client, device_entry, eventually, expect_clean, main, test
 
@@ -81,6 +92,27 @@ def nothing_is_missed_over_a_restart(case):
 
 
 @test
+def what_a_killed_daemon_had_not_stored_was_not_told(case):
+    daemon = case.daemon([device_entry('d0', case.loop(MIB))])
+    follower = Follower(daemon, after_event=0)
+    with Client(daemon.control) as client:
+        for _ in range(200):
+            client.send('io.sweepd.TestAlert')
+        told = [follower.next() for _ in range(20)]
+        daemon.kill9()
+    try:
+        while True:
+            told.append(follower.next())
+    except ConnectionError:
+        pass
+    daemon.start()
+    daemon.call('Reload')
+    again = Follower(daemon, after_event=0)
+    for event in told:
+        assert again.next() == event, 'it was told, and is another one now'
+
+
+@test
 def who_reads_late_gets_the_old_from_the_ledger_and_the_new_from_memory(case):
     daemon = case.daemon([device_entry('d0', case.loop(MIB))])
     late = Follower(daemon, after_event=0)
@@ -117,13 +149,224 @@ def what_was_pruned_is_told_as_a_gap(case):
     assert events[1]['kind'] == 'daemon' and 'from 2 to 4' in events[1]['text'], events[1]
 
 
+def follow_and_leave(daemon):
+    try:
+        Follower(daemon, after_event=0).close()
+    except BlockingIOError:  # sweepd has not taken those before
+        return False
+    return True
+
+
 @test
 def who_goes_away_leaves_nothing_behind(case):
     daemon = case.daemon([device_entry('d0', case.loop(MIB))])
     for _ in range(40):
-        Follower(daemon, after_event=0).close()
+        eventually('a connection', lambda: follow_and_leave(daemon), 10)
     eventually('room for another', lambda: Follower(daemon, after_event=0).next(), 10)
     expect_clean(daemon.sweep('d0'))
+
+
+class Runner:
+    """`sweepctl follow --exec` with a program that notes its environment, and then behaves as a file says."""
+
+    def __init__(self, case, daemon):
+        self.state = case.directory('follow')
+        self.noted = os.path.join(self.state, 'noted')
+        self.program = os.path.join(self.state, 'program')
+        self.stuck = os.path.join(self.state, 'stuck')
+        self.log = os.path.join(self.state, 'log')
+        self.command = [os.environ['SWEEPCTL'], '--socket', daemon.control, 'follow', '--exec', self.program, '--timeout', '1']
+        self.behave('')
+
+    def behave(self, how):
+        with open(self.program + '.new', 'w') as file:
+            file.write(f"""#!/bin/sh
+python3 -c 'import json, os; print(json.dumps(dict(os.environ)))' >> {self.noted}
+{how}
+""")
+        os.chmod(self.program + '.new', 0o755)
+        os.rename(self.program + '.new', self.program)
+
+    def start(self):
+        with open(self.log, 'ab') as log:
+            self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                env={**os.environ, 'STATE_DIRECTORY': self.state, 'SWEEPD_FORGED': 'x'})
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(30)
+
+    def runs(self):
+        if not os.path.exists(self.noted):
+            return []
+        with open(self.noted) as file:
+            return [json.loads(line) for line in file if line.endswith('\n')]
+
+    def said(self):
+        with open(self.log) as file:
+            return file.read()
+
+    def position(self):
+        path = os.path.join(self.state, 'position')
+        if not os.path.exists(path):
+            return 0
+        with open(path) as file:
+            return int(file.read())
+
+
+def newest_event(daemon):
+    with sqlite3.connect(f'file:{daemon.state}/ledger.db?mode=ro', uri=True) as ledger:
+        return ledger.execute('SELECT max(id) FROM events').fetchone()[0]
+
+
+def alert(runner, daemon):
+    """Tells an alert, and waits until it was dealt with."""
+    tests = len(daemon_tests(daemon))
+    daemon.call('TestAlert')
+    eventually('the alert is stored', lambda: len(daemon_tests(daemon)) > tests, 30)
+    eventually('follow has caught up', lambda: runner.position() >= daemon_tests(daemon)[-1], 30)
+
+
+def daemon_tests(daemon):
+    with sqlite3.connect(f'file:{daemon.state}/ledger.db?mode=ro', uri=True) as ledger:
+        return [row[0] for row in ledger.execute("SELECT id FROM events WHERE kind = 'test' ORDER BY id")]
+
+
+def is_over(file_of_pid):
+    with open(file_of_pid) as file:
+        pid = file.read().strip()
+    try:
+        with open(f'/proc/{pid}/stat') as file:
+            return file.read().rpartition(')')[2].split()[0] == 'Z'
+    except FileNotFoundError:
+        return True
+
+
+@test
+def a_program_is_run_once_for_each_alert_over_restarts(case):
+    disk = case.loop(MIB)
+    daemon = case.daemon([device_entry('d0', disk)])
+    runner = Runner(case, daemon)
+    with open(os.path.join(runner.state, 'position'), 'w') as file:
+        file.write('0\n')
+    runner.start()
+    try:
+        expect_clean(daemon.sweep('d0'))
+        alert(runner, daemon)
+        runner.stop()
+        disk.write(64 * 1024, bytes(4096))
+        daemon.sweep('d0')  # while nobody follows
+        runner.start()
+        eventually('follow has caught up', lambda: runner.position() == newest_event(daemon), 30)
+        daemon.stop()
+        daemon.start()  # while somebody does
+        alert(runner, daemon)
+    finally:
+        runner.stop()
+    runs = runner.runs()
+    assert [run['SWEEPD_KIND'] for run in runs] == ['test', 'finding', 'sweep_ended', 'test'], runs
+    assert len({run['SWEEPD_EVENT'] for run in runs}) == len(runs)
+    assert all('SWEEPD_FORGED' not in run and run['SWEEPD_TEXT'] and run['PATH'] for run in runs)
+    finding = runs[1]
+    assert (finding['SWEEPD_DEVICE'], finding['SWEEPD_FAULT'], finding['SWEEPD_OFFSET'], finding['SWEEPD_LENGTH']) == \
+        ('d0', 'zeroed', '65536', '4096'), finding
+    assert runs[2]['SWEEPD_VERDICT'] == 'faulty', runs[2]
+
+
+@test
+def a_program_that_misbehaves_does_no_harm(case):
+    daemon = case.daemon([device_entry('d0', case.loop(MIB))])
+    runner = Runner(case, daemon)
+    with open(os.path.join(runner.state, 'position'), 'w') as file:
+        file.write(f'{newest_event(daemon)}\n')
+    stuck = runner.stuck
+    runner.start()
+    try:
+        for how, told in (
+            ('exit 7', 'exit status 7'),  # is run once more; who fails after another that failed is not
+            (f'echo $$ > {stuck}; trap "" TERM; sleep 1000 & wait', 'ended after 1 s'),
+            (f'sleep 1000 & echo $! > {stuck}', 'ended after 1 s'),  # a child that holds its output
+            ('kill -9 $$', 'ended by signal 9'),
+            ('yes | head -c 1000000', 'said more than 65536 bytes'),
+        ):
+            runner.behave(how)
+            alert(runner, daemon)
+            assert told in runner.said(), (how, runner.said()[-2000:])
+            if stuck in how:
+                eventually('what was left behind is ended', lambda: is_over(stuck), 10)
+        os.unlink(runner.program)
+        alert(runner, daemon)
+        assert 'cannot be run' in runner.said() and 'was not delivered' in runner.said()
+        runner.behave('')
+        before = len(runner.runs())
+        alert(runner, daemon)
+        assert len(runner.runs()) == before + 1
+    finally:
+        runner.stop()
+    assert os.path.getsize(runner.log) < 200_000, os.path.getsize(runner.log)
+
+
+@test
+def a_position_that_is_none_is_refused(case):
+    daemon = case.daemon([])
+    runner = Runner(case, daemon)
+    with open(os.path.join(runner.state, 'position'), 'w') as file:
+        file.write('nonsense\n')
+    runner.start()
+    assert runner.process.wait(30) == 1 and 'is no number of an event' in runner.said(), runner.said()
+
+
+ALERT_PROGRAMS = Path(__file__).resolve().parents[2] / 'conf/alert.d'
+ALERT = {'SWEEPD_EVENT': '7', 'SWEEPD_KIND': 'finding', 'SWEEPD_PRIORITY': '2', 'SWEEPD_AT': '2026-01-02 03:04:05 UTC',
+         'SWEEPD_TEXT': 'bit_flip of "x\\y" $(z)', 'SWEEPD_DEVICE': 'd0', 'SWEEPD_FINDING_ID': '3', 'SWEEPD_FAULT': 'bit_flip'}
+
+
+def run_ready(name, **settings):
+    return subprocess.run([ALERT_PROGRAMS / name], env={'PATH': os.environ['PATH'], **ALERT, **settings},
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False)
+
+
+@test
+def the_ready_program_for_mail_hands_a_letter_to_sendmail(case):
+    letter = os.path.join(case.directory('m'), 'letter')
+    sendmail = letter + '.sh'
+    with open(sendmail, 'w') as file:
+        file.write(f'#!/bin/sh\necho "$@" > {letter}.args\ncat > {letter}\n')
+    os.chmod(sendmail, 0o755)
+    done = run_ready('mail', SENDMAIL=sendmail, MAIL_TO='ops@example.org')
+    assert done.returncode == 0, done
+    with open(letter) as file:
+        message = email.message_from_file(file)
+    assert message['To'] == 'ops@example.org' and 'd0: bit_flip' in message['Subject'], message
+    assert ALERT['SWEEPD_TEXT'] in message.get_payload() and 'sweepctl finding 3' in message.get_payload(), message
+    missing = run_ready('mail', SENDMAIL='/nonexistent')
+    assert missing.returncode != 0 and '/nonexistent' in missing.stderr, missing
+
+
+@test
+def the_ready_program_for_a_webhook_posts_json(case):
+    posted = []
+
+    class Hook(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            posted.append(json.loads(self.rfile.read(int(self.headers['Content-Length']))))
+            self.send_response(500 if self.path == '/broken' else 204)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.HTTPServer(('127.0.0.1', 0), Hook) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f'http://127.0.0.1:{server.server_port}'
+        done = run_ready('webhook', WEBHOOK_URL=url)
+        broken = run_ready('webhook', WEBHOOK_URL=url + '/broken')
+        server.shutdown()
+    assert done.returncode == 0, done
+    assert ALERT['SWEEPD_TEXT'] in posted[0]['text'] and posted[0]['device'] == 'd0' and posted[0]['finding'] == '3', posted
+    assert broken.returncode != 0 and '500' in broken.stderr, broken
+    unset = run_ready('webhook')
+    assert unset.returncode != 0 and 'WEBHOOK_URL' in unset.stderr, unset
 
 
 if __name__ == '__main__':

@@ -17,7 +17,7 @@ from pathlib import Path
 
 EXPOSURE_MAX = 1.3
 SERVICES = ("sweepd.service", "sweepd-recover.service")
-UNITS = SERVICES + ("sweepd.socket",)
+UNITS = SERVICES + ("sweepd-alert.service", "sweepd.socket")
 
 
 def run(*command):
