@@ -97,7 +97,8 @@ struct ledger_prune {
                 LEDGER_PRUNE_FILE, /* gives free pages back to the file system */
                 LEDGER_PRUNE_OVER
         } stage;
-        uint64_t after; /* of this stage: ids up to here were looked at */
+        uint64_t after;     /* of this stage: ids up to here were looked at */
+        uint64_t events_to; /* up to this id there are more events than are kept */
 };
 
 /* The past of one configured device, as the plan wants it. */
@@ -127,7 +128,7 @@ struct ledger_load {
         struct finding *findings; /* open and acknowledged, by id */
 };
 
-enum { LEDGER_PAGE = 256 };
+enum { LEDGER_PAGE = 256, LEDGER_EVENTS_MAX = 50000 /* those before them are pruned, however new */ };
 
 struct ledger_request {
         enum ledger_op op;

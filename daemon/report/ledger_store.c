@@ -119,7 +119,9 @@ static_assert(ELEMENTS(upgrades) == LEDGER_FILE_SCHEMA - 1, "one for each schema
  * last that ended well, the one that says which disk it was; those by whose generations a disk's bytes are known;
  * those that have findings which are not over.
  */
-#define OLD_EVENTS "id > ?1 AND id <= ?2 AND at_us < ?3 AND id < (SELECT max(id) FROM events)"
+#define OLD_EVENTS                                                   \
+        "id > ?1 AND id <= ?2 AND id < (SELECT max(id) FROM events)" \
+        " AND (at_us < ?3 OR id <= ?4)"
 #define OLD_FINDINGS                                                       \
         "id > ?1 AND id <= ?2 AND max(last_seen_us, acknowledged_us) < ?3" \
         " AND state NOT IN ('open', 'acknowledged') AND id < (SELECT max(id) FROM findings)"
@@ -190,6 +192,7 @@ enum statement {
         ST_NEXT_SWEEPS,
         ST_SUM_OLD_FINDINGS,
         ST_SUM_OLD_SWEEPS,
+        ST_EVENTS_BEYOND,
         ST_PRUNE_EVENTS,
         ST_PRUNE_FINDINGS,
         ST_PRUNE_SWEEPS,
@@ -297,6 +300,7 @@ static const char *const statements[ST_COUNT] = {
         [ST_SUM_OLD_SWEEPS] =
                 "INSERT INTO pruned(device, bytes_written, findings) SELECT device, sum(bytes_written), 0 FROM sweeps"
                 " WHERE " OLD_SWEEPS PRUNED_SUMS,
+        [ST_EVENTS_BEYOND] = "SELECT id FROM events ORDER BY id DESC LIMIT 1 OFFSET ?1",
         [ST_PRUNE_EVENTS] = "DELETE FROM events WHERE " OLD_EVENTS,
         [ST_PRUNE_FINDINGS] = "DELETE FROM findings WHERE " OLD_FINDINGS,
         [ST_PRUNE_SWEEPS] = "DELETE FROM sweeps WHERE " OLD_SWEEPS,
@@ -1205,6 +1209,8 @@ static int prune_rows(struct ledger_store *store, enum statement which, const st
         put_number(&q, p->before_us);
         if (which == ST_SUM_OLD_SWEEPS || which == ST_PRUNE_SWEEPS)
                 put_number(&q, TARGET_PAST_MAX);
+        if (which == ST_PRUNE_EVENTS)
+                put_number(&q, p->events_to);
         return query_run(&q);
 }
 
@@ -1247,6 +1253,17 @@ static int give_back_pages(struct ledger_store *store, struct ledger_prune *p) {
         return execute(store, give);
 }
 
+/* Once for all of them: it is a walk over those that stay. */
+static int find_events_beyond(struct ledger_store *store, struct ledger_prune *p) {
+        struct query q = query_begin(store, ST_EVENTS_BEYOND);
+        put_number(&q, LEDGER_EVENTS_MAX);
+        int r = query_step(&q);
+        if (r > 0)
+                p->events_to = take_number(&q);
+        query_end(&q);
+        return MIN(r, 0);
+}
+
 static int prune(struct ledger_store *store, struct ledger_request *request) {
         static const struct prune_statements of[] = {
                 [LEDGER_PRUNE_EVENTS] = { ST_NEXT_EVENTS, ST_COUNT, ST_PRUNE_EVENTS },
@@ -1255,6 +1272,11 @@ static int prune(struct ledger_store *store, struct ledger_request *request) {
         };
         struct ledger_prune *p = &request->prune;
         assert(p->stage < LEDGER_PRUNE_OVER);
+        if (p->stage == LEDGER_PRUNE_EVENTS && p->after == 0) {
+                int r = find_events_beyond(store, p);
+                if (r < 0)
+                        return r;
+        }
         return p->stage == LEDGER_PRUNE_FILE ? give_back_pages(store, p) : prune_some(store, &of[p->stage], p);
 }
 

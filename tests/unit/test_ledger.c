@@ -1217,6 +1217,18 @@ START_TEST(a_ledger_gives_back_what_was_pruned_and_grows_no_more) {
 }
 END_TEST
 
+START_TEST(more_events_than_may_be_kept_are_pruned_however_new_they_are) {
+        open_quietly();
+        close_ledger();
+        run_sql("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 50150)"
+                " INSERT INTO events SELECT i, 'test', 5, 9000, '', '', 0, 0, '', '' FROM n");
+        open_quietly();
+        prune(5000);
+        ck_assert_uint_eq(ask_number("SELECT count(*) FROM events"), LEDGER_EVENTS_MAX);
+        ck_assert_uint_eq(ask_number("SELECT min(id) FROM events"), 151);
+}
+END_TEST
+
 START_TEST(a_ledger_of_schema_3_is_pruned_like_a_new_one) {
         open_quietly();
         put_event_at(1, 1000);
@@ -1441,6 +1453,7 @@ int main(void) {
         tcase_add_test(tests, an_old_sweep_stays_as_long_as_something_is_told_or_decided_by_it);
         tcase_add_test(tests, what_is_young_stays_whatever_its_number);
         tcase_add_test(tests, a_ledger_gives_back_what_was_pruned_and_grows_no_more);
+        tcase_add_test(tests, more_events_than_may_be_kept_are_pruned_however_new_they_are);
         tcase_add_test(tests, a_ledger_of_schema_3_is_pruned_like_a_new_one);
         tcase_add_test(tests, a_missing_directory_is_tried_again);
         tcase_add_test(tests, damage_met_later_fails_its_request_and_then_begins_anew);
