@@ -94,6 +94,7 @@ static bool take_patterns(struct arguments *to, const char *value) {
 
 static bool take_timeout(struct arguments *to, const char *value) {
         char *end;
+        assert(value); /* the option takes one */
         long seconds = strtol(value, &end, 10);
         if (*value < '0' || *value > '9' || *end || seconds < 1 || seconds > TIMEOUT_MAX_S) {
                 ctl_complain("--timeout: \"%s\" is no number of seconds from 1 to %d", value, TIMEOUT_MAX_S);
