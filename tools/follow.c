@@ -41,8 +41,11 @@ struct follow {
         char position[PATH_BYTES]; /* the file that keeps the number; "": none does */
         uint64_t after;            /* the last event that was dealt with */
         bool has_after;
-        bool failed; /* the program that was run last */
-        bool away;   /* the daemon is, and that was said */
+        uint64_t
+                from_us; /* what happened before is passed over: a first start, which can't ask for the newest number */
+        bool unkept;     /* the number has moved on since it was kept */
+        bool failed;     /* the program that was run last */
+        bool away;       /* the daemon is, and that was said */
 };
 
 /* --- the number on disk --- */
@@ -50,8 +53,11 @@ struct follow {
 static bool read_position(struct follow *f) {
         char text[32] = "";
         FILE *file = fopen(f->position, "re");
-        if (!file && errno == ENOENT)
+        if (!file && errno == ENOENT) {
+                f->from_us = clock_wall_us();
+                f->has_after = true;
                 return true;
+        }
         bool read = file && fgets(text, sizeof text, file);
         if (file)
                 fclose(file);
@@ -88,8 +94,9 @@ static bool write_whole(const char *path, const char *text) {
 }
 
 /* The number is in the old file or in the new one, whatever happens. */
-static bool keep_position(const struct follow *f) {
+static bool keep_position(struct follow *f) {
         char fresh[PATH_BYTES + 8], text[32];
+        f->unkept = false;
         if (!f->position[0])
                 return true;
         text_format(fresh, sizeof fresh, "%s.new", f->position);
@@ -199,6 +206,9 @@ static bool handle(struct follow *f, json_t *raw) {
         f->has_after = true;
         if (f->program) {
                 CLEANUP_JSON json_t *event = printable_json(raw);
+                f->unkept = field_count(event, "at") < f->from_us;
+                if (f->unkept)
+                        return true;
                 if (field_count(event, "priority") <= LOG_NOTICE)
                         run_program(f, event);
                 return keep_position(f);
@@ -231,7 +241,7 @@ static enum next receive(struct follow *f) {
         sigset_t held, before;
         int r = client_receive(f->ctl->client, &reply);
         if (r == CLIENT_E_TIMEOUT) /* nothing happens */
-                return NEXT_EVENT;
+                return !f->unkept || keep_position(f) ? NEXT_EVENT : NEXT_NOTHING;
         if (r == CLIENT_E_CLOSED)
                 return NEXT_TRY;
         if (r != CLIENT_OK) {

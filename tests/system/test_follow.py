@@ -307,6 +307,22 @@ def a_program_that_misbehaves_does_no_harm(case):
 
 
 @test
+def the_first_start_tells_nothing_of_the_past(case):
+    daemon = case.daemon([])
+    daemon.call('TestAlert')
+    eventually('the alert is stored', lambda: daemon_tests(daemon), 30)
+    runner = Runner(case, daemon)
+    runner.start()
+    try:
+        eventually('follow listens', lambda: any(k['SWEEPD_KIND'] == 'test' for k in runner.runs()) or
+            daemon.call('TestAlert') is None and runner.position() > 0, 30)
+    finally:
+        runner.stop()
+    told = [int(run['SWEEPD_EVENT']) for run in runner.runs()]
+    assert told and daemon_tests(daemon)[0] not in told, told
+
+
+@test
 def a_position_that_is_none_is_refused(case):
     daemon = case.daemon([])
     runner = Runner(case, daemon)
