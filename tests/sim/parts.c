@@ -377,9 +377,10 @@ static void check_passing(const struct world *one, const struct world *parts) {
 static void fill_faults(const struct world *w, uint32_t *faults, const uint32_t *known) {
         for (size_t i = 0; i < w->found_count; i++) {
                 const struct finding *f = &w->found[i].fault;
-                bool coarse = known && strstr(f->detail.lines, "narrowed=no"), any = !coarse;
+                const uint32_t *within = strstr(f->detail.lines, "narrowed=no") ? known : NULL;
+                bool any = !within;
                 for (uint64_t k = f->place.offset_bytes; k < extent_end(f->place); k += SECTOR_BYTES) {
-                        uint32_t bad = coarse ? known[k / SECTOR_BYTES] : UINT32_MAX;
+                        uint32_t bad = within ? within[k / SECTOR_BYTES] : UINT32_MAX;
                         faults[k / SECTOR_BYTES] |= class_of(f->fault) & bad;
                         any |= class_of(f->fault) & bad;
                 }
