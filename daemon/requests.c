@@ -82,6 +82,7 @@ static void get_daemon(struct manager *m, struct call *call) {
                 .devices = m->device_count,
                 .unowned_count = unowned,
                 .unowned = journals,
+                .last_event = m->next_event_id - 1,
         };
         for (size_t i = 0; i < m->device_count; i++) {
                 struct device_record record;

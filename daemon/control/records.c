@@ -77,6 +77,7 @@ struct message records_daemon(const struct daemon_record *daemon) {
         message_set_array(&m, "unowned_journals");
         for (size_t i = 0; i < daemon->unowned_count; i++)
                 message_add_string(&m, "unowned_journals", daemon->unowned[i]);
+        message_set_integer(&m, "last_event", daemon->last_event);
         return m;
 }
 

@@ -76,4 +76,5 @@ struct daemon_record {
         uint64_t devices, devices_needing_attention;
         size_t unowned_count; /* undo journals that hold something, of devices that are not configured */
         const char *const *unowned;
+        uint64_t last_event; /* the number of the newest; 0: there was none */
 };

@@ -16,6 +16,7 @@ DAY = 24 * HOUR
 DAEMON = {
     'version': '0.1.0', 'pid': 4711, 'started_at': NOW - 75 * HOUR, 'self_test_at': NOW - 75 * HOUR, 'ledger': 'good',
     'ledger_text': None, 'devices': 3, 'devices_needing_attention': 1, 'unowned_journals': [],
+    'last_event': 17,
     'workers': [{'index': i, 'cpus': str(i), 'in_service': True, 'blocks_verified': 10, 'bytes_verified': 1 << 20,
                  'busy_us': 5} for i in range(2)],
 }
