@@ -13,7 +13,6 @@
 #include "printable.h"
 #include "program.h"
 
-#include "base/clock.h"
 #include "base/text.h"
 
 #include <errno.h>
@@ -38,26 +37,66 @@ struct follow {
         struct ctl *ctl;
         const char *program; /* NULL: events are printed */
         unsigned limit_s;
+        const char *directory;     /* of that file */
         char position[PATH_BYTES]; /* the file that keeps the number; "": none does */
         uint64_t after;            /* the last event that was dealt with */
         bool has_after;
-        uint64_t
-                from_us; /* what happened before is passed over: a first start, which can't ask for the newest number */
-        bool unkept;     /* the number has moved on since it was kept */
-        bool failed;     /* the program that was run last */
-        bool away;       /* the daemon is, and that was said */
+        bool failed; /* the program that was run last */
+        bool away;   /* the daemon is, and that was said */
 };
 
 /* --- the number on disk --- */
 
+static bool write_whole(const char *path, const char *text) {
+        int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+        if (fd < 0)
+                return false;
+        bool written = write(fd, text, strlen(text)) == (ssize_t)strlen(text) && fsync(fd) == 0;
+        return (close(fd) == 0) & written;
+}
+
+/* A new name in it is durable. */
+static bool flush_directory(const char *path) {
+        int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (fd < 0)
+                return false;
+        bool flushed = fsync(fd) == 0;
+        close_fd(fd);
+        return flushed;
+}
+
+/* The number is in the old file or in the new one, whatever happens. */
+static bool keep_position(const struct follow *f) {
+        char fresh[PATH_BYTES + 8], text[32];
+        if (!f->position[0])
+                return true;
+        text_format(fresh, sizeof fresh, "%s.new", f->position);
+        text_format(text, sizeof text, "%" PRIu64 "\n", f->after);
+        if (write_whole(fresh, text) && rename(fresh, f->position) == 0 && flush_directory(f->directory))
+                return true;
+        ctl_complain(
+                "%s: %s. Without it events would be told again after the next start", f->position, strerror(errno));
+        return false;
+}
+
+/* A first start. The place is kept before anything has happened: what happens while this is restarted is not missed. */
+static bool begin_now(struct follow *f) {
+        CLEANUP_JSON json_t *reply = NULL;
+        if (!ctl_ask(f->ctl, "GetDaemon", must(json_object()), &reply))
+                return false;
+        const json_t *daemon = ctl_object(f->ctl, reply, "daemon");
+        if (!daemon)
+                return false;
+        f->after = field_count(daemon, "last_event");
+        f->has_after = true;
+        return keep_position(f);
+}
+
 static bool read_position(struct follow *f) {
         char text[32] = "";
         FILE *file = fopen(f->position, "re");
-        if (!file && errno == ENOENT) {
-                f->from_us = clock_wall_us();
-                f->has_after = true;
-                return true;
-        }
+        if (!file && errno == ENOENT)
+                return begin_now(f);
         bool read = file && fgets(text, sizeof text, file);
         if (file)
                 fclose(file);
@@ -82,30 +121,8 @@ static bool find_position(struct follow *f) {
                 ctl_complain("STATE_DIRECTORY is too long");
                 return false;
         }
+        f->directory = directory;
         return read_position(f);
-}
-
-static bool write_whole(const char *path, const char *text) {
-        int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-        if (fd < 0)
-                return false;
-        bool written = write(fd, text, strlen(text)) == (ssize_t)strlen(text) && fsync(fd) == 0;
-        return (close(fd) == 0) & written;
-}
-
-/* The number is in the old file or in the new one, whatever happens. */
-static bool keep_position(struct follow *f) {
-        char fresh[PATH_BYTES + 8], text[32];
-        f->unkept = false;
-        if (!f->position[0])
-                return true;
-        text_format(fresh, sizeof fresh, "%s.new", f->position);
-        text_format(text, sizeof text, "%" PRIu64 "\n", f->after);
-        if (write_whole(fresh, text) && rename(fresh, f->position) == 0)
-                return true;
-        ctl_complain(
-                "%s: %s. Without it events would be told again after the next start", f->position, strerror(errno));
-        return false;
 }
 
 /* --- one event --- */
@@ -206,15 +223,12 @@ static bool handle(struct follow *f, json_t *raw) {
         f->has_after = true;
         if (f->program) {
                 CLEANUP_JSON json_t *event = printable_json(raw);
-                f->unkept = field_count(event, "at") < f->from_us;
-                if (f->unkept)
-                        return true;
                 if (field_count(event, "priority") <= LOG_NOTICE)
                         run_program(f, event);
                 return keep_position(f);
         }
         if (f->ctl->json) {
-                (void)json_dumpf(raw, stdout, JSON_COMPACT);
+                (void)json_dumpf(raw, stdout, JSON_COMPACT | JSON_ENSURE_ASCII);
                 putchar('\n');
         } else {
                 CLEANUP_JSON json_t *event = printable_json(raw);
@@ -241,7 +255,7 @@ static enum next receive(struct follow *f) {
         sigset_t held, before;
         int r = client_receive(f->ctl->client, &reply);
         if (r == CLIENT_E_TIMEOUT) /* nothing happens */
-                return !f->unkept || keep_position(f) ? NEXT_EVENT : NEXT_NOTHING;
+                return NEXT_EVENT;
         if (r == CLIENT_E_CLOSED)
                 return NEXT_TRY;
         if (r != CLIENT_OK) {

@@ -278,7 +278,7 @@ def a_program_that_misbehaves_does_no_harm(case):
     daemon = case.daemon([device_entry('d0', case.loop(MIB))])
     runner = Runner(case, daemon)
     with open(os.path.join(runner.state, 'position'), 'w') as file:
-        file.write(f'{newest_event(daemon)}\n')
+        file.write(f"{daemon.call('GetDaemon')['daemon']['last_event']}\n")
     stuck = runner.stuck
     runner.start()
     try:
@@ -320,6 +320,44 @@ def the_first_start_tells_nothing_of_the_past(case):
         runner.stop()
     told = [int(run['SWEEPD_EVENT']) for run in runner.runs()]
     assert told and daemon_tests(daemon)[0] not in told, told
+
+
+@test
+def what_was_pruned_before_the_first_start_is_no_alert(case):
+    daemon = case.daemon([device_entry('d0', case.loop(MIB))])
+    daemon.sweep('d0')
+    daemon.stop()
+    with sqlite3.connect(f'{daemon.state}/ledger.db') as ledger:
+        ledger.execute('DELETE FROM events WHERE id < 2')
+    daemon.start()
+    runner = Runner(case, daemon)
+    runner.start()
+    try:
+        eventually('it has a place', runner.position, 30)
+        daemon.call('TestAlert')
+        eventually('the test was told', runner.runs, 30)
+    finally:
+        runner.stop()
+    assert [run['SWEEPD_KIND'] for run in runner.runs()] == ['test'], runner.runs()
+
+
+@test
+def a_first_start_that_is_stopped_at_once_has_its_place(case):
+    daemon = case.daemon([device_entry('d0', case.loop(MIB))])
+    daemon.sweep('d0')
+    runner = Runner(case, daemon)
+    runner.start()
+    try:
+        eventually('it has a place', runner.position, 10)
+    finally:
+        runner.stop()
+    daemon.call('TestAlert')
+    runner.start()
+    try:
+        eventually('the test was told', runner.runs, 30)
+    finally:
+        runner.stop()
+    assert [run['SWEEPD_KIND'] for run in runner.runs()] == ['test'], runner.runs()
 
 
 @test
