@@ -73,6 +73,7 @@ struct device *admit_next(struct manager *m, uint64_t now_us) {
                 candidates[n++] = (struct admission_candidate){
                         .name = d->config->name,
                         .next_start_us = start_us,
+                        .deadline_us = device_deadline_us(d, now_us),
                         .by_hand = d->wish.wanted,
                         .place = &d->place,
                 };

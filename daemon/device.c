@@ -18,6 +18,9 @@
 /* The largest write caches of disks hold 512 MiB; a smaller segment could be answered from one. */
 #define CACHE_BYTES_MAX (UINT64_C(512) << 20)
 
+/* What takes longer at the rate of the moment has no end that is worth telling. */
+#define ETA_MAX_US (3660.0 * USEC_PER_DAY)
+
 int device_new(struct device **ret, struct device_config *config) {
         struct device *d = calloc(1, sizeof *d);
         if (!d)
@@ -113,17 +116,25 @@ void device_record_survey(struct device *d, const struct survey *survey) {
                 region_table_update(d->regions, &survey->regions);
 }
 
+uint64_t device_known_bytes(const struct device *d) {
+        if (d->identified)
+                return d->size_bytes;
+        if (d->regions)
+                return d->regions->size_bytes;
+        return d->config->create_size_bytes ? d->config->create_size_bytes : d->path_bytes;
+}
+
 struct agenda device_agenda(const struct device *d, uint64_t wall_us) {
-        uint64_t known_bytes = d->identified ? d->size_bytes : d->regions ? d->regions->size_bytes : 0;
         struct agenda_question question = {
                 .config = d->config,
                 .history = &d->history.schedule,
-                .extent_bytes = device_config_extent(d->config, known_bytes).length_bytes,
+                .extent_bytes = device_config_extent(d->config, device_known_bytes(d)).length_bytes,
                 .awake_us = d->plan.awake_us,
                 .seed = d->plan.seed,
                 .started_us = d->thread && !d->recovering ? d->started_us
                         : d->resume                       ? d->resume->record.started_us
                                                           : 0,
+                .waiting_us = d->unchecked_us,
         };
         return agenda_at(&question, wall_us);
 }
@@ -150,9 +161,10 @@ bool device_may_sweep(const struct device *d) {
 enum device_state device_state(const struct device *d, uint64_t wall_us) {
         if (d->stall.since_us > 0 || d->held_by_pid > 0)
                 return DEVICE_STALLED;
-        if (d->thread && d->recovering)
+        bool at_work = d->thread && !d->refused;
+        if (at_work && d->recovering)
                 return DEVICE_RECOVERING;
-        if (d->thread)
+        if (at_work)
                 return pace_of(d) == PACE_FREE ? DEVICE_SWEEPING : DEVICE_YIELDING;
         if (d->absent)
                 return DEVICE_MISSING;
@@ -197,6 +209,13 @@ uint64_t device_turn_us(const struct device *d, uint64_t wall_us) {
         return d->resume ? MIN(d->resume->record.started_us, wall_us) : device_agenda(d, wall_us).planned_us;
 }
 
+uint64_t device_deadline_us(const struct device *d, uint64_t wall_us) {
+        if (d->to_recover)
+                return 0;
+        uint64_t deadline_us = device_agenda(d, wall_us).deadline_us;
+        return deadline_us ? deadline_us : wall_us + d->config->every_us;
+}
+
 void device_sample_rate(struct device *d, uint64_t monotonic_us) {
         struct progress p;
         struct device_rate *r = &d->rate;
@@ -206,6 +225,8 @@ void device_sample_rate(struct device *d, uint64_t monotonic_us) {
         if (r->count > 0 && monotonic_us - r->at_us[last] < USEC_PER_SEC / 2)
                 return;
         sweep_gauge_read(sweep_thread_gauge(d->thread), &p);
+        if (p.bytes.total == 0) /* not under way yet: one that goes on would seem to do in no time what it did before */
+                return;
         r->at_us[r->next] = monotonic_us;
         r->done_bytes[r->next] = p.bytes_done;
         r->next = (r->next + 1) % DEVICE_RATE_SAMPLES;
@@ -241,6 +262,19 @@ static void fill_rest(const struct device *d, struct device_record *ret) {
         ret->progress.bytes_done = MIN(b->read + b->written + b->skipped + r->from.lost_bytes, b->total);
 }
 
+/* In open time where it keeps to windows. 0: unknown. */
+static uint64_t end_at_this_rate(const struct device *d, const struct device_record *r, uint64_t wall_us) {
+        if (r->rate_bytes == 0)
+                return 0;
+        uint64_t left_bytes = r->progress.bytes.total - r->progress.bytes_done;
+        double needed_us = (double)left_bytes / (double)r->rate_bytes * 1e6;
+        if (needed_us > ETA_MAX_US)
+                return 0;
+        uint64_t end_us = calendar_after_open(
+                d->started_by_hand ? NULL : d->config->calendar, wall_us, (uint64_t)needed_us);
+        return end_us == CALENDAR_NEVER ? 0 : end_us;
+}
+
 static void fill_progress(const struct device *d, struct device_record *ret, uint64_t wall_us) {
         if (!d->thread && d->resume)
                 fill_rest(d, ret);
@@ -252,9 +286,7 @@ static void fill_progress(const struct device *d, struct device_record *ret, uin
         ret->progress.started_us = d->started_us;
         ret->rate_bytes = rate_of(&d->rate);
         sweep_gauge_pace(sweep_thread_gauge(d->thread), &ret->rate_target_bytes);
-        uint64_t left = ret->progress.bytes.total - ret->progress.bytes_done;
-        if (ret->rate_bytes > 0)
-                ret->eta_us = wall_us + (uint64_t)((double)left / (double)ret->rate_bytes * 1e6);
+        ret->eta_us = end_at_this_rate(d, ret, wall_us);
 }
 
 static void fill_yielding(const struct device *d, struct device_record *ret) {
@@ -298,8 +330,10 @@ static void fill_reason(const struct device *d, struct device_record *ret, uint6
         else if (ret->state == DEVICE_STALLED && d->held_by_pid > 0)
                 reason_set(&ret->reason, "hung",
                         "See dmesg and the cabling; it is swept again when that I/O has come back.",
-                        "the daemon before this one has ended, but the device keeps I/O of its process %d",
-                        d->held_by_pid);
+                        "the daemon before this one has ended, but the device%s keeps I/O of its process %d",
+                        sweep_mode_keeps(d->config->mode) ? ", or its undo journal," : "", d->held_by_pid);
+        else if (ret->state == DEVICE_STALLED && d->stall.request == REQUEST_JOURNAL)
+                ret->reason = d->stall.reason;
         else if (ret->state == DEVICE_STALLED)
                 reason_set(&ret->reason, "hung", sweep_hung_remedy, "the device does not answer: %s",
                         d->stall.finding.text);
@@ -358,10 +392,22 @@ static void fill_ages(const struct device *d, struct device_record *ret, uint64_
         if (start_us != SCHEDULE_NEVER && !d->thread && !d->held)
                 ret->next_start_us = MAX(start_us, wall_us);
         uint64_t due_us = schedule_next_due(&h->schedule, d->config->every_us, wall_us);
-        if (due_us == SCHEDULE_NEVER || due_us == 0)
+        if (due_us == SCHEDULE_NEVER)
                 return;
         ret->next_due_us = due_us;
         ret->overdue = device_agenda(d, wall_us).missed;
+}
+
+static void fill_windows(const struct device_config *c, struct device_record *ret, uint64_t wall_us) {
+        ret->every_us = c->every_us == EVERY_NEVER ? 0 : c->every_us;
+        if (!c->calendar)
+                return;
+        uint64_t opens_us = calendar_next_open(c->calendar, wall_us);
+        uint64_t closes_us = opens_us == CALENDAR_NEVER ? CALENDAR_NEVER : calendar_next_close(c->calendar, opens_us);
+        if (closes_us == CALENDAR_NEVER)
+                return;
+        ret->window_opens_us = opens_us > wall_us ? opens_us : 0;
+        ret->window_closes_us = closes_us;
 }
 
 void device_fill_record(
@@ -389,6 +435,7 @@ void device_fill_record(
         fill_progress(d, ret, wall_us);
         fill_reason(d, ret, wall_us);
         fill_ages(d, ret, wall_us);
+        fill_windows(d->config, ret, wall_us);
         if (counts->open_faults > 0)
                 ret->verdict = VERDICT_FAULTY;
         if (ret->verdict == VERDICT_CLEAN)

@@ -50,12 +50,13 @@ struct device_rate {
         unsigned count, next;
 };
 
-/* The device has not answered in time. */
+/* The device, or its undo journal, has not answered in time. */
 struct device_stall {
         uint64_t since_us; /* monotonic; 0: it answers */
         enum sweep_request request;
         bool told;
-        struct finding finding;
+        struct finding finding; /* of the device */
+        struct reason reason;   /* of the journal: no fault of the device's */
 };
 
 /* What the planner told people of a device's deadline. */
@@ -87,6 +88,7 @@ struct device {
         bool identified;
         struct identity identity;
         uint64_t size_bytes;
+        uint64_t path_bytes;     /* that its path leads to, before it was opened for the first time; 0: not known */
         bool placed;             /* as far as it can be told */
         struct disk_place place; /* of what was opened last, or is behind its path */
         int write_cache;         /* 1, 0; -1: unknown */
@@ -113,9 +115,12 @@ struct device {
         char *running_overwrite; /* given by hand; NULL: none */
         uint64_t sweep_id;
         uint64_t started_us;
-        bool asks_ledger;     /* for what is known of its target; its thread waits */
-        bool refused;         /* what its thread was started for was refused; the thread is about to end */
-        bool started_by_hand; /* then without a window or a deadline */
+        uint64_t began_us;        /* the same by the clock for spans; 0: another daemon began it */
+        bool asks_ledger;         /* for what is known of its target; its thread waits */
+        uint64_t awaits_mark;     /* the newest that its sweep wants durable before it writes any further; 0: none */
+        uint64_t requests_before; /* outbox numbers up to here are of what ran before its thread */
+        bool refused;             /* what its thread was started for was refused; the thread is about to end */
+        bool started_by_hand;     /* then without a window or a deadline */
         struct device_plan plan;
         bool under_way; /* it passed the checks: it has a row in the ledger */
         enum sweep_order order;
@@ -161,12 +166,19 @@ enum device_state device_state(const struct device *d, uint64_t wall_us);
  * at again. */
 uint64_t device_next_start_us(const struct device *d, uint64_t wall_us);
 
+/* How large it is, as far as is known: 0. */
+uint64_t device_known_bytes(const struct device *d);
+
 /* What the plan says of it now. */
 struct agenda device_agenda(const struct device *d, uint64_t wall_us);
 
-/* Its place in the order in which those start that may start now, by the plan: the smaller, the sooner.
- * SCHEDULE_NEVER: it may not. */
+/* For when the sweep was planned that may start now, or since when one has been under way that may go on. 0: at once;
+ * SCHEDULE_NEVER: none may. */
 uint64_t device_turn_us(const struct device *d, uint64_t wall_us);
+
+/* By when the sweep that is planned, or under way, has to be done, as far as is known: it may be over. 0: an undo
+ * journal has something of the device; SCHEDULE_NEVER. */
+uint64_t device_deadline_us(const struct device *d, uint64_t wall_us);
 
 /* When the part of it was checked that has waited for longest; 0: a part never was. */
 uint64_t device_oldest_checked_us(const struct device *d);

@@ -7,9 +7,11 @@
  */
 #include "manager_private.h"
 
+#include "media/sysfs.h"
 #include "plan/calendar.h"
 
 #include <inttypes.h>
+#include <sys/stat.h>
 #include <syslog.h>
 #include <systemd/sd-id128.h>
 
@@ -26,6 +28,10 @@ enum {
 };
 
 /* --- the clock --- */
+
+static bool is_sweeping(const struct device *d) {
+        return d->thread && !d->recovering;
+}
 
 static uint64_t host_number(void) {
         sd_id128_t id;
@@ -53,15 +59,33 @@ static void look_again_now(struct manager *m, uint64_t wall_us) {
                 m->leaving[i]->look_again_us = MIN(m->leaving[i]->look_again_us, wall_us);
 }
 
+/* Boards without a battery begin their first sweep years ago, and NTP comes later: a period that is reckoned from there
+ * would be over, and missed, when the sweep ends. */
+static void date_anew(struct manager *m, uint64_t monotonic_us, uint64_t wall_us) {
+        for (size_t i = 0; i < m->device_count; i++) {
+                struct device *d = m->devices[i];
+                uint64_t ago_us = monotonic_us - d->began_us;
+                if (d->began_us == 0 || d->began_us > monotonic_us || ago_us >= wall_us)
+                        continue;
+                if (is_sweeping(d))
+                        d->started_us = wall_us - ago_us;
+                if (d->resume)
+                        d->resume->record.started_us = wall_us - ago_us;
+        }
+}
+
 /* The clock for spans goes on in a suspended host; that for dates is set by people and by NTP. */
-static void look_at_clock(struct manager *m, uint64_t monotonic_us, uint64_t wall_us) {
+void planner_look_at_clock(struct manager *m, uint64_t monotonic_us, uint64_t wall_us) {
         struct planner *p = &m->planner;
         if (p->looked_us > 0) {
                 uint64_t expected_us = p->looked_wall_us + (monotonic_us - p->looked_us);
                 uint64_t step_us = wall_us > expected_us ? wall_us - expected_us : expected_us - wall_us;
                 if (step_us > CLOCK_STEP_US || monotonic_us - p->looked_us > ASLEEP_US) {
                         p->awake_us = wall_us;
+                        set_terms(m);
                         look_again_now(m, wall_us);
+                        if (step_us > CLOCK_STEP_US)
+                                date_anew(m, monotonic_us, wall_us);
                 }
         }
         p->looked_us = monotonic_us;
@@ -69,10 +93,6 @@ static void look_at_clock(struct manager *m, uint64_t monotonic_us, uint64_t wal
 }
 
 /* --- rates --- */
-
-static bool is_sweeping(const struct device *d) {
-        return d->thread && !d->recovering;
-}
 
 /* How fast it goes when it is told to go faster than it does. */
 static void measure(struct device *d, const struct progress *progress, uint64_t monotonic_us) {
@@ -95,14 +115,25 @@ static void measure(struct device *d, const struct progress *progress, uint64_t 
         p->seen_bytes = progress->bytes_done;
 }
 
-static uint64_t known_size(const struct device *d) {
-        return d->identified ? d->size_bytes : d->regions ? d->regions->size_bytes : 0;
+/* Who was never opened waits with the others, and there is no plan without how much there is to do. Only in /dev, which
+ * is memory: elsewhere a dead server could keep us waiting. */
+static void know_size(struct device *d) {
+        struct stat st;
+        uint64_t sectors = 0;
+        if (device_known_bytes(d) > 0 && d->path_bytes == 0)
+                return;
+        d->path_bytes = 0;
+        if (d->thread || !device_is_watched(d) || stat(d->config->path, &st) < 0 || !S_ISBLK(st.st_mode))
+                return;
+        CLEANUP_CLOSE int dir = sysfs_open(st.st_rdev);
+        if (dir >= 0 && sysfs_number(dir, "size", &sectors))
+                d->path_bytes = sectors * SYSFS_SECTOR_BYTES;
 }
 
 static uint64_t whole_work(const struct device *d) {
         enum sweep_mode mode = is_sweeping(d) ? d->running_mode : d->config->mode;
         return agenda_work_bytes(
-                mode, d->config->patterns.count, device_config_extent(d->config, known_size(d)).length_bytes);
+                mode, d->config->patterns.count, device_config_extent(d->config, device_known_bytes(d)).length_bytes);
 }
 
 static void fill_running(struct pacing_job *job, struct device *d, uint64_t monotonic_us) {
@@ -133,7 +164,8 @@ static struct pacing_job job_of(
                 .rate_max = config->rate_max_bytes,
         };
         enum sweep_mode mode = is_sweeping(d) ? d->running_mode : config->mode;
-        job.lump_bytes = agenda_lump_bytes(config, mode, device_config_extent(config, known_size(d)).length_bytes);
+        job.lump_bytes = agenda_lump_bytes(
+                config, mode, device_config_extent(config, device_known_bytes(d)).length_bytes);
         job.lump_wait_us = agenda_lump_wait_us(config, mode);
         if (is_sweeping(d)) {
                 fill_running(&job, d, monotonic_us);
@@ -168,6 +200,10 @@ static void advise(char *to, size_t to_bytes, const struct device *d, const stru
                 text_append(to, to_bytes, "%s a smaller segment", sep);
                 sep = ", or";
         }
+        if (job->short_of == PACING_CROWD) {
+                text_append(to, to_bytes, "%s more at a time (limits.concurrent_sweeps, limits.per_controller)", sep);
+                sep = ", or";
+        }
         if (advice.open_minutes_a_week > 0) {
                 text_append(to, to_bytes, "%s windows of at least %u hours a week (they have %u)", sep,
                         advice.open_minutes_a_week / 60, calendar_week_minutes(job->calendar) / 60);
@@ -190,6 +226,15 @@ static void explain_window(struct device *d, const struct pacing_job *job, const
                 calendar_longest_minutes(job->calendar), lump, job->possible == PACING_ALL ? "?" : possible);
 }
 
+static void explain_crowd(struct device *d, const struct pacing_job *job, const char *when, const char *remedy) {
+        char busy[32], open[32];
+        text_format_span(busy, sizeof busy, job->crowd_us);
+        text_format_span(open, sizeof open, job->crowd_open_us);
+        reason_set(&d->plan.reason, "deadline", remedy,
+                "its deadline, %s, can't be met: with those that go before it, and no more at a time than limits allows, it takes %s of open time, but there are %s",
+                when, busy, open);
+}
+
 static void explain_short(struct device *d, const struct pacing_job *job, uint64_t wall_us) {
         char when[64], open[32], left[32], need[32], possible[32], remedy[sizeof d->plan.reason.remedy];
         text_format_local(when, sizeof when, job->deadline_us);
@@ -203,6 +248,10 @@ static void explain_short(struct device *d, const struct pacing_job *job, uint64
         }
         if (job->short_of == PACING_WINDOW) {
                 explain_window(d, job, remedy);
+                return;
+        }
+        if (job->short_of == PACING_CROWD) {
+                explain_crowd(d, job, when, remedy);
                 return;
         }
         uint64_t rate = job->short_of == PACING_HOST
@@ -242,11 +291,14 @@ static void tell(struct manager *m, struct device *d, enum deadline_told now) {
                         m, EVENT_DEADLINE, LOG_WARNING, d, NULL, "%s. %s", d->plan.reason.found, d->plan.reason.remedy);
 }
 
-/* Once told, it is over only with a little room to spare. */
+/* Once told, it is over only with a little room to spare. Of who is paused, refused or missing, or is swept by hand,
+ * nothing better is known. */
 static bool is_short(const struct device *d, const struct pacing_job *job) {
         if (job->short_of != PACING_IN_TIME)
                 return true;
-        return d->plan.told == DEADLINE_SHORT && job->left_bytes > 0 && job->need > job->possible;
+        if (d->plan.told != DEADLINE_SHORT || job->deadline_us == SCHEDULE_NEVER)
+                return false;
+        return job->by_hand || job->left_bytes == 0 || job->need > job->possible;
 }
 
 static void judge(
@@ -268,7 +320,7 @@ static uint64_t hold_for(const struct pacing_job *jobs, size_t count, uint64_t w
         for (size_t i = 0; i < count; i++) {
                 const struct pacing_job *j = &jobs[i];
                 bool ahead = j->deadline_us != SCHEDULE_NEVER && j->deadline_us > wall_us;
-                if (j->running && ahead)
+                if (j->left_bytes > 0 && ahead)
                         hold_us = MIN(hold_us, (j->deadline_us - wall_us) / LOOKS_UNTIL_DEADLINE);
         }
         return MAX(hold_us, RATE_AGAIN_MIN_US);
@@ -298,6 +350,9 @@ void planner_set_rates(struct manager *m, uint64_t monotonic_us, uint64_t wall_u
                 return; /* the next look tries again */
         for (size_t i = 0; i < count; i++) {
                 agendas[i] = device_agenda(m->devices[i], wall_us);
+                know_size(m->devices[i]);
+                if (routes_waits_for_ledger(m, m->devices[i])) /* how fast its disk is, is not to be seen now */
+                        m->devices[i]->plan.seen_us = 0;
                 jobs[i] = job_of(m->devices[i], &agendas[i], monotonic_us, wall_us);
                 beginning |= is_beginning(m->devices[i]);
         }
@@ -318,7 +373,7 @@ void planner_set_rates(struct manager *m, uint64_t monotonic_us, uint64_t wall_u
 }
 
 void planner_look(struct manager *m, uint64_t monotonic_us, uint64_t wall_us) {
-        look_at_clock(m, monotonic_us, wall_us);
+        planner_look_at_clock(m, monotonic_us, wall_us);
         if (monotonic_us - m->planner.rated_us >= m->planner.rate_again_us)
                 planner_set_rates(m, monotonic_us, wall_us);
 }

@@ -32,7 +32,8 @@ static bool clock_is_steady(const struct manager *m, const struct device *d, uin
 /* Only while there is a part that never was checked; what was checked once has its own age. */
 static void note_unchecked(struct manager *m, struct device *d, uint64_t wall_us) {
         bool waits = d->config->every_us != EVERY_NEVER && device_oldest_checked_us(d) == 0;
-        uint64_t since_us = !waits ? 0 : d->unchecked_us == 0 ? wall_us : MIN(d->unchecked_us, wall_us);
+        bool known = schedule_believes(d->unchecked_us, d->config->every_us, wall_us);
+        uint64_t since_us = !waits ? 0 : known ? MIN(d->unchecked_us, wall_us) : wall_us;
         if (since_us == d->unchecked_us)
                 return;
         d->unchecked_us = since_us;

@@ -70,6 +70,8 @@ static uint64_t size_of(const char *path, struct disk_place *place) {
 static void add(struct show *s, const struct device_config *config) {
         struct disk_place place = { 0 };
         uint64_t size = size_of(config->path, &place);
+        if (size == 0)
+                size = config->create_size_bytes; /* its first sweep makes it */
         uint64_t extent_bytes = device_config_extent(config, size).length_bytes;
         if (extent_bytes == 0 && size == 0)
                 printf("\n%s: left out, as there is nothing at %s\n", config->name, config->path);
@@ -158,7 +160,8 @@ static void print_short(FILE *to, const struct forecast_device *d, const struct 
                 [PACING_WINDOW] = "no window is long enough to write and verify a segment in it",
                 [PACING_RATE_MAX] = "rate_max is too low",
                 [PACING_SPEED] = "the device is too slow",
-                [PACING_HOST] = "limits.rate is too low for all that is due by then" };
+                [PACING_HOST] = "limits.rate is too low for all that is due by then",
+                [PACING_CROWD] = "too few may run at a time for all that is due by then" };
         char now[64], deadline[64];
         text_format_local(now, sizeof now, e->from_us);
         text_format_local(deadline, sizeof deadline, e->deadline_us);
@@ -195,6 +198,12 @@ static void print_end(FILE *to, const struct forecast_event *e) {
         fputs("\n", to);
 }
 
+static void print_missed(FILE *to, const struct forecast_event *e) {
+        char deadline[64];
+        text_format_local(deadline, sizeof deadline, e->deadline_us);
+        fprintf(to, "  no sweep begins before the deadline %s: MISSED\n", deadline);
+}
+
 static void tell(void *userdata, const struct forecast_device *device, const struct forecast_event *event) {
         struct show *s = userdata;
         FILE *to = s->streams[device - s->devices];
@@ -209,6 +218,9 @@ static void tell(void *userdata, const struct forecast_device *device, const str
                 break;
         case FORECAST_SHORT:
                 print_short(to, device, event);
+                break;
+        case FORECAST_MISSED:
+                print_missed(to, event);
                 break;
         case FORECAST_ENDED:
                 print_end(to, event);

@@ -138,6 +138,9 @@ static void set_device_times(struct message *m, const struct device_record *devi
         set_known(m, "last_sweep_ended_at", device->last_sweep_ended_us);
         set_known(m, "next_due_at", device->next_due_us);
         set_known(m, "next_start_at", device->next_start_us);
+        set_known(m, "every_us", device->every_us);
+        set_known(m, "window_opens_at", device->window_opens_us);
+        set_known(m, "window_closes_at", device->window_closes_us);
         set_known(m, "oldest_checked_at", device->oldest_checked_us);
         set_known(m, "oldest_verified_at", device->oldest_verified_us);
 }

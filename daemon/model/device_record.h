@@ -50,6 +50,9 @@ struct device_record {
         uint64_t rate_target_bytes; /* that it keeps to at the moment; 0: as fast as it can */
         uint64_t eta_us;            /* wall time; 0: unknown */
         uint64_t last_sweep_ended_us, next_due_us, next_start_us;
+        uint64_t every_us;         /* 0: by hand only */
+        uint64_t window_opens_us;  /* 0: it is open, or there are none */
+        uint64_t window_closes_us; /* of that one or of the next; 0: there are none */
         uint64_t oldest_checked_us, oldest_verified_us;
         double coverage;                 /* 0 to 1: the share that was verified (mode read: checked) within `every` */
         int write_cache, cache_defeated; /* 1, 0; -1: unknown */

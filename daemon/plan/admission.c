@@ -52,6 +52,8 @@ static bool is_due(const struct admission_candidate *c, uint64_t now_us) {
 static bool goes_before(const struct admission_candidate *a, const struct admission_candidate *b) {
         if (a->by_hand != b->by_hand)
                 return a->by_hand;
+        if (a->deadline_us != b->deadline_us)
+                return a->deadline_us < b->deadline_us;
         if (a->next_start_us != b->next_start_us)
                 return a->next_start_us < b->next_start_us;
         return strcmp(a->name, b->name) < 0;

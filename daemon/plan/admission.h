@@ -12,6 +12,7 @@
 struct admission_candidate {
         const char *name;
         uint64_t next_start_us; /* by schedule_next_start(), or 0 for a start by hand */
+        uint64_t deadline_us;   /* which may be over; SCHEDULE_NEVER */
         bool by_hand;
         const struct disk_place *place;
 };
@@ -32,7 +33,8 @@ struct admission_host {
 
 /*
  * The index of the candidate that may start now, or -1: none does on a disk that is being swept, nor where a limit is
- * reached. By hand before due, then the most overdue, then by name.
+ * reached. By hand before due, then the earliest deadline, which is that of the most overdue; then the one that was
+ * planned first, then by name.
  */
 int admission_choose(const struct admission_candidate *candidates, size_t candidate_count,
         const struct admission_host *host, uint64_t now_us);

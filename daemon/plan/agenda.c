@@ -97,10 +97,19 @@ static void delay(struct agenda *a, uint64_t until_us, enum agenda_hold why) {
         a->hold = why;
 }
 
+/* When a sweep should have begun, or should begin, at the latest. 0: unknown. The first one should at once; if it has
+ * begun, it does not matter that it was seen to wait later than that. */
+static uint64_t find_due(const struct agenda_question *q, uint64_t now_us) {
+        uint64_t every_us = q->config->every_us, due_us = schedule_next_due(q->history, every_us, now_us);
+        if (due_us > 0 || !schedule_believes(q->waiting_us, every_us, now_us))
+                return due_us;
+        return q->started_us > 0 ? MIN(q->waiting_us, q->started_us) : q->waiting_us;
+}
+
 /* A whole period after the one in which it was planned: the extent is then swept once in each. One that begins when
  * its period is over has a period of its own. */
 static void find_deadline(struct agenda *a, const struct agenda_question *q, uint64_t now_us) {
-        uint64_t every_us = q->config->every_us, due_us = schedule_next_due(q->history, every_us, now_us);
+        uint64_t every_us = q->config->every_us, due_us = find_due(q, now_us);
         if (due_us == SCHEDULE_NEVER) {
                 a->deadline_us = SCHEDULE_NEVER;
                 return;

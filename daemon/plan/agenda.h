@@ -26,6 +26,7 @@ struct agenda_question {
         uint64_t awake_us;     /* since when the daemon runs, on a clock that was not stepped; wall time */
         uint64_t seed;         /* of this host */
         uint64_t started_us;   /* of the sweep that runs, wall time; 0: none */
+        uint64_t waiting_us;   /* since when a device that was never swept waits for that, wall time; 0: unknown */
 };
 
 struct agenda {

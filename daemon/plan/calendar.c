@@ -212,6 +212,13 @@ int calendar_add(
         return 0;
 }
 
+bool calendar_equals(const struct calendar *a, const struct calendar *b) {
+        if (a == b || !a || !b)
+                return a == b;
+        return a->has_windows == b->has_windows && memcmp(a->windows, b->windows, sizeof a->windows) == 0 &&
+                memcmp(a->blackouts, b->blackouts, sizeof a->blackouts) == 0;
+}
+
 unsigned calendar_week_minutes(const struct calendar *c) {
         return CALENDAR_WEEK_MINUTES - (c ? c->closed_minutes : 0);
 }

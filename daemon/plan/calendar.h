@@ -39,6 +39,9 @@ void calendar_clear(struct calendar *c, enum calendar_part part);
 int calendar_add(
         struct calendar *c, enum calendar_part part, const char *text, char problem[static CALENDAR_PROBLEM_BYTES]);
 
+/* Of the same windows and blackouts. NULL, which is always open, equals itself alone. */
+bool calendar_equals(const struct calendar *a, const struct calendar *b);
+
 /* Minutes of a week that are open, changes of the clock aside. 0: never. */
 unsigned calendar_week_minutes(const struct calendar *c);
 

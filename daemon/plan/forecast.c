@@ -40,6 +40,7 @@ static struct agenda ask(const struct forecast *f, const struct forecast_device 
                 .awake_us = f->o->from_us,
                 .seed = f->o->seed,
                 .started_us = d->sweeping ? d->started_us : 0,
+                .waiting_us = f->o->from_us,
         };
         return agenda_at(&question, f->now_us);
 }
@@ -84,7 +85,7 @@ static void end(const struct forecast *f, struct forecast_device *d) {
         bool in_time = f->now_us <= d->deadline_us;
         d->missed += !in_time && !d->late;
         end_stretch(f, d);
-        d->sweeping = false;
+        d->sweeping = d->late = false;
         d->sweeps++;
         uint64_t written = agenda_written_bytes(d->config->mode, d->config->patterns.count, d->extent_bytes);
         d->written_bytes += written;
@@ -101,9 +102,22 @@ static void end(const struct forecast *f, struct forecast_device *d) {
                         .in_time = in_time });
 }
 
+/* A sweep that begins too late has a period of its own; the one that it came too late for was missed all the same. */
+static void look_at_waiting(const struct forecast *f, struct forecast_device *d) {
+        if (d->sweeping || d->late)
+                return;
+        struct agenda a = ask(f, d);
+        if (!a.missed)
+                return;
+        d->late = true;
+        d->missed++;
+        tell(f, d, (struct forecast_event){ .kind = FORECAST_MISSED, .deadline_us = a.deadline_us });
+}
+
 static void look_at_deadlines(const struct forecast *f) {
         for (size_t i = 0; i < f->count; i++) {
                 struct forecast_device *d = &f->devices[i];
+                look_at_waiting(f, d);
                 if (!d->sweeping || d->late || f->now_us <= d->deadline_us)
                         continue;
                 d->late = true;
@@ -145,6 +159,7 @@ static size_t collect(const struct forecast *f, size_t *sweep_count) {
                 f->index[n] = i;
                 f->candidates[n++] = (struct admission_candidate){ .name = d->config->name,
                         .next_start_us = d->sweeping ? d->started_us : a.planned_us,
+                        .deadline_us = a.deadline_us,
                         .place = &d->place };
         }
         return n;

@@ -44,6 +44,7 @@ enum forecast_kind {
         FORECAST_HELD,    /* write_limit holds it back until `to` */
         FORECAST_STRETCH, /* it ran from `from` to `to`, and did so many bytes */
         FORECAST_SHORT,   /* from now on its deadline can't be met: the device has why, and what would help */
+        FORECAST_MISSED,  /* its deadline passed before a sweep began */
         FORECAST_ENDED    /* a sweep, begun at `from`, ended at `to`; in time, or not */
 };
 

@@ -72,6 +72,8 @@ static void judge_alone(struct pacing_job *j, const struct pacing_limits *limits
                 if (caps[i] > 0)
                         j->possible = MIN(j->possible, caps[i]);
         j->open_us = is_planned(j) ? calendar_open_us(j->calendar, MAX(j->from_us, now_us), j->deadline_us) : 0;
+        j->until_us = j->from_us > now_us && is_planned(j) ? calendar_open_us(j->calendar, now_us, j->deadline_us)
+                                                           : j->open_us;
         j->aim_us = is_planned(j) ? time_to_aim(j, now_us) : 0;
         j->need = is_planned(j) ? rate_for(j->left_bytes, j->aim_us) : 0;
         j->host_need = is_planned(j) ? rate_for(j->left_bytes, j->open_us) : 0;
@@ -89,10 +91,11 @@ static void judge_alone(struct pacing_job *j, const struct pacing_limits *limits
                                                          : PACING_HOST;
 }
 
-/* By deadline, so that a prefix is all that is due by one. */
+/* By deadline, so that a prefix is all that is due by one; else as they came, so that each look sees the same. */
 static int by_deadline(const void *a, const void *b) {
         const struct pacing_job *const *p = a, *const *q = b;
-        return ((*p)->deadline_us > (*q)->deadline_us) - ((*p)->deadline_us < (*q)->deadline_us);
+        int order = ((*p)->deadline_us > (*q)->deadline_us) - ((*p)->deadline_us < (*q)->deadline_us);
+        return order ? order : (*p > *q) - (*p < *q);
 }
 
 /* The jobs of a group, sorted. */
@@ -108,14 +111,15 @@ static uint64_t plus(uint64_t a, uint64_t b) {
 
 /*
  * R, over all that is due. Windows may differ: the time until a deadline is that of the one that has most of it. A
- * group in which all may run at a time needs what its members need, so what begins later takes no part.
+ * group in which all may run at a time needs what its members need, so what begins later takes no part, nor does what
+ * no hurry can help.
  */
 static uint64_t needed_rate(const struct group *g, unsigned at_a_time) {
         uint64_t needed = 0, bytes = 0, aim_us = 0, deadline_us = 0;
         bool crowded = at_a_time > 0 && g->count > at_a_time;
         for (size_t i = 0; i < g->count; i++) {
                 const struct pacing_job *j = g->jobs[i];
-                if (!j->running && !crowded)
+                if (!j->running && (!crowded || j->short_of == PACING_NO_TIME))
                         continue;
                 bytes = plus(bytes, j->left_bytes);
                 aim_us = MAX(aim_us, j->aim_us);
@@ -127,17 +131,17 @@ static uint64_t needed_rate(const struct group *g, unsigned at_a_time) {
         return needed;
 }
 
-/* R by need among those that run. */
+/* R among those that run, by what they have to do anyway. */
 static void share_out(const struct group *g, uint64_t needed) {
         double sum = 0;
         for (size_t i = 0; i < g->count; i++)
                 if (g->jobs[i]->running)
-                        sum += (double)g->jobs[i]->need;
+                        sum += (double)g->jobs[i]->rate;
         for (size_t i = 0; i < g->count && sum > 0; i++) {
                 struct pacing_job *j = g->jobs[i];
                 if (!j->running || j->rate == PACING_ALL)
                         continue;
-                double share = (double)needed * ((double)j->need / sum);
+                double share = (double)needed * ((double)j->rate / sum);
                 if (needed == PACING_ALL || share >= (double)RATE_ABSURD)
                         j->rate = PACING_ALL;
                 else
@@ -145,17 +149,110 @@ static void share_out(const struct group *g, uint64_t needed) {
         }
 }
 
+/* What the first of a group have until the last of their deadlines: all of it, where windows differ. Asked of one after
+ * the other; *alike: so far. */
+static uint64_t time_of_first(const struct group *g, size_t last, bool *alike, uint64_t now_us) {
+        const struct pacing_job *j = g->jobs[last];
+        *alike = last == 0 || (*alike && calendar_equals(g->jobs[last - 1]->calendar, j->calendar));
+        if (*alike)
+                return j->until_us;
+        return j->deadline_us > now_us ? j->deadline_us - now_us : 0;
+}
+
 /* limits.rate is not enough for all that is due by some deadline: who has that one is told. */
-static void judge_host(const struct group *g, uint64_t limit) {
-        uint64_t bytes = 0, open_us = 0;
+static void judge_host(const struct group *g, uint64_t limit, uint64_t now_us) {
+        uint64_t bytes = 0;
+        bool alike = true;
         for (size_t i = 0; i < g->count; i++) {
                 struct pacing_job *j = g->jobs[i];
                 bytes = plus(bytes, j->left_bytes);
-                open_us = MAX(open_us, j->open_us);
-                j->host_need = MAX(j->host_need, rate_for(bytes, open_us));
+                j->host_need = MAX(j->host_need, rate_for(bytes, time_of_first(g, i, &alike, now_us)));
                 if (j->short_of == PACING_IN_TIME && j->host_need > limit)
                         j->short_of = PACING_HOST;
         }
+}
+
+/* One of as many as may run at a time. What runs keeps it to its end, and is followed by who waits. */
+struct place {
+        struct pacing_job *runs; /* NULL: it is free */
+        uint64_t load;           /* of all that has it until now: bytes, or time */
+        uint64_t rate;           /* that lets all of them end in time */
+};
+
+static uint64_t bytes_of(const struct pacing_job *j) {
+        return j->left_bytes;
+}
+
+/* One whose speed is not known counts as if it took no time. */
+static uint64_t least_time_of(const struct pacing_job *j) {
+        return j->possible == PACING_ALL ? 0 : time_for(j->left_bytes, j->possible);
+}
+
+/* All that run have places, even if fewer may begin now. Returns how many places there are. */
+static size_t seat(struct place *places, const struct group *g, unsigned at_a_time,
+        uint64_t (*load_of)(const struct pacing_job *)) {
+        size_t n = 0;
+        for (size_t i = 0; i < g->count; i++)
+                if (g->jobs[i]->running)
+                        places[n++] = (struct place){ .runs = g->jobs[i], .load = load_of(g->jobs[i]) };
+        while (n < at_a_time)
+                places[n++] = (struct place){ 0 };
+        return n;
+}
+
+static struct place *least_loaded(struct place *places, size_t count) {
+        struct place *best = &places[0];
+        for (size_t i = 1; i < count; i++)
+                if (places[i].load < best->load)
+                        best = &places[i];
+        return best;
+}
+
+/* What runs is not interrupted for what is due earlier, so it has to be done in time for that. */
+static void make_room(const struct group *g, struct place *places, unsigned at_a_time, uint64_t now_us) {
+        size_t count = seat(places, g, at_a_time, bytes_of);
+        bool alike = true;
+        for (size_t i = 0; i < g->count; i++) {
+                const struct pacing_job *j = g->jobs[i];
+                uint64_t open_us = time_of_first(g, i, &alike, now_us);
+                if (j->running || j->short_of == PACING_NO_TIME)
+                        continue;
+                struct place *p = least_loaded(places, count);
+                p->load = plus(p->load, j->left_bytes);
+                p->rate = MAX(p->rate, rate_for(p->load, with_margin(open_us)));
+        }
+        for (size_t i = 0; i < count; i++)
+                if (places[i].runs)
+                        places[i].runs->rate = MAX(places[i].runs->rate, places[i].rate);
+}
+
+/* Who has to wait too long for what runs, and for what is due earlier, is told now and not when its own time is too
+ * short. */
+static void judge_crowd(const struct group *g, struct place *places, unsigned at_a_time, uint64_t now_us) {
+        size_t count = seat(places, g, at_a_time, least_time_of);
+        bool alike = true;
+        for (size_t i = 0; i < g->count; i++) {
+                struct pacing_job *j = g->jobs[i];
+                uint64_t open_us = time_of_first(g, i, &alike, now_us);
+                if (j->running)
+                        continue;
+                struct place *p = least_loaded(places, count);
+                p->load = plus(p->load, least_time_of(j));
+                if (j->short_of != PACING_IN_TIME || p->load <= open_us)
+                        continue;
+                j->short_of = PACING_CROWD;
+                j->crowd_us = p->load;
+                j->crowd_open_us = open_us;
+        }
+}
+
+/* places: room for as many as the group has. */
+static void plan_group(const struct group *g, struct place *places, unsigned at_a_time, uint64_t now_us) {
+        if (at_a_time > 0 && g->count > at_a_time) {
+                make_room(g, places, at_a_time, now_us);
+                judge_crowd(g, places, at_a_time, now_us);
+        }
+        share_out(g, needed_rate(g, at_a_time));
 }
 
 static void collect(struct group *g, struct pacing_job *jobs, size_t count, uint64_t controller) {
@@ -200,7 +297,8 @@ static void keep_limit(struct pacing_job *jobs, size_t count, uint64_t limit) {
 
 int pacing_plan(struct pacing_job *jobs, size_t count, const struct pacing_limits *limits, uint64_t now_us) {
         CLEANUP_FREE struct pacing_job **sorted = calloc(count + 1, sizeof(struct pacing_job *));
-        if (!sorted)
+        CLEANUP_FREE struct place *places = calloc(count + 1, sizeof(struct place));
+        if (!sorted || !places)
                 return -ENOMEM;
         struct group g = { .jobs = sorted };
         for (size_t i = 0; i < count; i++) {
@@ -211,12 +309,12 @@ int pacing_plan(struct pacing_job *jobs, size_t count, const struct pacing_limit
                 if (!is_first_of(jobs, i))
                         continue;
                 collect(&g, jobs, count, jobs[i].controller);
-                share_out(&g, needed_rate(&g, limits->per_controller));
+                plan_group(&g, places, limits->per_controller, now_us);
         }
         collect(&g, jobs, count, 0);
-        share_out(&g, needed_rate(&g, limits->concurrent_sweeps));
+        plan_group(&g, places, limits->concurrent_sweeps, now_us);
         if (limits->rate > 0)
-                judge_host(&g, limits->rate);
+                judge_host(&g, limits->rate, now_us);
         for (size_t i = 0; i < count; i++)
                 bound(&jobs[i]);
         if (limits->rate > 0)
@@ -249,12 +347,25 @@ static void advise_window(struct pacing_advice *ret, const struct pacing_job *j)
                 ret->rate = (j->lump_need + (1 << 20) - 1) >> 20 << 20;
 }
 
+static void advise_crowd(struct pacing_advice *ret, const struct pacing_job *j, uint64_t every_us) {
+        double factor = (double)j->crowd_us / (double)MAX(j->crowd_open_us, 1);
+        double minutes = (double)calendar_week_minutes(j->calendar) * factor;
+        if (minutes + 60 <= CALENDAR_WEEK_MINUTES)
+                ret->open_minutes_a_week = ((unsigned)minutes + 60) / 60 * 60;
+        if (factor < 1000)
+                ret->every_us = round_up((uint64_t)((double)every_us * factor) / MARGIN_PERCENT * 100);
+}
+
 void pacing_advise(struct pacing_advice *ret, const struct pacing_job *job, uint64_t work_bytes, uint64_t every_us,
         uint64_t now_us) {
         assert(job->short_of != PACING_IN_TIME);
         *ret = (struct pacing_advice){ 0 };
         if (job->short_of == PACING_WINDOW) {
                 advise_window(ret, job);
+                return;
+        }
+        if (job->short_of == PACING_CROWD) {
+                advise_crowd(ret, job, every_us);
                 return;
         }
         uint64_t from_us = MAX(job->from_us, now_us);

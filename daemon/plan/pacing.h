@@ -6,7 +6,9 @@
  * A group of sweeps (those of a controller, those of the host) needs the rate R = the largest, over all deadlines d, of
  * (bytes left of all that is due by d) / (open time until d). Run at R, the earliest deadline first, no deadline is
  * missed that could be met (Yao, Demers and Shenker, "A scheduling model for reduced CPU energy", 1995). A sweep that
- * runs gets what it needs by itself, or its share of R where that is more, as others wait for it to end.
+ * runs gets what it needs by itself, or its share of R where that is more, as others wait for it to end. That theorem
+ * is about jobs that can be interrupted; sweeps are not, so what runs is also through in time for what waits for its
+ * place.
  */
 #pragma once
 
@@ -23,7 +25,8 @@ enum pacing_short {
         PACING_WINDOW,   /* no window is long enough for a segment */
         PACING_RATE_MAX, /* rate_max is too low */
         PACING_SPEED,    /* the device gives no more, or others leave no more of it */
-        PACING_HOST      /* limits.rate is too low for all that is due by then */
+        PACING_HOST,     /* limits.rate is too low for all that is due by then */
+        PACING_CROWD     /* of all that is due by then too few may run at a time */
 };
 
 struct pacing_job {
@@ -42,12 +45,15 @@ struct pacing_job {
 
         /* What comes out. Rates are bytes a second; PACING_ALL: as fast as it goes. */
         uint64_t open_us;   /* until the deadline */
+        uint64_t until_us;  /* the same, but from now on, whenever it may begin */
         uint64_t aim_us;    /* of that, what is planned with */
         uint64_t need;      /* of this job alone, to end in time */
         uint64_t lump_need; /* to get through the lump in the longest window; 0: there is none, or it is always open */
         uint64_t host_need; /* of all that is due by its deadline, or earlier */
-        uint64_t rate;      /* to go at, where it runs; 0: no limit */
-        uint64_t possible;  /* what it can have at most; PACING_ALL: not known */
+        uint64_t crowd_us;  /* that all that is due by its deadline, or earlier, takes at least; of PACING_CROWD */
+        uint64_t crowd_open_us; /* and has */
+        uint64_t rate;          /* to go at, where it runs; 0: no limit */
+        uint64_t possible;      /* what it can have at most; PACING_ALL: not known */
         enum pacing_short short_of;
 };
 

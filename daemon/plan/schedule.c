@@ -15,8 +15,11 @@ static uint64_t later(uint64_t at_us, uint64_t span_us) {
         return __builtin_add_overflow(at_us, span_us, &sum) ? SCHEDULE_NEVER : sum;
 }
 
-static bool believable(uint64_t at_us, uint64_t every_us, uint64_t now_us) {
-        return at_us > 0 && at_us <= later(now_us, every_us);
+/* 2020: what a clock shows before that was not set. Where none ever is, such dates are as good as others. */
+#define SET_US (UINT64_C(1577836800) * USEC_PER_SEC)
+
+bool schedule_believes(uint64_t at_us, uint64_t every_us, uint64_t now_us) {
+        return at_us > 0 && (at_us >= SET_US || now_us < SET_US) && at_us <= later(now_us, every_us);
 }
 
 static uint64_t retry_pause(unsigned failures_in_a_row) {
@@ -29,7 +32,7 @@ uint64_t schedule_next_start(const struct schedule_history *history, uint64_t ev
         if (every_us == EVERY_NEVER)
                 return SCHEDULE_NEVER;
         uint64_t from_us = history->last_end == END_FINISHED ? history->last_started_us : history->last_ended_us;
-        if (!believable(from_us, every_us, now_us))
+        if (!schedule_believes(from_us, every_us, now_us))
                 return 0;
         switch (history->last_end) {
         case END_FINISHED:
@@ -52,7 +55,7 @@ uint64_t schedule_next_due(const struct schedule_history *history, uint64_t ever
         };
         uint64_t from_us = 0;
         for (size_t i = 0; i < ELEMENTS(known); i++)
-                if (believable(known[i], every_us, now_us))
+                if (schedule_believes(known[i], every_us, now_us))
                         from_us = MAX(from_us, known[i]);
         return from_us ? later(from_us, every_us) : 0;
 }

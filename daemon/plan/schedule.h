@@ -25,6 +25,9 @@ struct schedule_history {
         uint64_t last_finished_us;   /* when the newest sweep that finished was started; 0: none did */
 };
 
+/* Whether a moment of the past may be one: not 0, not before any clock was set, and not too far ahead. */
+bool schedule_believes(uint64_t at_us, uint64_t every_us, uint64_t now_us);
+
 /*
  * When the next sweep should start; SCHEDULE_NEVER for every = "never". Never swept, or killed: at once (0). Finished:
  * `every` after the start of the last one. Cancelled: `every` after its end. Failed: 1 h after its end, doubling to

@@ -42,6 +42,7 @@ static void draw(struct situation *s, uint64_t *state) {
                 s->candidates[i] = (struct admission_candidate){
                         .name = s->names[i],
                         .next_start_us = NOW - 2 + suite_random(state) % 5,
+                        .deadline_us = NOW - 1 + suite_random(state) % 3,
                         .by_hand = suite_random(state) % 4 == 0,
                         .place = a_place(&s->places[i], state),
                 };
@@ -70,6 +71,8 @@ static int by_urgency(const void *a, const void *b) {
         const struct admission_candidate *y = *(const struct admission_candidate *const *)b;
         if (x->by_hand != y->by_hand)
                 return x->by_hand ? -1 : 1;
+        if (x->deadline_us != y->deadline_us)
+                return x->deadline_us < y->deadline_us ? -1 : 1;
         if (x->next_start_us != y->next_start_us)
                 return x->next_start_us < y->next_start_us ? -1 : 1;
         return strcmp(x->name, y->name);

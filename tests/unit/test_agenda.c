@@ -80,6 +80,34 @@ START_TEST(a_device_that_was_never_swept_begins_at_once_and_has_a_deadline_from_
 }
 END_TEST
 
+START_TEST(a_device_that_was_never_swept_is_late_a_period_after_it_began_to_wait) {
+        struct scene s;
+        scene(&s)->history = (struct schedule_history){ 0 };
+        s.question.waiting_us = NOW - 9 * DAY;
+        struct agenda a = agenda_at(&s.question, NOW);
+        ck_assert_uint_eq(a.start_us, 0);
+        ck_assert_uint_eq(a.deadline_us, NOW + DAY);
+        ck_assert(!a.missed);
+        ck_assert(agenda_at(&s.question, NOW + DAY + 1).missed);
+        s.question.started_us = NOW; /* what was waited is gone */
+        ck_assert_uint_eq(agenda_at(&s.question, NOW + 1).deadline_us, NOW + DAY);
+        s.question.started_us = NOW + 2 * DAY; /* too late: a period of its own, and late all the same */
+        a = agenda_at(&s.question, NOW + 2 * DAY);
+        ck_assert_uint_eq(a.deadline_us, NOW + 12 * DAY);
+        ck_assert(a.missed);
+        s.question.started_us = NOW - 10 * DAY + 1; /* it was seen to be unchecked when it was at work already */
+        ck_assert_uint_eq(agenda_at(&s.question, NOW).deadline_us, NOW + 1);
+        s.question.started_us = 0;
+        s.question.waiting_us = DAY; /* a clock that was not set */
+        ck_assert_uint_eq(agenda_at(&s.question, NOW).deadline_us, 0);
+        s.history = (struct schedule_history){ .last_end = END_FAILED, .last_ended_us = NOW - 8 * DAY };
+        s.question.waiting_us = NOW - 11 * DAY; /* a sweep that failed is none */
+        ck_assert(agenda_at(&s.question, NOW).missed);
+        s.history.last_finished_us = NOW - 15 * DAY; /* and of what was swept, its last sweep tells */
+        ck_assert(!agenda_at(&s.question, NOW).missed);
+}
+END_TEST
+
 START_TEST(a_window_that_is_closed_puts_the_start_off_until_it_opens) {
         struct scene s;
         window(scene(&s), "22:00-06:00");
@@ -193,6 +221,7 @@ int main(void) {
         tcase_add_test(tests, what_is_done_in_one_go_is_a_segment_or_all_there_is);
         tcase_add_test(tests, a_sweep_is_planned_a_period_after_the_last_and_due_a_period_later);
         tcase_add_test(tests, a_device_that_was_never_swept_begins_at_once_and_has_a_deadline_from_then_on);
+        tcase_add_test(tests, a_device_that_was_never_swept_is_late_a_period_after_it_began_to_wait);
         tcase_add_test(tests, a_window_that_is_closed_puts_the_start_off_until_it_opens);
         tcase_add_test(tests, what_was_missed_is_spread_over_minutes_and_always_the_same);
         tcase_add_test(tests, each_fixed_pattern_is_written_and_read_once_more);

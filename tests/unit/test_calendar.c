@@ -337,6 +337,18 @@ START_TEST(no_calendar_and_an_empty_one_are_always_open) {
 }
 END_TEST
 
+START_TEST(calendars_are_equal_in_windows_and_blackouts) {
+        struct calendar a = windows("Sat,Sun", NULL), b = windows("Sun,Sat", NULL);
+        char problem[CALENDAR_PROBLEM_BYTES];
+        ck_assert(calendar_equals(&a, &b) && calendar_equals(NULL, NULL));
+        ck_assert(!calendar_equals(&a, NULL) && !calendar_equals(NULL, &a));
+        ck_assert_int_eq(calendar_add(&b, CALENDAR_BLACKOUTS, "Sat 10:00-10:01", problem), 0);
+        ck_assert(!calendar_equals(&a, &b));
+        b = windows("Sat,Sun", "Mon 10:00-10:01");
+        ck_assert(!calendar_equals(&a, &b));
+}
+END_TEST
+
 START_TEST(what_blackouts_leave_nothing_of_never_opens) {
         struct calendar c = windows("Sat,Sun", NULL);
         char problem[CALENDAR_PROBLEM_BYTES];
@@ -415,6 +427,7 @@ int main(void) {
         tcase_add_test(tests, open_time_that_has_passed_ends_with_the_window);
         tcase_add_test(tests, the_longest_window_may_go_over_the_end_of_the_week_and_is_cut_by_blackouts);
         tcase_add_test(tests, no_calendar_and_an_empty_one_are_always_open);
+        tcase_add_test(tests, calendars_are_equal_in_windows_and_blackouts);
         tcase_add_test(tests, what_blackouts_leave_nothing_of_never_opens);
         tcase_add_test(tests, clocks_that_are_far_off_are_answered_too);
         tcase_add_test(tests, what_is_no_window_is_told_word_by_word);

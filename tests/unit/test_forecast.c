@@ -45,6 +45,10 @@ static void tell(void *userdata, const struct forecast_device *d, const struct f
                         d->config->name);
                 h->last_end_us[i] = e->to_us;
                 break;
+        case FORECAST_MISSED:
+                ck_assert_msg(d->short_of != PACING_IN_TIME || d->config->write_limit > 0,
+                        "%s was not begun in time, and nobody said so", d->config->name);
+                break;
         case FORECAST_SHORT:
                 h->short_told++;
                 break;
@@ -123,6 +127,20 @@ START_TEST(who_is_late_was_told_before) {
 }
 END_TEST
 
+START_TEST(fifty_disks_of_which_two_run_at_a_time_keep_their_deadlines) {
+        struct host *h = host_new(5, true);
+        for (size_t i = 0; i < DEVICES; i++)
+                h->configs[i].calendar = NULL;
+        run(h, 150 * DAY, &(struct pacing_limits){ .concurrent_sweeps = 2 });
+        for (size_t i = 0; i < DEVICES; i++) {
+                const struct forecast_device *d = &h->devices[i];
+                ck_assert_msg(d->missed == 0, "%s missed %" PRIu64 " deadlines", d->config->name, d->missed);
+                ck_assert_uint_ge(d->sweeps, 150 * DAY / d->config->every_us / 2);
+        }
+        free(h);
+}
+END_TEST
+
 START_TEST(memory_does_not_grow_with_the_years) {
         struct host *h = host_new(2, true);
         struct pacing_limits limits = { 0 };
@@ -155,6 +173,7 @@ END_TEST
 int main(void) {
         TCase *tests = tcase_create("forecast");
         tcase_add_test(tests, two_years_of_fifty_disks_keep_their_deadlines);
+        tcase_add_test(tests, fifty_disks_of_which_two_run_at_a_time_keep_their_deadlines);
         tcase_add_test(tests, who_is_late_was_told_before);
         tcase_add_test(tests, memory_does_not_grow_with_the_years);
         tcase_add_test(tests, write_limit_is_kept_over_the_years_and_told);

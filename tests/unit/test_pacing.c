@@ -178,8 +178,44 @@ START_TEST(who_runs_goes_faster_where_others_wait_for_its_place) {
                 j[i].controller = 1 + i / 3; /* three on one, and one on another */
         j[1].running = true;
         plan(j, 4, &two);
-        ck_assert(is_near(j[0].rate, 15.0 * (double)MIB / 0.95));
-        ck_assert(is_near(j[1].rate, 15.0 * (double)MIB / 0.95));
+        ck_assert(is_near(j[0].rate, 20.0 * (double)MIB / 0.95)); /* its place is wanted */
+        ck_assert(is_near(j[1].rate, 10.0 * (double)MIB / 0.95));
+}
+END_TEST
+
+/* What runs is not interrupted, however far its own deadline is. */
+START_TEST(who_runs_is_through_in_time_for_what_is_due_earlier) {
+        struct calendar c = nights();
+        struct pacing_job j[3] = { job(86400 * 500 * MIB, NOW + 90 * DAY), job(86400 * 100 * MIB, NOW + 3 * DAY),
+                job(86400 * 100 * MIB, NOW + 80 * DAY) };
+        struct pacing_limits one = { .concurrent_sweeps = 1 }, two = { .per_controller = 2 };
+        for (size_t i = 0; i < ELEMENTS(j); i++) {
+                j[i].rate_min = MIB;
+                j[i].controller = 7;
+        }
+        j[1].running = j[2].running = false;
+        plan(j, 3, &one);
+        ck_assert(is_near(j[0].rate, 200.0 * (double)MIB / 0.95));
+        plan(j, 3, &no_limits);
+        ck_assert(is_near(j[0].rate, 500.0 / 90 * (double)MIB / 0.95));
+        j[2].running = true;
+        plan(j, 3, &two); /* who is nearest to its end makes room */
+        ck_assert(is_near(j[0].rate, 500.0 / 90 * (double)MIB / 0.95));
+        ck_assert(is_near(j[2].rate, 200.0 / 3 * (double)MIB / 0.95));
+        j[0].rate_max = j[2].rate_max = 60 * MIB; /* 1.7 days, and then 60 % of what is left */
+        j[1].rate_max = 120 * MIB;
+        plan(j, 3, &two);
+        ck_assert_int_eq(j[1].short_of, PACING_IN_TIME);
+        j[1].rate_max = 60 * MIB;
+        plan(j, 3, &two);
+        ck_assert_int_eq(j[1].short_of, PACING_CROWD);
+        j[2].running = false;
+        j[0].rate_max = 0;
+        j[1].deadline_us = NOW + 8 * HOUR; /* no window opens until then: no hurry helps */
+        j[1].calendar = &c;
+        plan(j, 3, &one);
+        ck_assert_int_eq(j[1].short_of, PACING_NO_TIME);
+        ck_assert(is_near(j[0].rate, 600.0 / 80 * (double)MIB / 0.95));
 }
 END_TEST
 
@@ -229,6 +265,55 @@ START_TEST(a_sweep_by_hand_leaves_most_of_the_limit_to_those_with_a_deadline) {
         plan(j, 2, &limits);
         ck_assert(is_near(j[0].rate, 75.0 * (double)MIB));
         ck_assert(is_near(j[1].rate, 25.0 * (double)MIB));
+}
+END_TEST
+
+START_TEST(who_has_to_wait_too_long_is_told_now) {
+        struct pacing_job j[3] = { job(86400 * 60 * MIB, NOW + DAY), job(86400 * 60 * MIB, NOW + DAY + HOUR),
+                job(86400 * 60 * MIB, NOW + 9 * DAY) };
+        struct pacing_limits one = { .concurrent_sweeps = 1 }, two = { .concurrent_sweeps = 2 };
+        for (size_t i = 0; i < ELEMENTS(j); i++) {
+                j[i].running = i == 0;
+                j[i].rate_max = 100 * MIB;
+                j[i].controller = 7;
+        }
+        plan(j, 3, &one);
+        ck_assert_int_eq(j[0].short_of, PACING_IN_TIME);
+        ck_assert_int_eq(j[1].short_of, PACING_CROWD);
+        ck_assert_int_eq(j[2].short_of, PACING_IN_TIME);
+        struct pacing_advice advice;
+        pacing_advise(&advice, &j[1], 86400 * 60 * MIB, DAY, NOW);
+        ck_assert_uint_eq(advice.rate, 0);
+        ck_assert_uint_gt(advice.every_us, DAY + DAY / 10);
+        plan(j, 3, &two);
+        ck_assert_int_eq(j[1].short_of, PACING_IN_TIME);
+        plan(j, 3, &(struct pacing_limits){ .per_controller = 1 });
+        ck_assert_int_eq(j[1].short_of, PACING_CROWD);
+        j[1].rate_max = 0; /* it may be as fast as can be */
+        plan(j, 3, &one);
+        ck_assert_int_eq(j[1].short_of, PACING_IN_TIME);
+}
+END_TEST
+
+START_TEST(what_begins_later_has_the_time_before_for_others) {
+        struct pacing_job j[2] = { job(86400 * 9 * 100 * MIB, NOW + 10 * DAY),
+                job(86400 * 8 * 100 * MIB, NOW + 18 * DAY) };
+        j[1].running = false;
+        j[1].from_us = NOW + 8 * DAY;
+        j[0].rate_max = j[1].rate_max = 100 * MIB;
+        plan(j, 2, &(struct pacing_limits){ .rate = 100 * MIB, .concurrent_sweeps = 1 });
+        ck_assert_int_eq(j[0].short_of, PACING_IN_TIME);
+        ck_assert_int_eq(j[1].short_of, PACING_IN_TIME);
+}
+END_TEST
+
+START_TEST(windows_that_differ_are_more_time_together) {
+        struct calendar c = nights();
+        struct pacing_job j[2] = { job(86400 * 80 * MIB, NOW + 3 * DAY), job(86400 * 150 * MIB, NOW + 3 * DAY) };
+        j[0].calendar = &c;
+        plan(j, 2, &(struct pacing_limits){ .rate = 100 * MIB });
+        ck_assert_int_eq(j[0].short_of, PACING_IN_TIME);
+        ck_assert_int_eq(j[1].short_of, PACING_IN_TIME);
 }
 END_TEST
 
@@ -332,6 +417,56 @@ START_TEST(a_deadline_is_met_or_it_is_told_before) {
 }
 END_TEST
 
+/* Places are given to the earliest deadline, and kept. The disks do whatever they are told. */
+static void live_in_a_crowd(struct pacing_job *jobs, size_t count, unsigned at_a_time, bool *met) {
+        const struct pacing_limits limits = { .concurrent_sweeps = at_a_time };
+        size_t running = 0;
+        for (uint64_t now_us = NOW; now_us < NOW + 41 * DAY; now_us += HOUR / 4) {
+                for (size_t best = 0; running < at_a_time && best < count; running += best < count) {
+                        best = count;
+                        for (size_t i = 0; i < count; i++)
+                                if (!jobs[i].running && jobs[i].left_bytes > 0 && jobs[i].from_us <= now_us &&
+                                        (best == count || jobs[i].deadline_us < jobs[best].deadline_us))
+                                        best = i;
+                        if (best < count)
+                                jobs[best].running = true;
+                }
+                ck_assert_int_eq(pacing_plan(jobs, count, &limits, now_us), 0);
+                for (size_t i = 0; i < count; i++) {
+                        uint64_t done = jobs[i].rate ? jobs[i].rate * 900 : UINT64_MAX;
+                        met[i] &= jobs[i].left_bytes == 0 || now_us < jobs[i].deadline_us;
+                        if (!jobs[i].running)
+                                continue;
+                        jobs[i].left_bytes -= MIN(jobs[i].left_bytes, done);
+                        jobs[i].running = jobs[i].left_bytes > 0;
+                        running -= !jobs[i].running;
+                }
+        }
+}
+
+START_TEST(disks_that_are_fast_enough_are_all_in_time_however_few_run_at_a_time) {
+        for (uint64_t name = 1; name <= 100; name++) {
+                uint64_t seed = name;
+                struct pacing_job jobs[8];
+                bool met[8];
+                size_t count = 2 + suite_random(&seed) % (ELEMENTS(jobs) - 1);
+                unsigned at_a_time = 1 + (unsigned)(suite_random(&seed) % (count - 1));
+                for (size_t i = 0; i < count; i++) {
+                        uint64_t from_us = NOW + (suite_random(&seed) % 3) * 5 * DAY;
+                        uint64_t span_us = (2 + suite_random(&seed) % 29) * DAY;
+                        jobs[i] = job(suite_random(&seed) % (span_us / USEC_PER_SEC * 100 * MIB), from_us + span_us);
+                        jobs[i].from_us = from_us;
+                        jobs[i].running = false;
+                        jobs[i].rate_min = MIB;
+                        met[i] = true;
+                }
+                live_in_a_crowd(jobs, count, at_a_time, met);
+                for (size_t i = 0; i < count; i++)
+                        ASSERT_SEEDED(name, met[i]);
+        }
+}
+END_TEST
+
 int main(void) {
         TCase *tests = tcase_create("pacing");
         tcase_add_test(tests, a_sweep_goes_as_fast_as_lets_it_end_a_little_before_its_deadline);
@@ -342,12 +477,17 @@ int main(void) {
         tcase_add_test(tests, a_deadline_that_is_over_is_run_for_without_a_limit);
         tcase_add_test(tests, a_sweep_by_hand_and_one_without_a_deadline_keep_to_rate_max_alone);
         tcase_add_test(tests, who_runs_goes_faster_where_others_wait_for_its_place);
+        tcase_add_test(tests, who_runs_is_through_in_time_for_what_is_due_earlier);
         tcase_add_test(tests, a_near_deadline_of_one_does_not_hurry_the_others);
         tcase_add_test(tests, all_together_keep_to_the_limit_of_the_host);
         tcase_add_test(tests, a_sweep_by_hand_leaves_most_of_the_limit_to_those_with_a_deadline);
+        tcase_add_test(tests, who_has_to_wait_too_long_is_told_now);
+        tcase_add_test(tests, what_begins_later_has_the_time_before_for_others);
+        tcase_add_test(tests, windows_that_differ_are_more_time_together);
         tcase_add_test(tests, what_the_host_can_not_do_is_told_of_the_deadline_that_is_lost);
         tcase_add_test(tests, windows_that_do_not_open_in_time_are_told);
         tcase_add_test(tests, each_advice_helps_when_it_is_followed);
         tcase_add_test(tests, a_deadline_is_met_or_it_is_told_before);
+        tcase_add_test(tests, disks_that_are_fast_enough_are_all_in_time_however_few_run_at_a_time);
         return suite_run("pacing", tests);
 }

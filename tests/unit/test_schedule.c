@@ -24,6 +24,16 @@ START_TEST(a_device_that_was_never_swept_starts_at_once) {
 }
 END_TEST
 
+START_TEST(what_a_clock_that_was_not_set_tells_counts_until_it_is_set) {
+        uint64_t unset = 300 * DAY;
+        struct schedule_history h = ended(END_FINISHED, unset, unset + DAY);
+        ck_assert_uint_eq(schedule_next_start(&h, 30 * DAY, unset + 2 * DAY), unset + 30 * DAY);
+        ck_assert_uint_eq(schedule_next_due(&h, 30 * DAY, unset + 2 * DAY), unset + 30 * DAY);
+        ck_assert_uint_eq(schedule_next_start(&h, 30 * DAY, NOW), 0);
+        ck_assert_uint_eq(schedule_next_due(&h, 30 * DAY, NOW), 0);
+}
+END_TEST
+
 START_TEST(every_never_never_starts) {
         for (enum sweep_end end = END_NONE; end < END_COUNT; end++) {
                 struct schedule_history h = ended(end, NOW - 2 * DAY, NOW - DAY);
@@ -120,6 +130,7 @@ END_TEST
 int main(void) {
         TCase *t = tcase_create("schedule");
         tcase_add_test(t, a_device_that_was_never_swept_starts_at_once);
+        tcase_add_test(t, what_a_clock_that_was_not_set_tells_counts_until_it_is_set);
         tcase_add_test(t, every_never_never_starts);
         tcase_add_test(t, a_finished_sweep_counts_from_its_start);
         tcase_add_test(t, a_cancelled_sweep_skips_its_period);
