@@ -36,7 +36,7 @@ static void say(void *userdata, const struct recovery_note *note) {
                 f.place.offset_bytes, f.place.length_bytes, f.text);
 }
 
-static bool go_on(void *userdata, const struct engine_io *oldest) {
+static bool go_on(void *userdata, const struct engine_io *oldest, bool on_journal) {
         return true;
 }
 
@@ -116,7 +116,7 @@ static bool may_be_armed(const struct device_config *config, const char *state_d
         if (r == UNDO_STORE_OK)
                 r = undo_store_state(store, &state);
         undo_store_close(store);
-        return r != UNDO_STORE_E_NONE && (r != UNDO_STORE_OK || state.armed + state.pinned > 0);
+        return r != UNDO_STORE_E_NONE && (r != UNDO_STORE_OK || state.armed + state.pinned + state.unknown > 0);
 }
 
 /* With its journal in that directory. */
@@ -139,7 +139,7 @@ static bool look_at_orphan(const char *directory, const char *name) {
         int r = undo_store_open(&store, &reason, &options);
         if (r == UNDO_STORE_OK)
                 r = undo_store_state(store, &state);
-        if (r == UNDO_STORE_OK && state.armed + state.pinned == 0) {
+        if (r == UNDO_STORE_OK && state.armed + state.pinned + state.unknown == 0) {
                 undo_store_close(store);
                 return true;
         }
@@ -147,7 +147,10 @@ static bool look_at_orphan(const char *directory, const char *name) {
         fprintf(stderr,
                 "%s/%s.undo belongs to no configured device, and %s (disk: serial \"%s\" %s). Add an entry of that name to "
                 "the configuration, and run sweepd --recover.\n",
-                directory, name, head ? "holds originals that are not back in their place" : reason.found,
+                directory, name,
+                !head                                    ? reason.found
+                        : state.armed + state.pinned > 0 ? "holds originals that are not back in their place"
+                                                         : "may hold originals: the marker of a slot is damaged",
                 head ? head->identity.serial : "", head ? head->identity.backing_file : "");
         undo_store_close(store);
         return false;

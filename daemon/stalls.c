@@ -4,9 +4,12 @@
  * what each sweep publishes of its oldest request. What could go wrong: a disk that is slow for a moment taken for one
  * that hangs, an episode told over and over, and a daemon that starts beside one whose I/O is still out and gives the
  * same disk more. So the time allowed is never less than twice the kernel's own, an episode is one finding, and a
- * daemon that ends with a stuck disk leaves a note for the next one.
+ * daemon that ends with a stuck disk leaves a note for the next one. Nor is a disk blamed for what its undo journal
+ * does, which lies on another one: its sweep waits for it, as nothing else would bring the originals back sooner.
  */
 #include "manager_private.h"
+
+#include "sweep/mend.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
@@ -50,7 +53,24 @@ static void report(struct manager *m, struct device *d) {
         stall->told = true;
 }
 
+static void begin_for_journal(struct manager *m, struct device *d, const struct sweep_debt *debt) {
+        char journal[PATH_MAX], limit[32];
+        struct reason *reason = &d->stall.reason;
+        d->stall = (struct device_stall){ .since_us = debt->since_us, .request = debt->request };
+        mend_journal_path(journal, d->running_config, m->settings->state_dir);
+        text_format_span(limit, sizeof limit, allowed_us(d));
+        reason_set(reason, "journal_hung",
+                "See dmesg and the cabling of the disk that holds the journal. The device goes on by itself when that answers.",
+                "a request to its undo journal in %s was not answered within %s, and the device waits for it", journal,
+                limit);
+        routes_tell(m, EVENT_RECOVERY, LOG_ERR, d, NULL, "%s. %s", reason->found, reason->remedy);
+}
+
 static void begin(struct manager *m, struct device *d, const struct sweep_debt *debt) {
+        if (debt->request == REQUEST_JOURNAL) {
+                begin_for_journal(m, d, debt);
+                return;
+        }
         d->stall = (struct device_stall){ .since_us = debt->since_us, .request = debt->request };
         struct finding *f = &d->stall.finding;
         text_copy(f->device, sizeof f->device, d->config->name);
@@ -72,10 +92,20 @@ static void begin(struct manager *m, struct device *d, const struct sweep_debt *
         sweep_thread_order(d->thread, SWEEP_GIVE_UP);
 }
 
+static void end_for_journal(struct manager *m, struct device *d, uint64_t took_us) {
+        routes_tell(m, EVENT_RECOVERY, LOG_NOTICE, d, NULL, "its undo journal answers again: a request took %.1f s",
+                (double)took_us / 1e6);
+        d->stall = (struct device_stall){ 0 };
+}
+
 static void end(struct manager *m, struct device *d, uint64_t paid_us) {
         struct device_stall *stall = &d->stall;
         uint64_t took_us = paid_us > stall->since_us ? paid_us - stall->since_us : 0;
         struct finding *f = &stall->finding;
+        if (stall->request == REQUEST_JOURNAL) {
+                end_for_journal(m, d, took_us);
+                return;
+        }
         text_format(f->text, sizeof f->text, "%s was answered only after %.1f s", request_words[stall->request],
                 (double)took_us / 1e6);
         detail_set(&f->detail, "latency_us", "%" PRIu64, took_us);
@@ -91,10 +121,11 @@ static void judge(struct manager *m, struct device *d, uint64_t now_us) {
                 return;
         bool late = debt.request != REQUEST_NONE && now_us >= debt.since_us + allowed_us(d);
         bool again = late && d->late_since_us == debt.since_us;
+        bool other = (d->stall.request == REQUEST_JOURNAL) != (debt.request == REQUEST_JOURNAL);
         d->late_since_us = late ? debt.since_us : 0;
         if (again && d->stall.since_us == 0) /* at the first look after a pause of the machine, everything is late */
                 begin(m, d, &debt);
-        else if (!late && d->stall.since_us > 0)
+        else if ((!late || other) && d->stall.since_us > 0)
                 end(m, d, MIN(debt.paid_us, now_us));
 }
 

@@ -203,8 +203,9 @@ static void after_check(struct keeper *k, struct keep_slot *slot) {
         keep_settle(k, slot, PERSISTENCE_REPAIRED);
         if (keep_others_wrote(k, slot) > 0)
                 keep_foreign(k, slot->place);
+        assert(slot->step == KEEP_CHECK && !slot->unflushed); /* INV-10: durable in place, and read there */
         k->owner = NULL;
-        set_marker(k, slot, UNDO_FREE); /* INV-10: durable in place, and read there */
+        set_marker(k, slot, UNDO_FREE);
         slot->written = false;
         enter(k, slot, KEEP_DISARM);
 }
@@ -364,6 +365,7 @@ static bool let_go(struct keeper *k, struct keep_slot *slot) {
                 enter(k, slot, KEEP_LEFT);
                 return true;
         }
+        assert(!slot->written);         /* INV-10 */
         set_marker(k, slot, UNDO_FREE); /* nothing was written yet, so there is nothing to put back */
         k->owner = k->owner == slot ? NULL : k->owner;
         enter(k, slot, KEEP_DISARM);

@@ -54,5 +54,8 @@ enum sweep_phase keeper_phase(const struct keeper *k);
 /* The request that has been out longest; NULL: none. */
 const struct engine_io *keeper_oldest(const struct keeper *k);
 
+/* Whether that one is of the undo journal, and not of the target. */
+bool keeper_is_of_journal(const struct keeper *k, const struct engine_io *io);
+
 /* Nothing may be in flight. Accepts NULL; returns NULL. */
 struct keeper *keeper_free(struct keeper *k);

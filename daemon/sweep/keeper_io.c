@@ -104,8 +104,18 @@ static void ask(struct keeper *k, struct keep_block *b) {
         enqueue(&k->lanes[b->on_journal], &b->io);
 }
 
+static bool is_saved(const struct keep_block *b, uint64_t at, uint64_t length_bytes) {
+        size_t base = (size_t)(b->at / UNIT_BYTES), end = (size_t)((at + length_bytes + UNIT_BYTES - 1) / UNIT_BYTES);
+        bool saved = b->slot->marker.state == UNDO_ARMED;
+        for (size_t i = (size_t)(at / UNIT_BYTES); i < end; i++)
+                saved &= !undo_table_is_absent(&b->slot->table, base + i);
+        return saved;
+}
+
 void keep_io_request(
         struct keeper *k, struct keep_block *b, unsigned lane, enum engine_op op, uint32_t at, uint32_t length_bytes) {
+        assert(lane != LANE_TARGET || k->owner == b->slot);                                 /* INV-12 */
+        assert(lane != LANE_TARGET || op != ENGINE_WRITE || is_saved(b, at, length_bytes)); /* INV-8 */
         b->on_journal = lane == LANE_JOURNAL;
         b->run_at = at;
         b->run_bytes = length_bytes;
@@ -293,9 +303,13 @@ static void block_completed(struct keeper *k, struct keep_block *b) {
                 keep_arrived(k, b);
 }
 
+static bool is_target_flush(const struct keep_slot *slot) {
+        return slot->step == KEEP_WRITE_FLUSH || slot->step == KEEP_RESTORE_FLUSH;
+}
+
 static void flush_completed(struct keeper *k, struct keep_slot *slot) {
         int error = slot->flush.result < 0 ? (int)-slot->flush.result : 0;
-        bool of_target = slot->step == KEEP_WRITE_FLUSH || slot->step == KEEP_RESTORE_FLUSH;
+        bool of_target = is_target_flush(slot);
         slot->flushing = false;
         slot->flush_error = error;
         if (!error && of_target)
@@ -313,6 +327,8 @@ static void flush_completed(struct keeper *k, struct keep_slot *slot) {
 
 static void narrow_ask(struct keeper *k, enum engine_op op, uint8_t *bytes, struct extent piece) {
         struct keep_narrowing *n = &k->narrow;
+        assert(k->owner == n->block->slot);                                                       /* INV-12 */
+        assert(op != ENGINE_WRITE || is_saved(n->block, piece.offset_bytes, piece.length_bytes)); /* INV-8 */
         n->io = (struct engine_io){
                 .op = op,
                 .offset_bytes = offset_of(k, n->block, piece.offset_bytes, false),
@@ -717,6 +733,18 @@ const struct engine_io *keeper_oldest(const struct keeper *k) {
                 if (k->slots[i].flushing)
                         older(&oldest, &k->slots[i].flush);
         return oldest;
+}
+
+bool keeper_is_of_journal(const struct keeper *k, const struct engine_io *io) {
+        for (size_t i = 0; i < UNDO_SLOTS; i++)
+                if (io == &k->slots[i].flush)
+                        return !is_target_flush(&k->slots[i]);
+        if (io == &k->narrow.io)
+                return false;
+        if (io == &k->doubt.io)
+                return k->doubt.block->on_journal;
+        const struct keep_block *b = io->owner;
+        return b->on_journal;
 }
 
 unsigned keeper_out_to_target(const struct keeper *k) {

@@ -44,14 +44,21 @@ void mend_journal_path(char path[static PATH_MAX], const struct device_config *c
                 text_format(path, PATH_MAX, "%s/undo", state_dir);
 }
 
-static bool go_on(struct mending *m, const struct engine_io *oldest) {
-        return m->o->may_go_on(m->o->userdata, oldest);
+/* From here on the one or the other may block. */
+static bool go_on(struct mending *m, bool on_journal) {
+        return m->o->may_go_on(m->o->userdata, NULL, on_journal);
+}
+
+static bool pump_on(struct mending *m) {
+        const struct engine_io *oldest = recovery_oldest(m->recovery);
+        bool on_journal = oldest && recovery_is_of_journal(m->recovery, oldest);
+        return m->o->may_go_on(m->o->userdata, oldest, on_journal);
 }
 
 static void pump(struct mending *m) {
         bool give_up = false;
         for (;;) {
-                give_up |= !go_on(m, recovery_oldest(m->recovery));
+                give_up |= !pump_on(m);
                 enum recovery_pumped pumped = recovery_pump(m->recovery, give_up);
                 if (pumped == RECOVERY_ENDED)
                         return;
@@ -118,7 +125,7 @@ static int lock_target(struct mending *m) {
         uint64_t until_us = clock_monotonic_us() + LOCK_PATIENCE_US;
         int r;
         do {
-                if (!go_on(m, NULL))
+                if (!go_on(m, false))
                         return MEND_E_REFUSED;
                 r = target_lock(m->target, m->reason);
         } while (r == TARGET_E_BUSY && clock_monotonic_us() < until_us && m->o->may_wait(m->o->userdata));
@@ -143,6 +150,7 @@ static int check_blocks(struct mending *m) {
 
 static int conclude(struct mending *m) {
         struct undo_store_state state;
+        (void)go_on(m, true); /* likewise */
         int r = undo_store_state(m->store, &state);
         if (r < 0)
                 return r;
@@ -152,6 +160,11 @@ static int conclude(struct mending *m) {
                 reason_set(m->reason, "recovery", "See sweepctl errors and dmesg; it is tried again by itself.",
                         "Originals of %s are still in its undo journal: they could not be put back.",
                         m->o->config->path);
+                return MEND_E_REFUSED;
+        }
+        if (state.unknown > 0) {
+                reason_set(m->reason, "journal_damaged", undo_store_damaged_remedy,
+                        "No marker of a slot in the undo journal of %s is whole.", m->o->config->path);
                 return MEND_E_REFUSED;
         }
         if (state.pinned > 0) {
@@ -172,6 +185,7 @@ static int mend(struct mending *m) {
         struct undo_store *store = NULL;
         CLEANUP(target_closep)
         struct target *target = NULL;
+        (void)go_on(m, true); /* that is looked at in any case */
         int r = undo_store_open(&store, m->reason, &options);
         if (r == UNDO_STORE_E_NONE)
                 return MEND_OK;
@@ -183,7 +197,7 @@ static int mend(struct mending *m) {
                 return r;
         if (state.armed > 0 || (state.pinned > 0 && m->o->by_hand)) {
                 m->result->left_armed = state.armed;
-                r = go_on(m, NULL) ? open_target(m) : MEND_E_REFUSED;
+                r = go_on(m, false) ? open_target(m) : MEND_E_REFUSED;
                 target = m->target;
                 if (r == MEND_OK)
                         r = check_blocks(m);

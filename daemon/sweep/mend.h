@@ -22,9 +22,9 @@ struct mend_options {
         bool by_hand; /* also what is pinned (`rescue retry`) */
         int wake_fd;  /* an eventfd, borrowed */
         void (*note)(void *userdata, const struct recovery_note *note);
-        /* Before anything that may block, and now and then. oldest: the request that is out longest, or NULL. False: it
-         * is to end; what is armed stays so. */
-        bool (*may_go_on)(void *userdata, const struct engine_io *oldest);
+        /* Before anything that may block, and now and then. oldest: the request that is out longest, or NULL; what
+         * blocks is the journal, or else the target. False: it is to end; what is armed stays so. */
+        bool (*may_go_on)(void *userdata, const struct engine_io *oldest, bool on_journal);
         bool (*may_wait)(void *userdata); /* for somebody else's lock, while nothing has been done yet */
         void *userdata;
 };

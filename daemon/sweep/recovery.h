@@ -92,5 +92,8 @@ const struct recovery_result *recovery_result(const struct recovery *r);
 /* The request that has been out longest, for the judgement of hangs; NULL: none. */
 const struct engine_io *recovery_oldest(const struct recovery *r);
 
+/* Whether that one is of the undo journal, and not of the target. */
+bool recovery_is_of_journal(const struct recovery *r, const struct engine_io *io);
+
 /* Must have ended, or never been pumped. Accepts NULL; returns NULL. */
 struct recovery *recovery_free(struct recovery *r);

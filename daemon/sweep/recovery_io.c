@@ -214,6 +214,8 @@ static void transferred(struct recovery *r, struct recovery_lane *l, uint64_t by
                 r->result.bytes_read += bytes;
         else if (!l->on_journal)
                 r->result.bytes_written += bytes;
+        if (!l->is_single && l->step == LANE_READ)
+                recovery_piece_read(r, (struct extent){ l->at, bytes });
         advance(r, l, bytes);
 }
 
@@ -308,4 +310,11 @@ const struct engine_io *recovery_oldest(const struct recovery *r) {
                         oldest = &l->io;
         }
         return oldest;
+}
+
+bool recovery_is_of_journal(const struct recovery *r, const struct engine_io *io) {
+        bool of_journal = false;
+        for (size_t i = 0; i < r->lane_count; i++)
+                of_journal |= io == &r->lanes[i].io && r->lanes[i].on_journal;
+        return of_journal;
 }

@@ -27,9 +27,10 @@ static bool is_saved(const struct recovery *r, const struct recovery_lane *l, si
         return undo_crc(unit_bytes(l, l->saved, unit), recovery_unit_bytes(r, unit)) == r->table.crcs[unit];
 }
 
-/* Before the write; not where nobody else can have changed it, or where it could not be read before either. */
+/* Before the write, but where nobody else can have changed it. What could not be read is tried, too: somebody's write
+ * makes it readable. */
 static uint8_t to_look_at(const struct recovery *r, const struct recovery_unit *u) {
-        return r->o.alone ? 0 : u->restore & (uint8_t)~u->unreadable;
+        return r->o.alone ? 0 : u->restore;
 }
 
 /* Which sectors of the unit the lane's step is about. */
@@ -154,7 +155,7 @@ static void look_again(struct recovery *r, const struct recovery_lane *l) {
                 }
                 if (u->flags & UNIT_JOURNAL)
                         recovery_unit_error(u, 0, false); /* that is over */
-                uint8_t looked = to_look_at(r, u);
+                uint8_t looked = to_look_at(r, u) & (uint8_t)~u->unreadable;
                 uint8_t ours = same_sectors(found, saved, looked) | pattern_sectors(r, unit, found, looked);
                 uint8_t strange = whole_blocks(r, looked & (uint8_t)~ours);
                 if (strange) {
@@ -174,16 +175,8 @@ static void check(struct recovery *r, const struct recovery_lane *l) {
                 if (!u->restore)
                         continue;
                 uint8_t same = same_sectors(unit_bytes(l, l->found, unit), unit_bytes(l, l->saved, unit), u->restore);
-                uint8_t wrong = whole_blocks(r, u->restore & (uint8_t)~same);
-                u->unreadable &= (uint8_t) ~(u->restore & ~wrong);
-                u->restore = wrong;
+                u->restore = whole_blocks(r, u->restore & (uint8_t)~same);
         }
-}
-
-/* What was written can be read again, as far as is known: whatever is found there in the next round is looked at. */
-static void wrote(struct recovery *r, const struct recovery_lane *l) {
-        for (size_t unit = first_unit(l); unit < end_unit(l); unit++)
-                r->units[unit].unreadable &= (uint8_t)~r->units[unit].restore;
 }
 
 void recovery_step_done(struct recovery *r, struct recovery_lane *l) {
@@ -193,7 +186,6 @@ void recovery_step_done(struct recovery *r, struct recovery_lane *l) {
         if (l->step == LANE_READ) {
                 l->step = LANE_SAVED;
         } else if (l->step == LANE_WRITE) {
-                wrote(r, l);
                 l->step = LANE_DONE;
         } else if (r->phase == RECOVERY_CLASSIFY) {
                 l->step = classify(r, l);
@@ -220,6 +212,11 @@ void recovery_piece_failed(struct recovery *r, const struct recovery_lane *l, st
                         u->flags |= UNIT_LOST;
                 }
         }
+}
+
+void recovery_piece_read(struct recovery *r, struct extent piece) {
+        for (uint64_t at = piece.offset_bytes; at < extent_end(piece); at += SECTOR_BYTES)
+                r->units[at / UNIT_BYTES].unreadable &= (uint8_t)~BIT(at % UNIT_BYTES / SECTOR_BYTES);
 }
 
 void recovery_decide(struct recovery *r) {

@@ -169,6 +169,7 @@ bool recovery_target_is_there(struct recovery *r);
 /* recovery_judge.c */
 uint8_t recovery_wants(const struct recovery *r, const struct recovery_lane *l, size_t unit);
 void recovery_step_done(struct recovery *r, struct recovery_lane *l); /* sets the next one */
+void recovery_piece_read(struct recovery *r, struct extent piece);    /* of the target */
 void recovery_piece_failed(struct recovery *r, const struct recovery_lane *l, struct extent piece, int error);
 void recovery_decide(struct recovery *r);                         /* what of the segment is restored */
 void recovery_doubt_all(struct recovery *r);                      /* a flush failed: nothing is known to be durable */

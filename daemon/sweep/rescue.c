@@ -100,6 +100,8 @@ static bool read_marker(struct rescue *r, unsigned slot, struct undo_marker *ret
                         found = true;
                 }
         }
+        if (!found && *error == 0)
+                *error = EUCLEAN; /* nobody knows what it said */
         return found;
 }
 
@@ -272,6 +274,8 @@ static int forget_slot(struct rescue *r, const struct rescue_entry *entry) {
         undo_marker_write(r->page, r->head.journal_id, &m);
         for (unsigned copy = 0; copy < UNDO_MARKER_COPIES; copy++) {
                 int e = write_page(r, r->page, undo_marker_offset(r->head.segment_bytes, entry->index, copy));
+                if (e == 0 && fdatasync(r->fd) < 0) /* one of them is whole at any time */
+                        e = -errno;
                 if (e < 0)
                         return e;
         }

@@ -155,12 +155,11 @@ static void on_note(void *userdata, const struct recovery_note *note) {
 }
 
 /* An order to stop is no reason to leave originals in the journal; a device that hangs is. */
-static bool may_mend_on(void *userdata, const struct engine_io *oldest) {
+static bool may_mend_on(void *userdata, const struct engine_io *oldest, bool on_journal) {
         struct sweep_thread *t = userdata;
-        if (oldest)
-                sweep_gauge_owe(&t->gauge, REQUEST_WRITE, MAX(oldest->submitted_us, 1), (struct extent){ 0 });
-        else
-                owe(t, REQUEST_PROBE);
+        enum sweep_request request = on_journal ? REQUEST_JOURNAL : oldest ? REQUEST_WRITE : REQUEST_PROBE;
+        uint64_t since_us = oldest ? MAX(oldest->submitted_us, 1) : clock_monotonic_us();
+        sweep_gauge_owe(&t->gauge, request, since_us, (struct extent){ 0 });
         return (enum sweep_order)atomic_load(&t->order) != SWEEP_GIVE_UP;
 }
 
@@ -184,7 +183,7 @@ static bool mend_first(struct sweep_thread *t) {
                 .may_wait = may_wait_to_mend,
                 .userdata = t,
         };
-        owe(t, REQUEST_PROBE);
+        owe(t, REQUEST_JOURNAL); /* which is opened first */
         int r = mend_run(&result, &reason, &options);
         paid(t);
         struct news news = { .kind = NEWS_RECOVERED, .sweep_id = t->o.id };
@@ -381,7 +380,7 @@ static bool keep_file(struct sweep_thread *t) {
 
 static void on_journal_progress(void *userdata) {
         paid(userdata);
-        owe(userdata, REQUEST_PROBE);
+        owe(userdata, REQUEST_JOURNAL);
 }
 
 static bool open_journal(struct sweep_thread *t) {
@@ -397,7 +396,7 @@ static bool open_journal(struct sweep_thread *t) {
                 .progress = on_journal_progress,
                 .userdata = t,
         };
-        owe(t, REQUEST_PROBE);
+        owe(t, REQUEST_JOURNAL);
         int r = undo_store_open(&t->store, &reason, &options);
         if (r == UNDO_STORE_OK)
                 r = undo_store_state(t->store, &t->undo);
@@ -569,8 +568,13 @@ static void sweep(struct sweep_thread *t) {
  * erases it, at its end. Positive errno: it could not be erased. */
 static int close_journal(struct sweep_thread *t, unsigned left_armed) {
         bool stopping = (enum sweep_order)atomic_load(&t->order) == SWEEP_STOP;
-        int r = t->store && left_armed == 0 && !stopping ? undo_store_erase(t->store) : 0;
+        if (!t->store)
+                return 0;
+        owe(t, REQUEST_JOURNAL);
+        t->journal = engine_free(t->journal);
+        int r = left_armed == 0 && !stopping ? undo_store_erase(t->store) : 0;
         t->store = undo_store_close(t->store);
+        paid(t);
         return r < 0 && r != -EBUSY ? -r : 0; /* busy: it holds what is told of otherwise */
 }
 
@@ -593,10 +597,9 @@ static void *thread_run(void *userdata) {
         t->verifier = verifier_free(t->verifier);
         owe(t, REQUEST_CLOSE);
         t->engine = engine_free(t->engine);
-        t->journal = engine_free(t->journal);
         t->target = target_close(t->target);
-        news.erase_error = close_journal(t, news.left_armed);
         paid(t);
+        news.erase_error = close_journal(t, news.left_armed);
         if (!t->ended.ended_us)
                 t->ended.ended_us = clock_wall_us();
         news.record = t->ended;

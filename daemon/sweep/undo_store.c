@@ -31,6 +31,9 @@
 
 enum { CHUNK_BYTES = 1 << 20, BLANK_BYTES = 1 << 20 };
 
+const char undo_store_damaged_remedy[] =
+        "If no sweep was cut short, remove it; else keep it: it may hold the only copy of data.";
+
 struct undo_store {
         int fd;
         bool is_device, look_only;
@@ -285,7 +288,7 @@ static int open_directory(struct reason *reason, const struct undo_store_options
 
 static bool is_in_use(const struct undo_store *s) {
         struct undo_store_state state;
-        return undo_store_state(s, &state) < 0 || state.armed + state.pinned + state.shelved > 0;
+        return undo_store_state(s, &state) < 0 || state.armed + state.pinned + state.unknown + state.shelved > 0;
 }
 
 static int open_file(struct undo_store *s, struct reason *reason, const struct undo_store_options *o) {
@@ -316,9 +319,8 @@ static int open_file(struct undo_store *s, struct reason *reason, const struct u
                 return r;
         s->size_bytes = (uint64_t)st.st_size;
         if (!read_head(s) || s->size_bytes < undo_journal_bytes(s->head.segment_bytes))
-                return REFUSE(reason, "journal_damaged",
-                        "If no sweep was cut short, remove it; else keep it: it may hold the only copy of data.",
-                        "%s is no whole undo journal.", s->path);
+                return REFUSE(
+                        reason, "journal_damaged", undo_store_damaged_remedy, "%s is no whole undo journal.", s->path);
         bool other = o->make && (s->head.segment_bytes != o->segment_bytes || !undo_store_is_of(s, o->target));
         return other && !is_in_use(s) ? make_file(s, reason, o, directory) : UNDO_STORE_OK;
 }
@@ -375,14 +377,18 @@ static int open_device(struct undo_store *s, struct reason *reason, const struct
         return other && !is_in_use(s) ? make_on_device(s, reason, o) : UNDO_STORE_OK;
 }
 
-/* The copy that counts: its index; -1: neither is whole. */
+/* The copy that counts: its index; -EUCLEAN: neither is whole, so that nobody knows what they said; or why that could
+ * not be read. */
 static int read_marker(const struct undo_store *s, unsigned slot, struct undo_marker *ret) {
-        int counts = -1;
+        int counts = -EUCLEAN;
         for (unsigned copy = 0; copy < UNDO_MARKER_COPIES; copy++) {
                 struct undo_marker marker;
-                uint64_t at = undo_marker_offset(s->head.segment_bytes, slot, copy);
-                if (read_at(s, s->chunk, UNDO_PAGE_BYTES, at) < 0 ||
-                        !undo_marker_read(&marker, s->chunk, s->head.journal_id) || marker.slot != slot ||
+                int r = read_at(s, s->chunk, UNDO_PAGE_BYTES, undo_marker_offset(s->head.segment_bytes, slot, copy));
+                if (r < 0 && r != -EIO)
+                        return r; /* not of this place: the journal is gone */
+                if (r < 0 && counts < 0)
+                        counts = r;
+                if (r < 0 || !undo_marker_read(&marker, s->chunk, s->head.journal_id) || marker.slot != slot ||
                         (counts >= 0 && marker.sequence <= ret->sequence))
                         continue;
                 *ret = marker;
@@ -399,9 +405,10 @@ static int even_out(struct undo_store *s, struct reason *reason) {
         for (unsigned slot = 0; slot < UNDO_SLOTS; slot++) {
                 struct undo_marker marker;
                 int copy = read_marker(s, slot, &marker);
+                if (copy < 0 && copy != -EUCLEAN)
+                        return failed(reason, "reading", s->path, -copy);
                 if (copy < 0)
-                        return REFUSE(reason, "journal_damaged",
-                                "If no sweep was cut short, remove it; else keep it: it may hold the only copy of data.",
+                        return REFUSE(reason, "journal_damaged", undo_store_damaged_remedy,
                                 "No marker of slot %u in the undo journal %s is whole.", slot, s->path);
                 if (marker.state != UNDO_FREE)
                         continue; /* recovery's */
@@ -465,24 +472,18 @@ bool undo_store_is_of(const struct undo_store *s, const struct target_facts *tar
                 same_file(a->backing_file, b->backing_file) && a->partition_offset_bytes == b->partition_offset_bytes;
 }
 
-/* Of two copies that can't be read nobody knows what they say; a single one never says more than the other: a slot is
- * armed only when both do. */
+/* A single copy never says more than the other: a slot is armed only when both do. */
 static int count_slot(const struct undo_store *s, unsigned slot, struct undo_store_state *state) {
-        struct undo_marker best = { 0 }, marker;
-        unsigned unreadable = 0;
-        for (unsigned copy = 0; copy < UNDO_MARKER_COPIES; copy++) {
-                uint64_t at = undo_marker_offset(s->head.segment_bytes, slot, copy);
-                int r = read_at(s, s->chunk, UNDO_PAGE_BYTES, at);
-                if (r < 0 && (r != -EIO || ++unreadable == UNDO_MARKER_COPIES))
-                        return r;
-                if (r == 0 && undo_marker_read(&marker, s->chunk, s->head.journal_id) &&
-                        marker.sequence > best.sequence)
-                        best = marker;
+        struct undo_marker marker;
+        int r = read_marker(s, slot, &marker);
+        if (r < 0) {
+                state->unknown += r == -EUCLEAN;
+                return r == -EUCLEAN ? 0 : r;
         }
-        state->sequence = MAX(state->sequence, best.sequence);
-        state->record = MAX(state->record, best.record);
-        state->armed += best.state == UNDO_ARMED;
-        state->pinned += best.state == UNDO_PINNED;
+        state->sequence = MAX(state->sequence, marker.sequence);
+        state->record = MAX(state->record, marker.record);
+        state->armed += marker.state == UNDO_ARMED;
+        state->pinned += marker.state == UNDO_PINNED;
         return 0;
 }
 
@@ -547,6 +548,8 @@ int undo_store_erase(struct undo_store *s) {
         }
         if (state.armed + state.pinned > 0)
                 return -EBUSY;
+        if (state.unknown > 0)
+                return -EUCLEAN;
         for (unsigned slot = 0; slot < UNDO_SLOTS; slot++) {
                 uint64_t from = undo_table_offset(s->head.segment_bytes, slot);
                 uint64_t to = undo_marker_offset(s->head.segment_bytes, slot, 1);

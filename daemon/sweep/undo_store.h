@@ -37,9 +37,13 @@ struct undo_store_options {
         void *userdata;
 };
 
+/* Of `journal_damaged`. */
+extern const char undo_store_damaged_remedy[];
+
 /* What the journal holds now. */
 struct undo_store_state {
         unsigned armed, pinned; /* slots */
+        unsigned unknown;       /* slots without a whole marker: nobody knows whether they are armed */
         unsigned shelved;       /* units of somebody else's that are kept on the shelf */
         uint64_t sequence;      /* the highest of its markers; 0: none was ever written */
         uint64_t record;
@@ -62,7 +66,8 @@ int undo_store_state(const struct undo_store *s, struct undo_store_state *ret);
 /* An engine on it, which borrows the store. As engine_libaio_new(). */
 int undo_store_engine(struct undo_store *s, struct engine **ret, unsigned depth, int wake_fd);
 
-/* Overwrites what was saved with zeros. -EBUSY: a slot is armed, or pinned, and nothing was done. Negative errno. */
+/* Overwrites what was saved with zeros. -EBUSY: a slot is armed, or pinned; -EUCLEAN: nobody knows whether one is; and
+ * nothing was done. Negative errno. */
 int undo_store_erase(struct undo_store *s);
 
 /* O_DIRECT, but where it was opened to be looked at. */

@@ -43,7 +43,8 @@ struct memory_disk {
         bool everywhere; /* else at: */
         uint64_t fault_at;
         unsigned after, times;
-        bool stops_counting, uncounted; /* from somebody else's write on */
+        uint32_t foreign_bytes;         /* that somebody else writes; 0: a unit */
+        bool stops_counting, uncounted; /* from then on */
         enum disk_fault then;           /* when that has happened, for good */
         uint64_t then_at;
         int then_error;
@@ -115,7 +116,8 @@ static void go_over_to_the_next(struct memory_disk *d) {
 
 /* I1: what the target loses is durable in the journal, armed, and whole. */
 static void check_promise(struct world *w, const struct engine_io *io) {
-        for (uint64_t at = io->offset_bytes; at < io->offset_bytes + io->length_bytes; at += UNIT_BYTES) {
+        uint64_t end = io->offset_bytes + io->length_bytes;
+        for (uint64_t at = io->offset_bytes; at < end; at += UNIT_BYTES) {
                 bool safe = false;
                 for (unsigned slot = 0; slot < UNDO_SLOTS; slot++) {
                         struct undo_marker marker;
@@ -126,7 +128,7 @@ static void check_promise(struct world *w, const struct engine_io *io) {
                                 continue;
                         const uint8_t *saved = w->journal.bytes + undo_data_offset(SEGMENT, slot) +
                                 (at - marker.place.offset_bytes);
-                        safe = memcmp(saved, w->original + at, MIN(UNIT_BYTES, SIZE - at)) == 0;
+                        safe = memcmp(saved, w->original + at, MIN(UNIT_BYTES, end - at)) == 0;
                 }
                 ck_assert_msg(safe, "offset %" PRIu64 " is written to, and its original is nowhere", at);
         }
@@ -165,8 +167,9 @@ static void transfer(struct memory_disk *d, struct engine_io *io) {
         case ENGINE_READ:
                 d->reads++;
                 if (is_hit && d->fault == FOREIGN_WRITE) {
-                        memset(d->bytes + d->fault_at, 'f', UNIT_BYTES);
-                        d->written_bytes += UNIT_BYTES;
+                        uint32_t bytes = d->foreign_bytes ? d->foreign_bytes : UNIT_BYTES;
+                        memset(d->bytes + d->fault_at, 'f', bytes);
+                        d->written_bytes += bytes;
                         d->uncounted = d->stops_counting;
                 }
                 memcpy(io->buffer, d->bytes + io->offset_bytes, io->length_bytes);
@@ -176,6 +179,8 @@ static void transfer(struct memory_disk *d, struct engine_io *io) {
                         ((uint8_t *)io->buffer)[d->fault_at - io->offset_bytes] ^= 1;
                         go_over_to_the_next(d);
                 }
+                if (is_hit && d->fault == FOREIGN_WRITE)
+                        go_over_to_the_next(d);
                 break;
         case ENGINE_WRITE:
                 if (d == &d->world->target)
@@ -471,6 +476,26 @@ START_TEST(what_somebody_else_writes_before_a_look_stays_and_ends_the_sweep) {
 }
 END_TEST
 
+/* It can't be told from the pattern any more, but for the sweep, which has seen it. */
+START_TEST(what_somebody_else_wrote_and_nobody_can_read_any_more_stays) {
+        for (unsigned after = 2; after < 4; after++) {
+                struct world *w = world_new(after);
+                w->target.fault = FOREIGN_WRITE;
+                w->target.fault_at = w->target.then_at = SEGMENT + 2 * UNIT_BYTES;
+                w->target.after = after;
+                w->target.times = 1;
+                w->target.foreign_bytes = 512;
+                w->target.then = FAIL_READ;
+                const struct sweep_record *record = run(w, MODE_PRESERVE, SWEEP_RUN, 0);
+                ck_assert_int_eq(record->end, END_FAILED);
+                ck_assert_str_eq(record->reason.rule, "foreign_write");
+                memset(w->original + SEGMENT + 2 * UNIT_BYTES, 'f', 512);
+                assert_kept(w, after);
+                world_free(w);
+        }
+}
+END_TEST
+
 /* Statistics may be turned off in the middle of a segment. */
 START_TEST(what_somebody_else_writes_stays_where_the_kernel_stops_counting) {
         for (unsigned after = 1; after < 4; after++) {
@@ -581,6 +606,42 @@ START_TEST(without_time_to_narrow_the_pattern_goes_back_around_each_bad_place) {
                         assert_kept(w, at);
                         world_free(w);
                 }
+}
+END_TEST
+
+/* The look at such a place, or what is put back around it, fails in turn: for a moment, for good, with the disk. */
+static void fail_around_a_bad_place(enum disk_fault fault, int error, unsigned after, unsigned times) {
+        struct world *w = world_new(after);
+        w->target.refuses = true;
+        w->target.refused_at = BLOCK / 2 + 512;
+        w->target.lands = 1; /* the pattern */
+        w->target.fault = fault;
+        w->target.error = error;
+        w->target.everywhere = true;
+        w->target.after = after;
+        w->target.times = times;
+        w->narrow_budget_us = 0;
+        const struct sweep_record *record = run(w, MODE_PRESERVE, SWEEP_RUN, 0);
+        ck_assert_int_ne(record->verdict, VERDICT_CLEAN);
+        if (error == EAGAIN)
+                ck_assert_msg(record->end == END_FINISHED, "after %u: %s", after, record->reason.found);
+        if (sweep_left_armed(w->sweep) == 0)
+                assert_kept(w, after);
+        else
+                ck_assert_int_eq(record->end, END_FAILED);
+        world_free(w);
+}
+
+START_TEST(without_time_to_narrow_what_fails_beside_a_bad_place_loses_nothing) {
+        static const enum disk_fault faults[] = { FAIL_READ, FAIL_WRITE };
+        static const int errors[] = { EAGAIN, EIO, ENODEV };
+        for (size_t f = 0; f < ELEMENTS(faults); f++)
+                for (size_t e = 0; e < ELEMENTS(errors); e++)
+                        for (unsigned after = 0; after < 40; after++) {
+                                fail_around_a_bad_place(faults[f], errors[e], after, 1);
+                                if (errors[e] != EAGAIN)
+                                        fail_around_a_bad_place(faults[f], errors[e], after, UINT32_MAX);
+                        }
 }
 END_TEST
 
@@ -912,11 +973,13 @@ int main(void) {
         tcase_add_test(tests, a_lost_pattern_write_is_found_and_the_original_stays);
         tcase_add_test(tests, a_bit_that_flips_once_is_transient);
         tcase_add_test(tests, what_somebody_else_writes_before_a_look_stays_and_ends_the_sweep);
+        tcase_add_test(tests, what_somebody_else_wrote_and_nobody_can_read_any_more_stays);
         tcase_add_test(tests, what_somebody_else_writes_stays_where_the_kernel_stops_counting);
         tcase_add_test(tests, a_journal_that_fails_ends_the_sweep_and_loses_nothing);
         tcase_add_test(tests, a_place_that_takes_no_writes_is_told_and_passed_by);
         tcase_add_test(tests, without_time_to_narrow_a_place_that_takes_no_writes_is_told_whole_and_passed_by);
         tcase_add_test(tests, without_time_to_narrow_the_pattern_goes_back_around_each_bad_place);
+        tcase_add_test(tests, without_time_to_narrow_what_fails_beside_a_bad_place_loses_nothing);
         tcase_add_test(tests, without_time_to_narrow_what_somebody_else_wrote_is_not_overwritten);
         tcase_add_test(tests, without_time_to_narrow_an_original_that_went_back_is_read_all_the_same);
         tcase_add_test(tests, a_write_error_after_which_the_originals_go_back_is_repaired);

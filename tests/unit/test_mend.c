@@ -28,7 +28,7 @@ static struct undo_head head;
 static struct mend_result result;
 static struct reason reason;
 static uint64_t now_us;
-static unsigned looks, waits, notes, opened, closed;
+static unsigned looks, journal_looks, waits, notes, opened, closed;
 static bool owed;
 static int wake_fd;
 
@@ -85,6 +85,7 @@ int __wrap_undo_store_state(const struct undo_store *s, struct undo_store_state 
                                 best = m;
                 ret->armed += best.state == UNDO_ARMED;
                 ret->pinned += best.state == UNDO_PINNED;
+                ret->unknown += best.sequence == 0; /* none of the test's own */
         }
         return 0;
 }
@@ -215,7 +216,7 @@ static void setup(void) {
         plant(0, UNDO_FREE);
         plant(1, UNDO_FREE);
         now_us = 1;
-        looks = waits = notes = opened = closed = 0;
+        looks = journal_looks = waits = notes = opened = closed = 0;
         owed = false;
         wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
         ck_assert_int_ge(wake_fd, 0);
@@ -233,8 +234,12 @@ static void take_note(void *userdata, const struct recovery_note *note) {
         notes++;
 }
 
-static bool may_go_on(void *userdata, const struct engine_io *oldest) {
+static bool may_go_on(void *userdata, const struct engine_io *oldest, bool on_journal) {
         (void)userdata;
+        if (on_journal && !oldest) { /* it is about to be opened, or read */
+                journal_looks++;
+                return false;
+        }
         looks++;
         ck_assert_uint_lt(looks, LOOKS_MAX);
         target.is_stuck = looks < answers.stuck;
@@ -286,6 +291,7 @@ START_TEST(without_a_journal_or_anything_in_it_nothing_is_opened) {
         ck_assert_int_eq(mend(false), MEND_OK);
         ck_assert(!result.tried);
         ck_assert_uint_eq(opened, 1);
+        ck_assert_uint_eq(journal_looks, 2);
         answers.store = UNDO_STORE_E_NONE;
         ck_assert_int_eq(mend(true), MEND_OK);
         ck_assert_uint_eq(looks, 0);
@@ -301,6 +307,20 @@ START_TEST(what_is_armed_is_put_back) {
         ck_assert_uint_eq(result.recovery.slots_freed, 1);
         ck_assert_uint_eq(result.left_armed + result.left_pinned, 0);
         ck_assert_uint_eq(notes, 1);
+        ck_assert(memcmp(target.bytes, originals, SIZE) == 0);
+}
+END_TEST
+
+START_TEST(a_slot_of_which_nobody_knows_stands_against_it_and_the_other_one_goes_back) {
+        plant(1, UNDO_ARMED);
+        for (unsigned copy = 0; copy < UNDO_MARKER_COPIES; copy++)
+                memset(journal.bytes + undo_marker_offset(SEGMENT, 0, copy), 1, UNDO_PAGE_BYTES);
+        target.rules[0] = (struct memory_rule){ MEMORY_HEALS, ENGINE_READ, AT + SEGMENT, AT + SEGMENT + 512, 0,
+                UINT32_MAX, EIO };
+        memset(target.bytes + AT + SEGMENT, 0, 512);
+        ck_assert_int_eq(mend(false), MEND_E_REFUSED);
+        ck_assert_str_eq(reason.rule, "journal_damaged");
+        ck_assert_uint_eq(result.recovery.slots_freed, 1);
         ck_assert(memcmp(target.bytes, originals, SIZE) == 0);
 }
 END_TEST
@@ -431,6 +451,7 @@ int main(void) {
         tcase_add_test(tests, a_journal_is_where_the_configuration_says);
         tcase_add_test(tests, without_a_journal_or_anything_in_it_nothing_is_opened);
         tcase_add_test(tests, what_is_armed_is_put_back);
+        tcase_add_test(tests, a_slot_of_which_nobody_knows_stands_against_it_and_the_other_one_goes_back);
         tcase_add_test(tests, what_is_somebody_elses_is_left_to_a_person);
         tcase_add_test(tests, what_can_not_be_opened_stands_against_it);
         tcase_add_test(tests, blocks_larger_than_a_unit_are_left_to_a_person);

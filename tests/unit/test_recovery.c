@@ -634,6 +634,29 @@ START_TEST(unreadable_blocks_are_left_where_the_caller_met_foreign_bytes) {
 }
 END_TEST
 
+/* Once as part of a block, once of a unit, and once by itself: then somebody has written to it. */
+START_TEST(what_can_be_read_again_right_before_the_write_is_looked_at) {
+        static const char *const whose[] = { "theirs", "ours", "the original" };
+        uint64_t bad = AT + 5 * UNIT_BYTES + 1024;
+        arm(w, 0, place, MODE_PRESERVE, 0);
+        paint(w, 0, AT, AT + 2 * UNIT_BYTES);
+        if (_i == 0)
+                scribble(w, bad, bad + 512);
+        if (_i == 1)
+                paint(w, 0, bad, bad + 512);
+        w->target.rules[7] = (struct memory_rule){ MEMORY_FAILS, ENGINE_READ, bad, bad + 512, 0, 3, EIO };
+        if (_i == 0)
+                w->target.rules[0] = (struct memory_rule){ MEMORY_FORBIDDEN, ENGINE_WRITE, bad, bad + 512, 0, 1, 0 };
+        run(w);
+        ck_assert_uint_eq(w->target.rules[7].times, 0);
+        ck_assert_msg(is_original(w, bad, bad + 512) == (_i > 0), "%s", whose[_i]);
+        ck_assert_uint_eq(w->result.units_foreign, _i == 0);
+        ck_assert_int_eq(marker_of(w, 0).state, _i == 0 ? UNDO_PINNED : UNDO_FREE);
+        ck_assert_uint_eq(notes_of(w, RECOVERY_UNREADABLE) + notes_of(w, RECOVERY_LOST), 0);
+        ck_assert(is_original(w, AT, AT + 2 * UNIT_BYTES));
+}
+END_TEST
+
 START_TEST(a_unit_that_is_restored_in_part_is_not_told_as_restored) {
         uint64_t bad = AT + 9 * UNIT_BYTES;
         plant_mixed_unit();
@@ -1530,6 +1553,7 @@ int main(void) {
         tcase_add_test(tests, unreadable_blocks_are_written_and_their_neighbours_are_not);
         tcase_add_test(tests, unreadable_blocks_are_left_where_the_segment_holds_foreign_bytes);
         tcase_add_loop_test(tests, unreadable_blocks_are_left_where_the_caller_met_foreign_bytes, 0, 2);
+        tcase_add_loop_test(tests, what_can_be_read_again_right_before_the_write_is_looked_at, 0, 3);
         tcase_add_loop_test(tests, a_block_that_can_not_be_written_is_lost_alone, 0, 2);
         tcase_add_test(tests, a_write_that_fails_now_and_then_loses_nothing);
         tcase_add_test(tests, what_reads_back_wrong_is_written_again);

@@ -891,6 +891,13 @@ START_TEST(a_slot_without_a_whole_marker_is_refused) {
         put(undo_marker_offset(SEGMENT, 0, 0), page, sizeof page); /* of the other slot */
         spoil(undo_marker_offset(SEGMENT, 0, 1));
         expect_refused(&options, "journal_damaged");
+        options.segment_bytes *= 2; /* nor is it made anew */
+        written_bytes = 0;
+        expect_refused(&options, "journal_damaged");
+        ck_assert_uint_eq(written_bytes, 0);
+        fault.call = "pread", fault.nth = 2, fault.error = EIO; /* behind the head */
+        options = making();
+        ck_assert_int_eq(open_once(&options), -EIO);
 }
 END_TEST
 
@@ -1020,6 +1027,28 @@ START_TEST(originals_are_erased_once_nothing_is_armed) {
 }
 END_TEST
 
+/* One copy was torn, and the other one of another slot, or unreadable. */
+START_TEST(originals_of_a_slot_of_which_nobody_knows_are_kept) {
+        struct undo_store_options options = finding();
+        struct undo_store_state state;
+        make();
+        ck_assert_int_eq(undo_store_open(&broken_store, &reason, &options), UNDO_STORE_OK);
+        fill_slot(0);
+        uint8_t page[UNDO_PAGE_BYTES];
+        get(undo_marker_offset(SEGMENT, 1, 0), page, sizeof page);
+        put(undo_marker_offset(SEGMENT, 0, 0), page, sizeof page);
+        spoil(undo_marker_offset(SEGMENT, 0, 1));
+        ck_assert_int_eq(undo_store_state(broken_store, &state), 0);
+        ck_assert_uint_eq(state.unknown, 1);
+        ck_assert_int_eq(undo_store_erase(broken_store), -EUCLEAN);
+        fault.call = "pread", fault.nth = 1, fault.error = EIO;
+        ck_assert_int_eq(undo_store_erase(broken_store), -EIO);
+        ck_assert(!is_zero(undo_data_offset(SEGMENT, 0)) && !is_zero(undo_table_offset(SEGMENT, 0)));
+        fault.call = NULL;
+        undo_store_close(broken_store);
+}
+END_TEST
+
 START_TEST(an_error_while_erasing_is_told) {
         static const struct {
                 const char *call;
@@ -1075,6 +1104,7 @@ int main(void) {
         tcase_add_test(tests, two_copies_that_can_not_be_read_are_an_error);
         tcase_add_test(tests, a_part_of_the_shelf_that_can_not_be_read_is_passed_by);
         tcase_add_test(tests, originals_are_erased_once_nothing_is_armed);
+        tcase_add_test(tests, originals_of_a_slot_of_which_nobody_knows_are_kept);
         tcase_add_test(tests, an_error_while_erasing_is_told);
         return suite_run("undo_store", tests);
 }
