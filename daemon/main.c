@@ -39,14 +39,16 @@ static const char help[] = "sweepd [OPTION...]\n"
                            "\n"
                            "  --config FILE    the configuration (default: /etc/sweepd/sweepd.conf)\n"
                            "  --check-config   check the configuration, say what is wrong with it, and end\n"
-                           "  --simulate SPAN  with it: print what the plan would do for so long, such as 90d\n"
-                           "  --now TIME       with that: from then on, such as 2026-03-01T12:00, local time\n"
-                           "  --list-disks     print the disks that there are, with an entry for each, and end\n"
+                           "  --simulate SPAN  that, and print what the plan would do in, say, 90d\n"
+                           "  --now TIME       with it: from then on, such as 2026-03-01T12:00, local time\n"
+                           "  --list-disks     print the disks, with an entry for each, and end;\n"
+                           "                   PATH... behind it: these alone\n"
                            "  --recover        put back what undo journals hold of devices, and end\n"
                            "  --version        print the version\n"
                            "  --help           print this\n"
                            "\n"
-                           "It runs in the foreground; systemd does the rest. See sweepd(8) and sweepd.conf(5).\n";
+                           "It runs in the foreground; systemd does the rest.\n"
+                           "See sweepd(8) and sweepd.conf(5).\n";
 
 struct options {
         const char *config;
@@ -336,8 +338,12 @@ int main(int argc, char **argv) {
                 return recover(settings);
         if (!options.check_config)
                 return run(settings, options.config, &surroundings);
-        printf("%s: fine, %zu device%s\n", options.config, settings->device_count,
+        printf("%s: fine, %zu device%s", options.config, settings->device_count,
                 settings->device_count == 1 ? "" : "s");
+        if (settings->match_count > 0)
+                printf(", and those that %zu entr%s with match take%s", settings->match_count,
+                        settings->match_count == 1 ? "y" : "ies", settings->match_count == 1 ? "s" : "");
+        putchar('\n');
         uint64_t now_us = options.now_us ? options.now_us : clock_wall_us();
         int r = options.simulate_us > 0 ? simulate(settings, now_us, options.simulate_us)
                                         : simulate_warn(settings, now_us);

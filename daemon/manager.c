@@ -135,10 +135,14 @@ static int start(struct manager *m, struct device *d) {
         d->running_config = device_config_ref(d->config);
         d->running_mode = options.mode;
         d->started_us = resumes ? d->resume->record.started_us : clock_wall_us();
+        if (!resumes && !options.recover_only)
+                d->began_us = clock_monotonic_us();
         d->wish.begun_us = clock_monotonic_us();
         d->stall = (struct device_stall){ 0 };
         d->hung = false;
         d->under_way = d->refused = false;
+        d->awaits_mark = 0;
+        d->requests_before = m->outbox.numbered;
         d->order = SWEEP_RUN;
         d->rate = (struct device_rate){ 0 };
         return 0;
@@ -162,6 +166,7 @@ void manager_admit(struct manager *m) {
         bool started = false;
         if (!m->ready || m->stopping)
                 return;
+        planner_look_at_clock(m, clock_monotonic_us(), clock_wall_us());
         for (size_t i = 0; i < m->device_count; i++)
                 rests_drop_unfit(m, m->devices[i]);
         while ((d = admit_next(m, clock_wall_us())) != NULL) {
@@ -275,6 +280,11 @@ static int on_clock(sd_event_source *source, uint64_t usec, void *userdata) {
                 else
                         sd_event_exit(m->event, 0);
                 return sd_event_source_set_enabled(m->clock, SD_EVENT_ONESHOT);
+        }
+        if (!m->ready) { /* the ledger is being read: nothing else can begin before */
+                outbox_look(m, monotonic_us);
+                manager_set_clock(m);
+                return 0;
         }
         members_look(m, monotonic_us);
         look_for_absent(m);
@@ -398,7 +408,8 @@ static int on_reload(sd_event_source *source, int fd, uint32_t revents, void *us
                 routes_tell(m, EVENT_DAEMON, LOG_ERR, NULL, NULL, "%s:%d: %s (what was running goes on as it was)",
                         result.error.file, result.error.line, result.error.text);
         sd_notify(0, "READY=1");
-        requests_reloaded(m, &result);
+        if (!m->reload_again) /* else whoever waits may mean what is read only now */
+                requests_reloaded(m, &result);
         manager_look(m);
         if (m->reload_again) {
                 m->reload_again = false;
@@ -441,7 +452,7 @@ void manager_stop(struct manager *m) {
         sd_event_source_set_enabled(m->clock, SD_EVENT_ONESHOT);
 }
 
-/* The ledger has been read: now the control socket opens, and what is due begins. */
+/* The ledger has been read, or does not answer: now the control socket opens, and what is due begins. */
 void manager_ready(struct manager *m) {
         int r = control_new(&m->control, &m->control_options);
         if (r != CONTROL_OK) {
@@ -535,9 +546,11 @@ static int build(struct manager *m, struct settings *settings, const struct mana
         r = routes_open(m, options->lines_on_stderr);
         if (r >= 0)
                 r = members_open(m);
-        if (r >= 0)
-                stalls_take_note(m, options->note);
-        return r;
+        if (r < 0)
+                return r;
+        stalls_take_note(m, options->note);
+        manager_set_clock(m);
+        return 0;
 }
 
 static void manager_freep(struct manager **m) {

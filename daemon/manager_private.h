@@ -193,8 +193,12 @@ void routes_retire(struct manager *m, const char *device);
 /* Ends the findings of devices that the configuration does not name any more, but for those whose last sweep still
  * runs. */
 void routes_retire_departed(struct manager *m);
+/* What it remembers comes when it answers: until then the daemon goes on as with none. */
+void routes_start_without_ledger(struct manager *m, const char *why);
 /* How the ledger is; told where that has changed. */
 void routes_note_ledger(struct manager *m, enum ledger_state state, const char *text);
+/* Its sweep writes no more before the ledger can be used. */
+bool routes_waits_for_ledger(const struct manager *m, const struct device *d);
 /* Sweeps that wait for what the ledger knows of their targets go on without, or are refused. */
 void routes_begin_without_past(struct manager *m, const char *why);
 void routes_tell(struct manager *m, enum event_kind kind, int priority, const struct device *d,
@@ -221,6 +225,8 @@ bool outbox_takes_news(const struct manager *m);
 bool outbox_hangs(const struct manager *m);
 /* Something has come back from the ledger. */
 void outbox_heard(struct manager *m);
+/* A mark that was refused is sent again: its sweep goes on waiting. */
+bool outbox_keeps(const struct manager *m, const struct ledger_request *mark);
 /* Takes it over: frees it, or sends it again later. */
 void outbox_answered(struct manager *m, struct ledger_request *request);
 /* Sends what can be sent now. */
@@ -248,6 +254,8 @@ uint64_t reminders_wait_us(const struct manager *m, uint64_t wait_us);
 /* planner.c */
 /* Once, before any device is asked what is planned. */
 void planner_begin(struct manager *m);
+/* Before anything is begun: where the clock was set, what is due by the new one waits for its turn. */
+void planner_look_at_clock(struct manager *m, uint64_t monotonic_us, uint64_t wall_us);
 /* Often: whether the clock was set, and whether rates have to be looked at again. */
 void planner_look(struct manager *m, uint64_t monotonic_us, uint64_t wall_us);
 /* Something has begun, ended or changed. */
@@ -284,8 +292,6 @@ void monitors_free(struct manager *m);
 void monitors_note(struct manager *m, const struct event *event);
 /* The ledger has all events up to this one that it will ever have. */
 void monitors_stored(struct manager *m, uint64_t id);
-/* The ledger is usable again, or is not any more. */
-void monitors_go_on(struct manager *m);
 void monitors_request(struct manager *m, struct call *call, const struct control_request *r);
 /* Takes the answer to LEDGER_LIST_EVENTS over. */
 void monitors_page(struct manager *m, struct ledger_request *page);

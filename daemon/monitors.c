@@ -121,7 +121,7 @@ static void go_on(struct manager *m, struct monitor *o) {
         }
 }
 
-void monitors_go_on(struct manager *m) {
+static void all_go_on(struct manager *m) {
         for (struct monitor *o = m->monitors->first, *next; o; o = next) {
                 next = o->next;
                 go_on(m, o);
@@ -136,12 +136,12 @@ void monitors_note(struct manager *m, const struct event *event) {
         if (all->next - all->from > EVENTS_KEPT)
                 all->from = all->next - EVENTS_KEPT;
         all->kept[event->id % EVENTS_KEPT] = *event;
-        monitors_go_on(m);
+        all_go_on(m);
 }
 
 void monitors_stored(struct manager *m, uint64_t id) {
         m->monitors->stored = MAX(m->monitors->stored, id);
-        monitors_go_on(m);
+        all_go_on(m);
 }
 
 void monitors_request(struct manager *m, struct call *call, const struct control_request *r) {

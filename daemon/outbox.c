@@ -8,7 +8,9 @@
  * the book when the ledger is back.
  *
  * What is stored for good or not at all is numbered as it comes. While any of it waits after a refusal, the rest waits
- * behind it, checkpoints too: a checkpoint must not be durable before the findings that came before it (INV-13).
+ * behind it, marks and checkpoints too: none of these must be durable before the findings that came before it (INV-13).
+ * A sweep that writes waits as long as its mark does. So does the question what is known of a target, or it could be
+ * answered before what the last sweep of it had to say.
  */
 #include "manager_private.h"
 
@@ -75,13 +77,17 @@ static struct ledger_request *take_at(struct waiting *w, size_t index) {
 
 /* --- what replaces what --- */
 
+static bool is_of_target(enum ledger_op op) {
+        return op == LEDGER_STAMP || op == LEDGER_MARK || op == LEDGER_FORGET;
+}
+
 static bool is_worth_a_retry(enum ledger_op op) {
         return op == LEDGER_FINDING || op == LEDGER_SWEEP_STARTED || op == LEDGER_SWEEP_RESTS || op == LEDGER_DEVICE ||
-                op == LEDGER_SWEEP_ENDED || op == LEDGER_EVENT;
+                op == LEDGER_SWEEP_ENDED || op == LEDGER_EVENT || is_of_target(op);
 }
 
 static bool is_numbered(enum ledger_op op) {
-        return is_worth_a_retry(op) || op == LEDGER_CHECKPOINT;
+        return is_worth_a_retry(op) || op == LEDGER_CHECKPOINT || op == LEDGER_IDENTIFY;
 }
 
 static bool is_of_sweep(enum ledger_op op) {
@@ -225,6 +231,11 @@ static bool may_succeed_later(const struct ledger_request *request) {
         return is_worth_a_retry(request->op) && request->load.state == LEDGER_UNAVAILABLE;
 }
 
+bool outbox_keeps(const struct manager *m, const struct ledger_request *mark) {
+        assert(is_of_target(mark->op)); /* nothing takes its place, or makes room for it */
+        return mark->status < 0 && may_succeed_later(mark) && count(&m->outbox.retries) < WAITING_MAX;
+}
+
 void outbox_heard(struct manager *m) {
         struct outbox *o = &m->outbox;
         assert(o->out > 0);
@@ -308,12 +319,16 @@ static void judge(struct manager *m, uint64_t monotonic_us) {
         text_format(text, sizeof text,
                 "the disk of the state directory %s does not answer; see dmesg for what is wrong with it",
                 m->settings->state_dir);
-        routes_note_ledger(m, LEDGER_UNAVAILABLE, text);
+        if (m->ready)
+                routes_note_ledger(m, LEDGER_UNAVAILABLE, text);
+        else
+                routes_start_without_ledger(m, text);
 }
 
 void outbox_look(struct manager *m, uint64_t monotonic_us) {
+        const struct outbox *o = &m->outbox;
         judge(m, monotonic_us);
-        if (m->outbox.hung)
+        if (o->hung || (m->ledger_state == LEDGER_UNAVAILABLE && count(&o->retries) > 0))
                 routes_begin_without_past(m, m->ledger_text);
         outbox_go_on(m, monotonic_us);
 }

@@ -55,6 +55,11 @@ static void show_device(struct manager *m, const struct device *d, struct device
         fill_device(m, d, ret);
         if (ret->state == DEVICE_QUEUED && strcmp(ret->reason.rule, "admission") == 0)
                 admit_explain(m, d, &ret->reason);
+        if (routes_waits_for_ledger(m, d) && (ret->state == DEVICE_SWEEPING || ret->state == DEVICE_YIELDING))
+                reason_set(&ret->reason, "ledger_unavailable",
+                        "Make room on, or mend, the disk of the state directory: it goes on by itself then.",
+                        "before it writes any further it waits for the ledger, which can't be used: %s",
+                        m->ledger_text);
 }
 
 static void get_daemon(struct manager *m, struct call *call) {

@@ -220,6 +220,7 @@ void rests_load(struct manager *m, struct device *d, struct ledger_device *past)
                 store_end(m, d, past->resume, END_KILLED, &reason);
         } else if (past->resume) {
                 d->resume = STEAL(past->resume);
+                d->began_us = 0;
         }
         if (intent->wish_sweep_id == 0 || d->wish.wanted || d->thread || d->resume)
                 return;

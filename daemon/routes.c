@@ -22,12 +22,11 @@
 #define MENDED_US     (30 * USEC_PER_SEC) /* after which what was left armed is tried again */
 #define LOOK_AGAIN_US USEC_PER_HOUR
 
-static struct ledger_request *request_for(enum ledger_op op, uint64_t sweep_id, uint64_t sequence) {
+static struct ledger_request *request_for(enum ledger_op op, uint64_t sweep_id) {
         struct ledger_request *request;
         if (ledger_request_new(&request, op) < 0)
                 return NULL;
         request->number = sweep_id;
-        request->sequence = sequence;
         request->at_us = clock_wall_us();
         return request;
 }
@@ -44,7 +43,7 @@ static void send_event(struct manager *m, struct event *event) {
                 free(copy);
                 m->events_folded++;
         }
-        struct ledger_request *request = request_for(LEDGER_EVENT, event->sweep_id, 0);
+        struct ledger_request *request = request_for(LEDGER_EVENT, event->sweep_id);
         if (request) {
                 request->event = *event;
                 outbox_send(m, request);
@@ -82,15 +81,21 @@ void routes_tell_sums(struct manager *m, const char *device, uint64_t monotonic_
         }
 }
 
+__attribute__((format(printf, 5, 0))) static void event_begin(struct event *ret, enum event_kind kind, int priority,
+        const struct device *d, const char *format, va_list arguments) {
+        *ret = (struct event){ .kind = kind, .priority = priority, .at_us = clock_wall_us() };
+        vsnprintf(ret->text, sizeof ret->text, format, arguments);
+        if (d)
+                fill_identity(ret, d);
+}
+
 void routes_tell(struct manager *m, enum event_kind kind, int priority, const struct device *d,
         const struct finding *finding, const char *format, ...) {
-        struct event event = { .kind = kind, .priority = priority, .at_us = clock_wall_us() };
+        struct event event;
         va_list arguments;
         va_start(arguments, format);
-        vsnprintf(event.text, sizeof event.text, format, arguments);
+        event_begin(&event, kind, priority, d, format, arguments);
         va_end(arguments);
-        if (d)
-                fill_identity(&event, d);
         if (finding)
                 fill_finding(&event, finding);
         send_or_fold(m, &event);
@@ -98,12 +103,11 @@ void routes_tell(struct manager *m, enum event_kind kind, int priority, const st
 
 void routes_tell_end(struct manager *m, int priority, const struct device *d, const struct sweep_record *sweep,
         const char *format, ...) {
-        struct event event = { .kind = EVENT_SWEEP_ENDED, .priority = priority, .at_us = clock_wall_us() };
+        struct event event;
         va_list arguments;
         va_start(arguments, format);
-        vsnprintf(event.text, sizeof event.text, format, arguments);
+        event_begin(&event, EVENT_SWEEP_ENDED, priority, d, format, arguments);
         va_end(arguments);
-        fill_identity(&event, d);
         event.sweep_id = sweep->id;
         event.has_sweep = true;
         event.sweep = *sweep;
@@ -190,7 +194,7 @@ static void on_identified(struct manager *m, struct device *d, const struct news
                 deny(m, d->sweep_id, "disk_busy", "It starts by itself when the other sweep has ended.", text);
                 return;
         }
-        struct ledger_request *request = request_for(LEDGER_IDENTIFY, d->sweep_id, 1);
+        struct ledger_request *request = request_for(LEDGER_IDENTIFY, d->sweep_id);
         if (!request) {
                 deny(m, d->sweep_id, "resources", "Free memory.", "out of memory");
                 return;
@@ -203,7 +207,7 @@ static void on_identified(struct manager *m, struct device *d, const struct news
 }
 
 void routes_store_finding(struct manager *m, const struct finding *finding) {
-        struct ledger_request *request = request_for(LEDGER_FINDING, 0, 0);
+        struct ledger_request *request = request_for(LEDGER_FINDING, 0);
         if (!request)
                 return;
         request->finding = *finding;
@@ -232,7 +236,7 @@ void routes_retire(struct manager *m, const char *device) {
 }
 
 bool routes_load(struct manager *m) {
-        struct ledger_request *request = request_for(LEDGER_LOAD, 0, 0);
+        struct ledger_request *request = request_for(LEDGER_LOAD, 0);
         return request && outbox_send(m, request);
 }
 
@@ -307,7 +311,7 @@ static void on_started(struct manager *m, struct device *d, const struct news *n
         end_refusal(m, d);
         d->resume = sweep_resume_free(d->resume);
         retire_replaced(m, d, news->record.target_row);
-        struct ledger_request *request = request_for(LEDGER_SWEEP_STARTED, d->sweep_id, 0);
+        struct ledger_request *request = request_for(LEDGER_SWEEP_STARTED, d->sweep_id);
         if (request) {
                 request->sweep = news->record;
                 request->sweep.bytes = news->checkpoint.bytes;
@@ -341,7 +345,7 @@ void routes_store_unbegun(struct manager *m, const struct device *d, enum sweep_
         if (reason)
                 record.reason = *reason;
         for (size_t i = 0; i < ELEMENTS(ops); i++) {
-                struct ledger_request *request = request_for(ops[i], record.id, 0);
+                struct ledger_request *request = request_for(ops[i], record.id);
                 if (!request)
                         return;
                 request->sweep = record;
@@ -412,25 +416,43 @@ static struct ledger_mark ledger_mark_of(const struct news_mark *mark) {
         };
 }
 
+static void answer_mark(
+        struct manager *m, struct device *d, enum answer_kind kind, uint64_t mark_number, const char *failure) {
+        struct answer *a = answer_new(kind, mark_number);
+        if (!a)
+                return;
+        if (kind == ANSWER_FAILED)
+                reason_set(&a->reason, "ledger_unavailable", "Make room on, or mend, the disk of the state directory.",
+                        "the ledger could not be written: %s", failure);
+        if (mark_number == d->awaits_mark)
+                d->awaits_mark = 0;
+        answer(m, d->sweep_id, a);
+}
+
 static void send_mark(struct manager *m, struct device *d, enum ledger_op op, struct news *news) {
         if (news->survey)
                 device_record_survey(d, news->survey);
-        struct ledger_request *request = request_for(op, d->sweep_id, news->sequence);
-        if (!request)
+        struct ledger_request *request = request_for(op, d->sweep_id);
+        if (!request) {
+                answer_mark(m, d, ANSWER_FAILED, news->sequence, "out of memory");
                 return;
+        }
+        request->mark_number = news->sequence;
         request->target_row = news->record.target_row;
         request->mark = ledger_mark_of(&news->mark);
         request->sweep = news->record;
         request->survey = STEAL(news->survey);
-        if (news->mark.clears)
+        if (news->mark.clears.length_bytes > 0)
                 rests_fill_place(d, &news->checkpoint, &request->place);
-        outbox_send(m, request);
+        d->awaits_mark = news->sequence;
+        if (!outbox_send(m, request))
+                answer_mark(m, d, ANSWER_FAILED, news->sequence, "too much is waiting for the state disk");
 }
 
 static void on_checkpoint(struct manager *m, struct device *d, struct news *news) {
         if (news->survey)
                 device_record_survey(d, news->survey);
-        struct ledger_request *request = request_for(LEDGER_CHECKPOINT, d->sweep_id, 0);
+        struct ledger_request *request = request_for(LEDGER_CHECKPOINT, d->sweep_id);
         if (!request)
                 return;
         request->target_row = news->record.target_row;
@@ -441,10 +463,12 @@ static void on_checkpoint(struct manager *m, struct device *d, struct news *news
 }
 
 static void on_adopted(struct manager *m, struct device *d, struct news *news) {
-        struct ledger_request *forget = request_for(LEDGER_FORGET, 0, 0);
+        struct ledger_request *forget = request_for(LEDGER_FORGET, 0);
         if (!forget)
                 return;
         forget->target_row = news->record.target_row;
+        forget->mark.clears = news->mark.clears;
+        news->mark.clears = (struct extent){ 0 };
         outbox_send(m, forget);
         send_mark(m, d, LEDGER_STAMP, news);
         if (news->by_order)
@@ -617,7 +641,7 @@ static void on_ended(struct manager *m, struct device *d, struct news *news) {
                         device_record_survey(d, news->survey);
                 char untried[128];
                 describe_untried(untried, sizeof untried, news->survey);
-                struct ledger_request *request = request_for(LEDGER_SWEEP_ENDED, r->id, 0);
+                struct ledger_request *request = request_for(LEDGER_SWEEP_ENDED, r->id);
                 if (request) {
                         request->sweep = *r;
                         request->survey = STEAL(news->survey);
@@ -638,7 +662,18 @@ static void on_ended(struct manager *m, struct device *d, struct news *news) {
         manager_sweep_ended(m, d);
 }
 
+/* A sweep does not hear of a clock that was set (planner.c): what it dates lies between its start and now. */
+static void correct_dates(const struct device *d, struct news *news) {
+        uint64_t now_us = clock_wall_us();
+        if (d->began_us == 0 || d->recovering || d->started_us > now_us)
+                return;
+        news->record.started_us = d->started_us;
+        if (news->survey)
+                region_table_date(&news->survey->regions, d->started_us, now_us);
+}
+
 static void handle(struct manager *m, struct device *d, struct news *news) {
+        correct_dates(d, news);
         switch (news->kind) {
         case NEWS_IDENTIFIED:
                 on_identified(m, d, news);
@@ -684,6 +719,14 @@ void routes_handle_news(struct manager *m) {
         }
 }
 
+/* What was refused for want of it need not wait for the next look. */
+static void go_on_with_ledger(struct manager *m) {
+        for (size_t i = 0; i < m->device_count; i++)
+                if (strcmp(m->devices[i]->refusal.rule, "ledger_unavailable") == 0)
+                        m->devices[i]->look_again_us = 0;
+        manager_admit(m);
+}
+
 /* Every answer tells how the ledger is now. One that could not be read when the daemon started is read as soon as it
  * can. */
 void routes_note_ledger(struct manager *m, enum ledger_state state, const char *text) {
@@ -698,20 +741,22 @@ void routes_note_ledger(struct manager *m, enum ledger_state state, const char *
                 routes_tell(m, EVENT_LEDGER, LOG_CRIT, NULL, NULL, "the ledger was replaced: %s", text);
         else
                 routes_tell(m, EVENT_LEDGER, LOG_NOTICE, NULL, NULL, "the ledger can be used again");
+        if (state != LEDGER_UNAVAILABLE)
+                go_on_with_ledger(m);
         if (!m->ledger_was_read)
                 (void)routes_load(m);
 }
 
-static void on_durable(struct manager *m, struct ledger_request *request) {
-        if (request->sequence == 0)
+/* A sweep that goes on has the number that it had, but a thread that asked for none of what was on its way. */
+static void on_mark(struct manager *m, const struct ledger_request *request) {
+        struct device *d = manager_device_of_sweep(m, request->number);
+        if (!d || request->sequence <= d->requests_before || outbox_keeps(m, request))
                 return;
-        struct answer *a = answer_new(request->status < 0 ? ANSWER_FAILED : ANSWER_DURABLE, request->sequence);
-        if (!a)
-                return;
-        if (request->status < 0)
-                reason_set(&a->reason, "ledger_unavailable", "Make room on, or mend, the disk of the state directory.",
-                        "the ledger could not be written: %s", request->text);
-        answer(m, request->number, a);
+        answer_mark(m, d, request->status < 0 ? ANSWER_FAILED : ANSWER_DURABLE, request->mark_number, request->text);
+}
+
+bool routes_waits_for_ledger(const struct manager *m, const struct device *d) {
+        return d->thread && d->awaits_mark > 0 && m->ledger_state == LEDGER_UNAVAILABLE;
 }
 
 /* Of a later version: what it knows would be missing, and that version would miss what we did. */
@@ -750,6 +795,8 @@ static void on_load(struct manager *m, struct ledger_request *request) {
                 }
                 if (d->unremembered || for_the_first_time)
                         rests_load(m, d, &load->devices[i]);
+                if (m->ready && for_the_first_time) /* what was stored without knowing it is to be overwritten */
+                        rests_store_intent(m, d);
                 if (d->history.swept)
                         continue;
                 device_remember(d, &load->devices[i]);
@@ -765,6 +812,18 @@ static void on_load(struct manager *m, struct ledger_request *request) {
         routes_note_ledger(m, load->state, load->text);
 }
 
+void routes_start_without_ledger(struct manager *m, const char *why) {
+        struct ledger_request *none;
+        if (ledger_request_new(&none, LEDGER_LOAD) < 0)
+                return; /* the next look tries again */
+        none->status = -ETIMEDOUT;
+        none->load.state = LEDGER_UNAVAILABLE;
+        text_copy(none->load.text, sizeof none->load.text, why);
+        ledger_load_numbers(&none->load, clock_wall_us());
+        on_load(m, none);
+        ledger_request_free(none);
+}
+
 static void acknowledged(struct manager *m, struct ledger_request *request) {
         switch (request->op) {
         case LEDGER_LOAD:
@@ -778,7 +837,7 @@ static void acknowledged(struct manager *m, struct ledger_request *request) {
         }
         case LEDGER_STAMP:
         case LEDGER_MARK:
-                on_durable(m, request);
+                on_mark(m, request);
                 break;
         case LEDGER_DEVICE:
                 rests_intent_stored(m, request);

@@ -222,14 +222,23 @@ static void probe_disk(struct target_facts *facts) {
         facts->real = facts->zoned = facts->discards = false;
 }
 
+/* What a file system says of its direct I/O; btrfs says nothing. There, a file without copy-on-write has no checksums
+ * either, which is what sends direct I/O through the page cache; a block of it is a sector of the file system. */
+static uint32_t direct_bytes(const struct statx *st, int fd) {
+        uint32_t magic = 0;
+        if (st->stx_mask & STATX_DIOALIGN)
+                return st->stx_dio_mem_align <= PAGE_BYTES ? st->stx_dio_offset_align : 0;
+        return file_system_of(fd, &magic) && magic == BTRFS_SUPER_MAGIC && has_no_cow(fd) ? st->stx_blksize : 0;
+}
+
 static int probe_alignment(struct target_facts *facts, int fd) {
         struct statx st;
         if (statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS | STATX_DIOALIGN, &st) < 0)
                 return -errno;
-        bool direct = (st.stx_mask & STATX_DIOALIGN) && st.stx_dio_offset_align > 0 &&
-                st.stx_dio_offset_align <= PAGE_BYTES && st.stx_dio_mem_align <= PAGE_BYTES;
+        uint32_t block_bytes = direct_bytes(&st, fd);
+        bool direct = block_bytes > 0 && block_bytes <= PAGE_BYTES;
         facts->file.direct = direct && (fcntl(fd, F_GETFL) & O_DIRECT);
-        facts->logical_block_bytes = direct ? MAX(st.stx_dio_offset_align, 512U) : PAGE_BYTES;
+        facts->logical_block_bytes = direct ? MAX(block_bytes, 512U) : PAGE_BYTES;
         facts->physical_block_bytes = PAGE_BYTES;
         facts->size_bytes = st.stx_size;
         facts->file.links = st.stx_nlink;

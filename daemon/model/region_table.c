@@ -46,6 +46,19 @@ void region_table_update(struct region_table *known, const struct region_table *
         }
 }
 
+static uint64_t between(uint64_t at_us, uint64_t from_us, uint64_t to_us) {
+        return at_us == 0 ? 0 : MIN(MAX(at_us, from_us), to_us);
+}
+
+void region_table_date(struct region_table *t, uint64_t from_us, uint64_t to_us) {
+        assert(from_us <= to_us);
+        for (size_t i = 0; i < REGIONS_MAX; i++) {
+                struct region *r = &t->regions[i];
+                r->checked_us = between(r->checked_us, from_us, to_us);
+                r->verified_us = between(r->verified_us, from_us, to_us);
+        }
+}
+
 struct region region_table_at(const struct region_table *t, struct extent place) {
         struct region sum = { 0 };
         uint64_t step = region_table_step(t->size_bytes), end = MIN(extent_end(place), t->size_bytes);

@@ -34,6 +34,9 @@ struct extent region_table_place(const struct region_table *t, size_t index);
  * another size than before is another map. */
 void region_table_update(struct region_table *known, const struct region_table *fresh);
 
+/* No time that is known lies outside of these two. */
+void region_table_date(struct region_table *t, uint64_t from_us, uint64_t to_us);
+
 /* Of all regions that the place touches: the oldest times (0 where one of them never was), the longest read. */
 struct region region_table_at(const struct region_table *t, struct extent place);
 

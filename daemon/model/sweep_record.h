@@ -3,6 +3,7 @@
 #pragma once
 
 #include "model/device_config.h"
+#include "model/extent.h"
 #include "model/latency.h"
 #include "model/pattern_list.h"
 #include "model/reason.h"
@@ -43,6 +44,7 @@ struct sweep_record {
         char device[DEVICE_NAME_BYTES];
         uint64_t target_row; /* the ledger's number of the target; 0: never identified */
         enum sweep_mode mode;
+        struct extent extent;         /* of the target; length 0: not known */
         struct pattern_list patterns; /* its fixed passes, before the stamped one */
         uint64_t generation;          /* 0: the sweep never wrote */
         uint64_t nonce;

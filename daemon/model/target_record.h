@@ -26,6 +26,7 @@ struct past_generation {
         uint64_t generation;
         uint64_t nonce;
         uint64_t started_us;
+        struct extent extent;         /* that it swept; length 0: not known, and taken for the one in question */
         struct pattern_list patterns; /* that it wrote, or was to write, before its stamps */
         uint64_t bytes_written;
 };

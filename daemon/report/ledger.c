@@ -135,10 +135,14 @@ static void serve(struct ledger *ledger, struct ledger_request *const *requests,
         }
 }
 
-/*
- * A ledger that opens but can't be read is put aside by the second try. Without a ledger the daemon goes on, with
- * numbers from the clock, which no ledger has given and none will give again.
- */
+void ledger_load_numbers(struct ledger_load *load, uint64_t wall_us) {
+        uint64_t unused = wall_us / USEC_PER_MSEC;
+        load->next_sweep_id = unused;
+        load->next_finding_id = unused;
+        load->next_event_id = unused;
+}
+
+/* A ledger that opens but can't be read is put aside by the second try. Without a ledger the daemon goes on. */
 static void serve_first(struct ledger *ledger) {
         struct ledger_request *request = STEAL(ledger->first);
         int r = run(ledger, &request, 1);
@@ -147,12 +151,8 @@ static void serve_first(struct ledger *ledger) {
                 r = run(ledger, &request, 1);
         }
         conclude(ledger, request, r);
-        if (r < 0) {
-                uint64_t unused = clock_wall_us() / USEC_PER_MSEC;
-                request->load.next_sweep_id = unused;
-                request->load.next_finding_id = unused;
-                request->load.next_event_id = unused;
-        }
+        if (r < 0)
+                ledger_load_numbers(&request->load, clock_wall_us());
         answer(ledger, request);
 }
 

@@ -31,11 +31,11 @@ enum ledger_op {
         LEDGER_IDENTIFY,      /* key, size -> target, regions: finds or creates the target, returns what is known */
         LEDGER_SWEEP_STARTED, /* sweep, place: begun, or gone on with */
         LEDGER_STAMP,      /* target_row, mark: target id and generation become known, before the first write; where the
-                              mark clears also sweep and place: ranges are gone, and the sweep goes on from there */
+                              mark clears also sweep and place: the ranges there are gone, and the sweep goes on from it */
         LEDGER_MARK,       /* target_row, mark, sweep (id and byte counts; id 0: none), at_us: settles one stretch,
                               announces the next, is the sweep's checkpoint; survey. A mark that is all zero: the rest alone
                             */
-        LEDGER_FORGET,     /* target_row: its ranges are gone: retention unknown */
+        LEDGER_FORGET,     /* target_row, mark (clears): the ranges there are gone: retention unknown */
         LEDGER_CHECKPOINT, /* sweep, place, survey: where it would go on; not stored of a sweep that is over */
         LEDGER_SWEEP_RESTS,   /* the same, and no thread works on it now */
         LEDGER_SWEEP_ENDED,   /* sweep, survey */
@@ -62,7 +62,7 @@ struct ledger_mark {
         uint64_t started_us; /* of the sweep, as in its stamps: stored with each range */
         struct extent settled;
         struct extent ahead;
-        bool clears; /* the stamp of a sweep that writes fixed patterns first */
+        struct extent clears; /* with a stamp: of a sweep that writes fixed patterns first; may be empty */
 };
 
 /* Where a sweep goes on, and how it was started. */
@@ -134,6 +134,7 @@ struct ledger_request {
         enum ledger_op op;
         void *tag;                 /* the sender's own, untouched */
         uint64_t number, sequence; /* likewise */
+        uint64_t mark_number;      /* likewise: of a mark, its sweep's own number for it */
 
         /* what goes in */
         char key[IDENTITY_KEY_BYTES];
@@ -181,6 +182,9 @@ int ledger_new(struct ledger **ret, const char *directory, size_t capacity, stru
 
 /* Ownership of the request moves. False: the queue is full, nothing was taken. */
 bool ledger_send(struct ledger *ledger, struct ledger_request *request);
+
+/* Numbers from the clock, which no ledger has given and none will give again: while there is none that can be read. */
+void ledger_load_numbers(struct ledger_load *load, uint64_t wall_us);
 
 /*
  * Lets the thread finish what was sent, ends and joins it. timeout_us: gives up joining a thread that is stuck in the

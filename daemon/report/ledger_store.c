@@ -78,6 +78,7 @@ enum {
  * Schema 4: what was pruned, where a sum needs it.
  * Schema 5: the fixed patterns of sweeps, as of model/pattern_list.h, and how many of them are over.
  * Schema 6: when people were told of a finding last, and since when a device waits for its first check.
+ * Schema 7: the extent of a sweep; length 0: not known.
  */
 static const char *const upgrades[] = {
         "ALTER TABLE sweeps ADD COLUMN latency BLOB NOT NULL DEFAULT x'';"
@@ -100,6 +101,8 @@ static const char *const upgrades[] = {
         "ALTER TABLE intents ADD COLUMN wish_patterns TEXT NOT NULL DEFAULT '';",
         "ALTER TABLE findings ADD COLUMN told_us INTEGER NOT NULL DEFAULT 0;"
         "ALTER TABLE intents ADD COLUMN unchecked_us INTEGER NOT NULL DEFAULT 0;",
+        "ALTER TABLE sweeps ADD COLUMN extent_offset_bytes INTEGER NOT NULL DEFAULT 0;"
+        "ALTER TABLE sweeps ADD COLUMN extent_length_bytes INTEGER NOT NULL DEFAULT 0;",
 };
 static_assert(ELEMENTS(upgrades) == LEDGER_FILE_SCHEMA - 1, "one for each schema");
 
@@ -107,7 +110,7 @@ static_assert(ELEMENTS(upgrades) == LEDGER_FILE_SCHEMA - 1, "one for each schema
 #define SWEEP_COLUMNS                                                                                                      \
         "id, device, target_row, mode, generation, nonce, started_us, ended_us, running_us, verdict, assurance, ended_as," \
         " rule, found, remedy, bytes_total, bytes_read, bytes_written, bytes_verified, bytes_skipped, findings,"           \
-        " stamps_seen, patterns, latency"
+        " stamps_seen, patterns, extent_offset_bytes, extent_length_bytes, latency"
 #define FINDING_COLUMNS                                                                                             \
         "id, device, target_row, sweep_id, offset_bytes, length_bytes, fault, persistence, state, text, detail,"    \
         " sample_offset_bytes, sample_expected, sample_found, count, first_seen_us, last_seen_us, acknowledged_us," \
@@ -265,14 +268,15 @@ static const char *const statements[ST_COUNT] = {
         [ST_DEVICE_REGIONS] = "SELECT regions FROM targets WHERE row = (SELECT target_row FROM sweeps WHERE device = ?1"
                               " AND target_row <> 0 ORDER BY id DESC LIMIT 1)",
         [ST_SET_REGIONS] = "UPDATE targets SET regions = ?2 WHERE row = ?1",
-        [ST_PAST] = "SELECT generation, nonce, started_us, patterns, bytes_written FROM sweeps"
+        [ST_PAST] = "SELECT generation, nonce, started_us, patterns, bytes_written, extent_offset_bytes,"
+                    " extent_length_bytes FROM sweeps"
                     " WHERE target_row = ?1 AND generation > 0"
                     " ORDER BY id DESC LIMIT ?2",
         [ST_DROP_RANGES] = "DELETE FROM ranges WHERE target_row = ?1",
         [ST_PUT_RANGE] = "INSERT INTO ranges VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         [ST_PUT_SWEEP] =
                 "INSERT OR REPLACE INTO sweeps(" SWEEP_COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9,"
-                " ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, coalesce((SELECT latency FROM sweeps WHERE id = ?1), x''))",
+                " ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, coalesce((SELECT latency FROM sweeps WHERE id = ?1), x''))",
         [ST_SWEEP_WRITTEN] = "SELECT bytes_written FROM sweeps WHERE id = ?1",
         [ST_SET_SWEEP_BYTES] = "UPDATE sweeps SET bytes_total = ?2, bytes_read = ?3, bytes_written = ?4,"
                                " bytes_verified = ?5, bytes_skipped = ?6, generation = max(generation, ?7),"
@@ -503,6 +507,8 @@ static void write_sweep(struct query *q, const struct sweep_record *s, const cha
         put_number(q, s->findings);
         put_number(q, s->stamps_seen);
         put_text(q, patterns);
+        put_number(q, s->extent.offset_bytes);
+        put_number(q, s->extent.length_bytes);
 }
 
 /* Valid until the next step. */
@@ -522,6 +528,11 @@ static void take_latency(struct query *q, struct latency_summary *ret) {
                 return;
         for (size_t i = 0; i < LATENCY_OPERATIONS; i++)
                 ret[i] = latency_summarize(&all[i]);
+}
+
+/* SQLite's integers end at 2^63 - 1, and so does every extent. */
+static bool extent_is_sane(struct extent e) {
+        return e.offset_bytes <= INT64_MAX && e.length_bytes <= INT64_MAX - e.offset_bytes;
 }
 
 static int read_sweep(struct query *q, struct sweep_record *s) {
@@ -550,6 +561,9 @@ static int read_sweep(struct query *q, struct sweep_record *s) {
         s->findings = take_number(q);
         s->stamps_seen = take_number(q);
         known = pattern_list_parse(&s->patterns, take_words(q)) && known;
+        s->extent.offset_bytes = take_number(q);
+        s->extent.length_bytes = take_number(q);
+        known = extent_is_sane(s->extent) && known;
         take_latency(q, s->latency);
         return known ? 0 : damaged(q->store, "the record of a sweep makes no sense");
 }
@@ -601,11 +615,6 @@ static int read_finding(struct query *q, struct finding *f) {
         take_text(q, f->comment, sizeof f->comment);
         f->told_us = take_number(q);
         return known ? 0 : damaged(q->store, "the record of a finding makes no sense");
-}
-
-/* SQLite's integers end at 2^63 - 1, and so does every extent. */
-static bool extent_is_sane(struct extent e) {
-        return e.offset_bytes <= INT64_MAX && e.length_bytes <= INT64_MAX - e.offset_bytes;
 }
 
 /* Lists that grow while rows come. */
@@ -721,6 +730,8 @@ static int get_past(struct ledger_store *store, struct target_record *target) {
                 past->started_us = take_number(&q);
                 (void)pattern_list_parse(&past->patterns, take_words(&q)); /* else what they left is a stranger's */
                 past->bytes_written = take_number(&q);
+                past->extent.offset_bytes = take_number(&q);
+                past->extent.length_bytes = take_number(&q);
         }
         query_end(&q);
         return r;
@@ -996,14 +1007,28 @@ static int put_place(struct ledger_store *store, const struct sweep_record *swee
         return query_run(&q);
 }
 
+static int forget_ranges(struct ledger_store *store, const struct ledger_request *request) {
+        CLEANUP(ranges_deinit)
+        struct ranges ranges = { 0 };
+        if (!extent_is_sane(request->mark.clears))
+                return refuse(store, -EINVAL, "a stretch ends beyond 2^63 - 1 bytes");
+        int r = get_ranges(store, request->target_row, &ranges);
+        if (r < 0)
+                return r;
+        if (ranges_forget(&ranges, request->mark.clears) < 0)
+                return sqlite_error(store, SQLITE_NOMEM);
+        ranges_limit(&ranges, TARGET_RANGES_MAX);
+        return put_ranges(store, request->target_row, &ranges);
+}
+
 static int stamp(struct ledger_store *store, struct ledger_request *request) {
         struct target_record target = { .row = request->target_row };
         int r = get_target(store, &target);
         if (r == 0)
                 r = stamp_target(store, &target, &request->mark);
-        if (r < 0 || !request->mark.clears)
+        if (r < 0 || request->mark.clears.length_bytes == 0)
                 return r;
-        r = run_with_number(store, ST_DROP_RANGES, request->target_row);
+        r = forget_ranges(store, request);
         if (r == 0)
                 r = checkpoint_sweep(store, request);
         return r < 0 ? r : put_place(store, &request->sweep, &request->place);
@@ -1018,7 +1043,7 @@ static int checkpoint(struct ledger_store *store, struct ledger_request *request
 static int forget(struct ledger_store *store, struct ledger_request *request) {
         struct target_record target = { .row = request->target_row };
         int r = get_target(store, &target);
-        return r < 0 ? r : run_with_number(store, ST_DROP_RANGES, request->target_row);
+        return r < 0 ? r : forget_ranges(store, request);
 }
 
 /* Sweeps, findings, events. */
@@ -1124,6 +1149,15 @@ static int list_sweeps(struct ledger_store *store, struct ledger_request *reques
         return r;
 }
 
+/* 1: it is filled in; 0: there is none. */
+static int find_sweep(struct ledger_store *store, uint64_t id, struct sweep_record *ret) {
+        struct query q = query_begin(store, ST_GET_SWEEP);
+        put_number(&q, id);
+        int found = query_step(&q), r = found > 0 ? read_sweep(&q, ret) : found;
+        query_end(&q);
+        return r < 0 ? r : found;
+}
+
 /* A finding or a sweep that was pruned meanwhile is left out. */
 static int add_records(struct ledger_store *store, struct event *event) {
         int r = 0;
@@ -1136,16 +1170,11 @@ static int add_records(struct ledger_store *store, struct event *event) {
                         r = read_finding(&q, &event->finding);
                 query_end(&q);
         }
-        if (r == 0 && event->kind == EVENT_SWEEP_ENDED) {
-                struct query q = query_begin(store, ST_GET_SWEEP);
-                put_number(&q, event->sweep_id);
-                r = query_step(&q);
-                event->has_sweep = r > 0;
-                if (r > 0)
-                        r = read_sweep(&q, &event->sweep);
-                query_end(&q);
-        }
-        return r;
+        if (r < 0 || event->kind != EVENT_SWEEP_ENDED)
+                return r;
+        r = find_sweep(store, event->sweep_id, &event->sweep);
+        event->has_sweep = r > 0;
+        return MIN(r, 0);
 }
 
 static int list_events(struct ledger_store *store, struct ledger_request *request) {
@@ -1327,20 +1356,15 @@ static int read_place(struct query *q, struct sweep_resume *r) {
 /* What was measured is not known where it makes no sense, as elsewhere. */
 static int fill_resume(struct ledger_store *store, struct sweep_resume *resume) {
         uint64_t running_us = resume->record.running_us;
-        struct query q = query_begin(store, ST_GET_SWEEP);
-        put_number(&q, resume->record.id);
-        int r = query_step(&q);
-        if (r > 0)
-                r = read_sweep(&q, &resume->record);
-        query_end(&q);
-        if (r == 0 && resume->from.pass > resume->record.patterns.count)
+        int r = find_sweep(store, resume->record.id, &resume->record);
+        if (r >= 0 && resume->from.pass > resume->record.patterns.count)
                 r = damaged(store, "the place of a sweep is in a pass that it has not got");
         resume->record.running_us = running_us;
         resume->record.bytes = resume->from.bytes;
         resume->record.stamps_seen = resume->from.stamps_seen;
         if (r < 0)
                 return r;
-        q = query_begin(store, ST_GET_LATENCY);
+        struct query q = query_begin(store, ST_GET_LATENCY);
         put_number(&q, resume->record.id);
         r = query_step(&q);
         if (r > 0) {

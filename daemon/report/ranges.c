@@ -200,6 +200,14 @@ int ranges_announce(struct ranges *ranges, struct extent extent, const struct st
         return 0;
 }
 
+int ranges_forget(struct ranges *ranges, struct extent extent) {
+        int r = cut(ranges, extent);
+        if (r < 0)
+                return r;
+        tidy(ranges);
+        return 0;
+}
+
 /* Cuts the extent out of every settled range; of one that would fall in two, only the longer piece is kept. */
 static void forget_settled_under(struct ranges *ranges, struct extent extent) {
         for (size_t i = 0; i < ranges->count; i++) {

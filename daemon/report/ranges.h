@@ -35,6 +35,9 @@ int ranges_settle(struct ranges *ranges, struct extent extent, const struct stam
  */
 int ranges_announce(struct ranges *ranges, struct extent extent, const struct stamped_range *stamp);
 
+/* Nothing is known of the stretch any more. -ENOMEM as above. */
+int ranges_forget(struct ranges *ranges, struct extent extent);
+
 /*
  * Forgets the smallest ranges until at most `max` are left. Never leaves a settled range where a forgotten unsettled
  * one was: that would claim to know what is there.

@@ -20,7 +20,7 @@ enum news_kind {
         NEWS_IDENTIFIED, /* identified: answered with the target's record, or a denial */
         NEWS_REFUSED,    /* reason: the interlock or the device said no; nothing was swept. The last news but ENDED */
         NEWS_STARTED,    /* checkpoint: the sweep passed every check and begins, or goes on from there */
-        NEWS_ADOPTED,    /* stamp: the target bears stamps newer than the ledger; answered: ranges are forgotten */
+        NEWS_ADOPTED,    /* stamp: the target bears stamps newer than the ledger; answered: its ranges are forgotten */
         NEWS_STAMP, /* mark, record, checkpoint: answered: target id and generation are durable; ranges are cleared */
         NEWS_MARK,  /* mark, record: answered: the mark is durable */
         NEWS_FAULT, /* fault: a new run of faults, or one that grew */
@@ -37,7 +37,7 @@ struct news_mark {
         uint64_t started_us;
         struct extent settled; /* holds this generation alone, flushed; may be empty */
         struct extent ahead;   /* will be written next; may be empty */
-        bool clears;           /* fixed patterns are about to be written: nothing of before counts from here on */
+        struct extent clears;  /* nothing that was known of this place before counts from here on; may be empty */
 };
 
 struct news_identified {

@@ -18,6 +18,9 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+/* At most a minute of reading is lost with the daemon; half of it is what comes back late, and narrowing. */
+#define LOOK_EVERY_US (30 * USEC_PER_SEC)
+
 static const uint64_t next_steps[STEP_COUNT] = {
         [STEP_SAMPLE] = BIT(STEP_ADOPT) | BIT(STEP_CHECK) | BIT(STEP_STAMP) | BIT(STEP_DRAIN),
         [STEP_ADOPT] = BIT(STEP_STAMP) | BIT(STEP_DRAIN),
@@ -127,7 +130,7 @@ static void post_mark(struct sweep *s, enum news_kind kind, struct extent settle
                 .started_us = s->o.started_us,
                 .settled = fixed ? none : settled,
                 .ahead = fixed ? none : ahead,
-                .clears = fixed && kind == NEWS_STAMP,
+                .clears = fixed && kind == NEWS_STAMP ? s->o.extent : none,
         };
         sweep_post(s, kind, true, &mark);
 }
@@ -198,7 +201,8 @@ static void on_enter(struct sweep *s) {
                 sweep_begin_undo(s);
                 break;
         case STEP_WRITE:
-                assert(has_answer(s)); /* INV-1: ledger before disk */
+                assert(has_answer(s));       /* INV-1: ledger before disk */
+                assert(s->sample.concluded); /* INV-2: the interlock's last part */
                 s->segment_flushed = s->segment_spoiled = false;
                 s->bad_write_count = 0;
                 begin_pass(s, s->segment);
@@ -253,11 +257,15 @@ static struct extent next_place(const struct sweep *s, uint64_t end) {
         return (struct extent){ s->cursor, length };
 }
 
-/* Now and then a pass that has no segments of its own looks at the device and lets its place be saved. */
+/*
+ * Now and then a pass that has no segments of its own looks at the device and lets its place be saved: by the clock,
+ * too, as at a low rate a segment takes minutes.
+ */
 static void checkpoint(struct sweep *s) {
-        if (s->cursor < s->next_look)
+        if (s->cursor < s->next_look && s->now_us < s->next_look_us)
                 return;
         s->next_look = s->cursor + s->o.segment_bytes;
+        s->next_look_us = s->now_us + LOOK_EVERY_US;
         sweep_settle_doubts(s, sweep_frontier(s));
         s->slow.due = s->slow.count > 0;
         s->rest.due = sweep_device_is_there(s);
@@ -333,6 +341,9 @@ static bool step_check(struct sweep *s) {
                 return true;
         sweep_settle_withheld(s, s->too_foreign);
         sweep_settle_sampled(s);
+        sweep_settle_doubts(s, UINT64_MAX);
+        if (!sweep_report(s, true)) /* INV-13: news of the stamp has the place */
+                return any;
         sweep_save(s, ROUND_SWEEP, s->o.extent.offset_bytes, NULL);
         sweep_enter(s, STEP_STAMP);
         return true;
@@ -405,13 +416,22 @@ static void judge(struct sweep *s) {
         bool faulty = false;
         for (size_t i = 0; i < fault_table_count(s->faults); i++)
                 faulty |= fault_table_at(s->faults, i)->fault != FAULT_SLOW;
-        /* INV-5: clean only of what the last pass judged, all of it. */
+        assert(s->covered_bytes <= s->o.extent.length_bytes); /* INV-5: each byte that was judged counts once */
         bool whole = s->record.end == END_FINISHED && s->covered_bytes == s->o.extent.length_bytes;
         s->record.findings = fault_table_count(s->faults);
         s->record.verdict = faulty ? VERDICT_FAULTY : whole ? VERDICT_CLEAN : VERDICT_INCOMPLETE;
         if (whole && !faulty)
                 s->record.assurance = s->o.mode == MODE_READ ? ASSURANCE_READABLE : ASSURANCE_VERIFIED;
         s->record.ended_us = s->wall_us;
+}
+
+/* It may be cancelled while it rests: so what it saw is told, though all of it may turn out to be somebody's data. */
+static void note_unweighed(struct sweep *s) {
+        for (size_t i = 0; i < fault_table_count(s->faults); i++) {
+                struct fault_run *run = fault_table_at(s->faults, i);
+                if (run->withheld)
+                        detail_set(&run->detail, "weighed", "no: it may be somebody's data; the sweep was interrupted");
+        }
 }
 
 static bool step_drain(struct sweep *s) {
@@ -423,11 +443,13 @@ static bool step_drain(struct sweep *s) {
         if (s->o.mode == MODE_PATTERN &&
                 !s->sample.concluded) /* nothing was written, so what was damage is found again */
                 sweep_sample_forget(s);
-        /* What is suspended comes to the same places again. */
-        sweep_settle_withheld(s, s->too_foreign || sweep_comes_again(s));
+        if (sweep_comes_again(s))
+                note_unweighed(s);
+        sweep_settle_withheld(s, s->too_foreign);
         sweep_settle_doubts(s, UINT64_MAX);
         if (!sweep_report(s, true))
                 return false;
+        assert(!s->faults_dirty); /* INV-7: what was met is told */
         judge(s);
         s->table = table_unref(s->table);
         sweep_enter(s, STEP_ENDED);
@@ -493,6 +515,8 @@ enum sweep_pumped sweep_pump(struct sweep *s, enum sweep_order order, uint64_t n
         if (s->pumped_us) {
                 s->record.running_us += now_us - s->pumped_us;
                 s->slow.asleep_us = MAX(s->slow.asleep_us, now_us - s->pumped_us);
+        } else {
+                s->next_look_us = now_us + LOOK_EVERY_US;
         }
         s->pumped_us = s->now_us = now_us;
         s->wall_us = wall_us;
@@ -561,6 +585,7 @@ int sweep_new(struct sweep **ret, const struct sweep_options *options) {
         s->reached_end = s->o.extent.offset_bytes;
         s->record.id = options->id;
         s->record.mode = options->mode;
+        s->record.extent = s->o.extent;
         s->record.patterns = options->patterns;
         s->record.started_us = options->started_us;
         s->record.target_row = options->target ? options->target->row : 0;

@@ -31,10 +31,12 @@ enum sweep_request {
         REQUEST_READ,
         REQUEST_WRITE,
         REQUEST_FLUSH,
-        REQUEST_CLOSE
+        REQUEST_CLOSE,
+        REQUEST_JOURNAL /* anything that is asked of its undo journal, on another disk */
 };
 
-/* The oldest request that the device has not answered. REQUEST_NONE: it owes nothing. Times are monotonic. */
+/* The oldest request that the device, or its undo journal, has not answered. REQUEST_NONE: it owes nothing. Times are
+ * monotonic. */
 struct sweep_debt {
         enum sweep_request request;
         uint64_t since_us;

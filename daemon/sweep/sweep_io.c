@@ -563,14 +563,23 @@ static struct extent owed_with(const struct sweep *s, const struct engine_io *ol
         return place;
 }
 
-/* Of a keeper's or a recovery's request the place is not told: it may be one in the journal. */
+static bool is_of_journal(const struct sweep *s, const struct engine_io *io) {
+        if (s->recovery)
+                return recovery_is_of_journal(s->recovery, io);
+        return s->keeper && keeper_is_of_journal(s->keeper, io);
+}
+
 void sweep_io_owe(struct sweep *s, const struct engine_io *io, uint64_t since_us) {
         static const enum sweep_request requests[] = {
                 [ENGINE_READ] = REQUEST_READ,
                 [ENGINE_WRITE] = REQUEST_WRITE,
                 [ENGINE_FLUSH] = REQUEST_FLUSH,
         };
-        struct extent place = { 0 };
+        struct extent place = { io->offset_bytes, io->length_bytes }; /* none of a flush */
+        if (is_of_journal(s, io)) {
+                sweep_gauge_owe(s->o.gauge, REQUEST_JOURNAL, MAX(since_us, 1), (struct extent){ 0 });
+                return;
+        }
         if (!s->keeper)
                 place = io == &s->flush ? s->segment : owed_with(s, io);
         sweep_gauge_owe(s->o.gauge, requests[io->op], MAX(since_us, 1), place);
@@ -635,6 +644,30 @@ bool sweep_io_submit(struct sweep *s) {
                 s->in_flight += (unsigned)r;
         }
         return any;
+}
+
+static bool is_fresh_block(const struct sweep *s, const struct engine_io *io) {
+        if (io == &s->flush || io == &s->narrow.io || io == &s->ladder.io || io == &s->slow.io)
+                return false;
+        const struct block *b = io->owner;
+        return b->done_bytes == 0 && b->tries == 0;
+}
+
+/*
+ * The sweep rests: blocks of a pass that reads which the engine never had are begun anew when it goes on. They are
+ * behind all that it had, as they are sent in their order. What it had a part of, or refused, is gone on with.
+ */
+void sweep_io_take_back(struct sweep *s) {
+        for (size_t n = s->unsent_count; n > 0; n--) {
+                struct engine_io *io = dequeue(s);
+                if (!is_fresh_block(s, io)) {
+                        sweep_io_enqueue(s, io);
+                        continue;
+                }
+                struct block *b = io->owner;
+                s->cursor = MIN(s->cursor, b->offset_bytes);
+                sweep_block_done(s, b);
+        }
 }
 
 /* The sweep is ending: what was not yet handed to the engine is never handed to it. */

@@ -88,15 +88,23 @@ static void add_patterns(struct diagnosis_ground *g, const struct pattern_list *
                 ground_add_pattern(g, list->bytes[i]);
 }
 
-/* The fixed patterns that were written before: by the sweeps before this one, as far as they came, and by this one. Its
- * own parts may have come farther than the place that it goes on from. */
-static void add_past_patterns(const struct sweep *s, struct diagnosis_ground *g) {
+/* Where a sweep of the past wrote, or was to write. */
+struct extent sweep_past_extent(const struct sweep *s, const struct past_generation *past) {
+        return past->extent.length_bytes > 0 ? past->extent : s->o.extent;
+}
+
+/* The fixed patterns that were written here before: by the sweeps before this one, as far as they came, and by this
+ * one. Its own parts may have come farther than the place that it goes on from. */
+static void add_past_patterns(const struct sweep *s, struct diagnosis_ground *g, uint64_t offset_bytes) {
         const struct target_record *t = s->o.target;
         bool any = s->pass_step == STEP_SAMPLE && s->rest.resumed;
-        for (size_t i = 0; i < t->past_count; i++)
-                if (t->past[i].started_us != s->o.started_us)
-                        add_patterns(g, &t->past[i].patterns,
-                                (size_t)(t->past[i].bytes_written / s->o.extent.length_bytes) + 1);
+        for (size_t i = 0; i < t->past_count; i++) {
+                struct extent swept = sweep_past_extent(s, &t->past[i]);
+                if (t->past[i].started_us != s->o.started_us &&
+                        extent_contains(swept, (struct extent){ offset_bytes, 1 }))
+                        add_patterns(
+                                g, &t->past[i].patterns, (size_t)(t->past[i].bytes_written / swept.length_bytes) + 1);
+        }
         add_patterns(g, &s->record.patterns, any ? PATTERN_LIST_MAX : s->fixed_over);
 }
 
@@ -116,7 +124,7 @@ void sweep_ground(struct sweep *s, struct diagnosis_ground *g, uint64_t offset_b
                         .nonce = t->past[i].nonce,
                         .started_us = t->past[i].started_us,
                 };
-        add_past_patterns(s, g);
+        add_past_patterns(s, g, offset_bytes);
 }
 
 /* The fault of a unit, but for its words. */

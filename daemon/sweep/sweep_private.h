@@ -194,7 +194,8 @@ struct sweep {
         struct extent pass;        /* what it goes over */
         uint32_t pass_number;
         uint64_t cursor;
-        uint64_t next_look; /* where in the pass the device is looked at again */
+        uint64_t next_look;    /* where in the pass the device is looked at again */
+        uint64_t next_look_us; /* and when at the latest; monotonic */
         unsigned blocks_out;
         unsigned in_flight;
         uint64_t debt_looked_us; /* when the oldest request in flight was last looked for */
@@ -285,6 +286,7 @@ bool sweep_io_narrow(struct sweep *s);
 bool sweep_io_read_next(struct sweep *s, struct extent place, const struct span *span);
 bool sweep_io_write_next(struct sweep *s, struct extent place);
 void sweep_io_flush(struct sweep *s);
+void sweep_io_take_back(struct sweep *s);
 void sweep_io_abandon(struct sweep *s);
 void sweep_io_take_apart(struct sweep *s, struct block *b);
 bool sweep_io_idle(const struct sweep *s);
@@ -310,6 +312,7 @@ const struct span *sweep_span(struct sweep *s, uint64_t offset_bytes);
 bool sweep_span_expect(struct sweep *s, struct expectation *e, const struct span *span);
 void sweep_expectation_release(struct expectation *e);
 void sweep_add_unrestored(struct sweep *s, const struct stamp *stamp, struct extent unit);
+struct extent sweep_past_extent(const struct sweep *s, const struct past_generation *past);
 void sweep_ground(struct sweep *s, struct diagnosis_ground *g, uint64_t offset_bytes);
 
 /* sweep_ladder.c */

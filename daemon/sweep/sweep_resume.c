@@ -168,6 +168,7 @@ void sweep_suspend(struct sweep *s, bool at_once) {
         if (reads && !r->halting) {
                 r->halting = r->due = true;
                 r->halting_us = s->now_us;
+                sweep_io_take_back(s);
         }
         if (is_worth_waiting(s, reads, at_once))
                 return;

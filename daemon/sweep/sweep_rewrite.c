@@ -78,7 +78,8 @@ bool sweep_step_rewrite(struct sweep *s) {
 void sweep_begin_undo(struct sweep *s) {
         struct extent foreign = { 0 };
         bool alone = keeper_was_alone(s->keeper); /* which may be how it learns of somebody else */
-        (void)keeper_met_foreign(s->keeper, &foreign);
+        /* What is somebody's is recovery's to tell. */
+        sweep_settle_withheld(s, keeper_met_foreign(s->keeper, &foreign));
         struct recovery_options options = {
                 .target = s->o.engine,
                 .journal = s->o.journal,

@@ -108,14 +108,35 @@ static bool is_all_patterns(const struct diagnosis_ground *g, const uint8_t *byt
         return true;
 }
 
-/* A part of a stamped target that no sweep has come to. While fixed patterns are written there are no ranges to tell.
+/* Whether the ledger knows of any stamps in the extent. */
+static bool has_ranges(const struct sweep *s) {
+        for (size_t i = 0; i < s->o.target->range_count; i++)
+                if (extent_overlaps(s->o.target->ranges[i].extent, s->o.extent))
+                        return true;
+        return false;
+}
+
+/* The last sweep that was to write this place. NULL: none is known. */
+static const struct past_generation *last_over(const struct sweep *s, uint64_t offset_bytes) {
+        const struct target_record *t = s->o.target;
+        for (size_t i = 0; i < t->past_count; i++)
+                if (extent_contains(sweep_past_extent(s, &t->past[i]), (struct extent){ offset_bytes, 1 }))
+                        return &t->past[i];
+        return NULL;
+}
+
+/*
+ * A part of a stamped target that no sweep has come to. While fixed patterns are written there are no ranges to tell;
+ * and where the stamps are those of other extents of the target, this one may never have been swept.
  */
 static bool is_unreached(const struct sweep *s, struct extent unit) {
-        const struct target_record *t = s->o.target;
-        const struct past_generation *last = t->past_count > 0 ? &t->past[0] : NULL;
-        if (t->range_count > 0 || !last || last->patterns.count == 0)
-                return t->range_count > 0;
-        return unit.offset_bytes >= s->o.extent.offset_bytes + last->bytes_written;
+        const struct past_generation *last = last_over(s, unit.offset_bytes);
+        if (has_ranges(s))
+                return true;
+        if (!last)
+                return s->o.target->range_count > 0 || s->o.target->past_count > 0;
+        return last->patterns.count > 0 &&
+                unit.offset_bytes - sweep_past_extent(s, last).offset_bytes >= last->bytes_written;
 }
 
 enum unit_answer { UNIT_OURS, UNIT_DAMAGED, UNIT_UNKNOWN, UNIT_FOREIGN };
@@ -255,7 +276,10 @@ static void forget_foreign(struct sweep *s) {
                         fault_table_remove(s->faults, i - 1);
 }
 
-/* The ledger's ranges do not hold any more: they are forgotten, and the generation goes on from what the disk says. */
+/*
+ * The ledger's ranges do not hold any more: they are forgotten, and the generation goes on from what the disk says. By
+ * order only those of the extent: what other devices have on this target is as it was.
+ */
 static void adopt(struct sweep *s) {
         struct target_record *t = s->o.target;
         forget_foreign(s);
@@ -264,9 +288,14 @@ static void adopt(struct sweep *s) {
         t->last_generation = MAX(t->last_generation, s->sample.newest_generation);
         t->range_count = 0;
         s->span = (struct span){ 0 };
-        struct news_mark mark = { .target_id = t->target_id, .generation = t->last_generation };
+        bool by_order = !s->sample.newer && !s->sample.adopt_id;
+        struct news_mark mark = {
+                .target_id = t->target_id,
+                .generation = t->last_generation,
+                .clears = by_order ? s->o.extent : (struct extent){ 0, INT64_MAX },
+        };
         sweep_post(s, NEWS_ADOPTED, true, &mark);
-        s->outbox[s->outbox_count - 1].by_order = !s->sample.newer && !s->sample.adopt_id;
+        s->outbox[s->outbox_count - 1].by_order = by_order;
         sweep_begin(s, STEP_ADOPT);
 }
 

@@ -520,7 +520,9 @@ static void answer_full_device(void *userdata, struct call *call, const struct c
                 .coverage = 0.5,
                 .write_cache = 1,
                 .cache_defeated = -1,
-                .next_due_us = 77 };
+                .next_due_us = 77,
+                .every_us = 88,
+                .window_closes_us = 99 };
         reason_set(&device.reason, "gone", "plug it in", "nothing at %s", "/dev/d");
         call_reply_device(call, &device, false);
 }
@@ -545,6 +547,9 @@ START_TEST(what_is_known_has_a_value_and_what_is_not_is_null) {
         ck_assert(json_is_null(json_object_get(device, "size")));
         ck_assert(json_is_null(json_object_get(device, "oldest_verified_at")));
         ck_assert_int_eq(json_integer_value(json_object_get(device, "next_due_at")), 77);
+        ck_assert_int_eq(json_integer_value(json_object_get(device, "every_us")), 88);
+        ck_assert(json_is_null(json_object_get(device, "window_opens_at")));
+        ck_assert_int_eq(json_integer_value(json_object_get(device, "window_closes_at")), 99);
         ck_assert_double_eq(json_real_value(json_object_get(device, "coverage")), 0.5);
         json_decref(reply);
         peer_close(&p);

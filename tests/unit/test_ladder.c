@@ -9,6 +9,7 @@
 #include "sweep/sweep_private.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <string.h>
 
@@ -42,6 +43,8 @@ struct world {
         struct verifier verifier;
         uint8_t *bytes;
         uint64_t size;
+        struct extent extent;            /* that is swept; length 0: all of it */
+        struct target_record *target;    /* heap: what the ledger knows, once; NULL: what the last sweep left */
         bool one_block;                  /* that is all, and so each reading goes to the same memory */
         bool (*is_stuck)(uint64_t unit); /* which units ALL_STUCK and ALL_ONCE hit; NULL: all */
         uint64_t zeros_from;             /* from this unit on they read as zeros instead; 0: none */
@@ -53,8 +56,9 @@ struct world {
         unsigned held_reaps;
         bool durable; /* the ledger has the mark of a segment */
         unsigned reads, writes, flushes;
-        uint64_t watched;    /* the requests to this sector, */
-        char watched_as[64]; /* as r and w, with f for each flush */
+        enum sweep_order cut; /* what a sweep that is cut short is told; SWEEP_RUN, which is no cut: cancel */
+        uint64_t watched;     /* the requests to this sector, */
+        char watched_as[64];  /* as r and w, with f for each flush */
 
         bool lies;     /* the verifier takes one good block for bad */
         uint64_t lie;  /* the block that this is, where it is not 0 */
@@ -301,13 +305,16 @@ static struct target_record *remember(const struct sweep_record *last, uint64_t 
         return t;
 }
 
-/* Runs a sweep to its end. cancel_after: pumps; 0: never. */
+/* Runs a sweep to its end. cancel_after: pumps, then it is cancelled, or cut short as it was said; 0: never. */
 static struct sweep_record sweep_once(
         struct world *w, enum sweep_mode mode, const struct sweep_record *last, unsigned cancel_after) {
         static uint64_t nonce = 1000;
         nonce++;
         struct sweep_gauge gauge = { 0 };
         struct sweep *s;
+        struct target_record *target = NULL;
+        if (mode != MODE_READ)
+                target = w->target ? STEAL(w->target) : remember(last, w->size);
         struct sweep_options o = {
                 .id = 1,
                 .device = "d0",
@@ -321,7 +328,8 @@ static struct sweep_record sweep_once(
                 .diskseq = 1,
                 .narrow_budget_us = 60 * USEC_PER_SEC,
                 .random = { nonce, 11, 5 },
-                .target = mode == MODE_READ ? NULL : remember(last, w->size),
+                .extent = w->extent,
+                .target = target,
                 .engine = &w->engine,
                 .verifier = &w->verifier,
                 .news = &w->news,
@@ -333,8 +341,9 @@ static struct sweep_record sweep_once(
         w->sequence = 0;
         ck_assert_int_eq(sweep_new(&s, &o), 0);
         unsigned pumps = 0;
+        enum sweep_order cut = w->cut == SWEEP_RUN ? SWEEP_CANCEL : w->cut;
         for (uint64_t now = 1;
-                sweep_pump(s, cancel_after && pumps > cancel_after ? SWEEP_CANCEL : SWEEP_RUN, now, now) != SWEEP_ENDED;
+                sweep_pump(s, cancel_after && pumps > cancel_after ? cut : SWEEP_RUN, now, now) != SWEEP_ENDED;
                 now += 1000) {
                 ck_assert_uint_lt(pumps++, 1000000);
                 if (w->sequence > 0) {
@@ -602,6 +611,85 @@ START_TEST(data_of_somebody_else_in_the_retention_pass_ends_the_sweep_and_is_no_
         ck_assert_uint_eq(w->writes, 0);
         ck_assert_int_eq(last.end, END_FAILED);
         ck_assert_str_eq(last.reason.rule, "foreign_data");
+        world_free(w);
+}
+END_TEST
+
+/* A target of which the first quarter is another device's, and swept; the half behind it is ours. */
+static struct target_record *two_extents(bool swept, uint64_t bytes_written) {
+        struct target_record *t = calloc(1, sizeof *t + sizeof t->ranges[0]);
+        ck_assert_ptr_nonnull(t);
+        *t = (struct target_record){ .row = 1, .target_id = 11, .last_generation = 9, .past_count = swept ? 2 : 1 };
+        t->past[0] = (struct past_generation){ 9, 90, 900, { 0, SIZE / 4 }, { 1, { 0x11 } }, SIZE };
+        t->past[1] = (struct past_generation){ 8, 80, 800, { SIZE / 4, SIZE / 2 }, { 1, { 0xaa } }, bytes_written };
+        t->range_count = 1;
+        t->ranges[0] = (struct stamped_range){ { 0, SIZE / 4 }, 9, 90, 900, true };
+        return t;
+}
+
+START_TEST(what_another_extent_of_the_disk_holds_says_nothing_of_this_one) {
+        struct world *w = world_new(SIZE);
+        w->extent = (struct extent){ SIZE / 4, SIZE / 2 };
+        memset(w->bytes, 0x11, SIZE); /* as the other one's pattern was */
+        w->target = two_extents(true, SIZE / 2);
+        struct sweep_record last = sweep_once(w, MODE_PATTERN, NULL, 0);
+        ck_assert_str_eq(last.reason.rule, "foreign_data");
+        ck_assert_uint_eq(w->writes, 0);
+        /* Not reached by any sweep: then it is what destroys_data is for. */
+        w->target = two_extents(true, 0);
+        last = sweep_once(w, MODE_PATTERN, NULL, 0);
+        expect_clean(w, &last);
+        memset(w->bytes, 0x11, SIZE);
+        w->target = two_extents(false, 0);
+        last = sweep_once(w, MODE_PATTERN, NULL, 0);
+        expect_clean(w, &last);
+        for (uint64_t i = 0; i < SIZE / 4; i++)
+                if (w->bytes[i] != 0x11 || w->bytes[SIZE / 4 * 3 + i] != 0x11)
+                        ck_abort_msg("something outside of the extent was written");
+        world_free(w);
+}
+END_TEST
+
+static bool is_told_of(const struct world *w, const struct finding *f) {
+        bool any = false;
+        for (size_t i = 0; i < w->fault_count; i++)
+                any |= w->faults[i].fault == f->fault && extent_overlaps(w->faults[i].place, f->place);
+        return any;
+}
+
+/* Also what may turn out to be somebody's data: nobody else tells of it where the sweep is cancelled while it rests. */
+START_TEST(a_pause_and_an_end_tell_what_a_cancel_at_that_moment_tells) {
+        static const enum sweep_order cuts[] = { SWEEP_PAUSE, SWEEP_STOP };
+        struct world *w = world_new(SIZE / 16);
+        struct sweep_record last = sweep_once(w, MODE_PATTERN, NULL, 0);
+        uint64_t state = 7, in_check = 0;
+        for (uint64_t unit = 2; unit < 50; unit += 20)
+                for (size_t i = 0; i < UNIT_BYTES; i++)
+                        w->bytes[unit * UNIT_BYTES + i] = (uint8_t)suite_random(&state);
+        uint8_t *bytes = malloc(w->size);
+        ck_assert_ptr_nonnull(bytes);
+        memcpy(bytes, w->bytes, w->size);
+        bool over = false;
+        for (unsigned after = 1; !over; after++) {
+                struct finding expected[8];
+                w->cut = SWEEP_RUN;
+                over = sweep_once(w, MODE_PATTERN, &last, after).end == END_FINISHED;
+                size_t count = w->fault_count;
+                ck_assert_uint_le(count, ELEMENTS(expected));
+                memcpy(expected, w->faults, count * sizeof expected[0]);
+                memcpy(w->bytes, bytes, w->size);
+                for (size_t i = 0; i < ELEMENTS(cuts) && !over; i++) {
+                        w->cut = cuts[i];
+                        (void)sweep_once(w, MODE_PATTERN, &last, after);
+                        memcpy(w->bytes, bytes, w->size);
+                        for (size_t k = 0; k < count; k++)
+                                ck_assert_msg(is_told_of(w, &expected[k]), "order %d after %u pumps: %s at %" PRIu64,
+                                        cuts[i], after, fault_name(expected[k].fault), expected[k].place.offset_bytes);
+                        in_check += count > 0 && w->writes == 0;
+                }
+        }
+        ck_assert_uint_gt(in_check, 0);
+        free(bytes);
         world_free(w);
 }
 END_TEST
@@ -938,6 +1026,8 @@ int main(void) {
         tcase_add_loop_test(t, with_a_ledger_that_is_behind_the_disk_nothing_is_told_as_damage, 0, PLACES);
         tcase_add_loop_test(t, what_was_written_without_a_flush_is_not_known_to_be_repaired, 0, PLACES);
         tcase_add_test(t, data_of_somebody_else_in_the_retention_pass_ends_the_sweep_and_is_no_fault);
+        tcase_add_test(t, a_pause_and_an_end_tell_what_a_cancel_at_that_moment_tells);
+        tcase_add_test(t, what_another_extent_of_the_disk_holds_says_nothing_of_this_one);
         tcase_add_test(t, a_flush_that_works_when_it_is_tried_again_is_transient_and_else_persistent);
         tcase_add_test(t, a_disk_that_is_bad_everywhere_is_not_tried_again_everywhere);
         tcase_add_test(t, a_disk_that_is_bad_everywhere_may_answer_in_any_order);

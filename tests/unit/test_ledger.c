@@ -348,6 +348,15 @@ START_TEST(a_target_keeps_its_id_generation_and_ranges) {
         ledger_request_free(request);
         request = make(LEDGER_FORGET);
         request->target_row = row;
+        request->mark.clears = (struct extent){ 4096, INT64_MAX - 4096 };
+        ck_assert_int_eq(call_status(request), 0);
+        request = identify(KEY);
+        ck_assert_uint_eq(request->target->range_count, 1); /* what lies elsewhere stays */
+        ck_assert_uint_eq(request->target->ranges[0].extent.length_bytes, 4096);
+        ledger_request_free(request);
+        request = make(LEDGER_FORGET);
+        request->target_row = row;
+        request->mark.clears = (struct extent){ 0, INT64_MAX };
         ck_assert_int_eq(call_status(request), 0);
         request = identify(KEY);
         ck_assert_uint_eq(request->target->range_count, 0);
@@ -570,25 +579,28 @@ START_TEST(a_place_that_comes_after_the_end_changes_nothing) {
 }
 END_TEST
 
-START_TEST(a_sweep_with_fixed_patterns_clears_what_was_known_and_goes_on_in_its_pass) {
+START_TEST(a_sweep_with_fixed_patterns_clears_what_was_known_of_its_extent_and_goes_on_in_its_pass) {
         static const struct pattern_list list = { 3, { 0xaa, 0x55, 0x00 } };
+        static const struct extent extent = { 4096, 20480 };
         open_quietly();
         uint64_t row = row_of(KEY);
         stamp(row, 4);
         ck_assert_int_eq(call_status(mark_request(row, 4, (struct extent){ 0, 8192 }, (struct extent){ 0 })), 0);
         struct ledger_request *request = place_request(LEDGER_SWEEP_STARTED, row, 1, "sda");
         request->sweep.patterns = list;
+        request->sweep.extent = extent;
         ck_assert_int_eq(call_status(request), 0);
         /* Not known: then nothing is cleared either. */
         request = place_request(LEDGER_STAMP, row, 2, "sda");
-        request->mark = (struct ledger_mark){ .target_id = 77, .generation = 5, .clears = true };
+        request->mark = (struct ledger_mark){ .target_id = 77, .generation = 5, .clears = extent };
         ck_assert_int_eq(call_status(request), -ENOENT);
         request = identify(KEY);
         ck_assert_uint_eq(request->target->range_count, 1);
+        ck_assert_uint_eq(request->target->ranges[0].extent.length_bytes, 8192);
         ledger_request_free(request);
 
         request = place_request(LEDGER_STAMP, row, 1, "sda");
-        request->mark = (struct ledger_mark){ .target_id = 77, .generation = 5, .nonce = 9, .clears = true };
+        request->mark = (struct ledger_mark){ .target_id = 77, .generation = 5, .nonce = 9, .clears = extent };
         request->place.at.round = ROUND_SWEEP;
         request->place.at.pass = 2;
         request->sweep.bytes.written = 4096;
@@ -599,9 +611,14 @@ START_TEST(a_sweep_with_fixed_patterns_clears_what_was_known_and_goes_on_in_its_
         ck_assert_ptr_nonnull(resume);
         ck_assert_uint_eq(resume->from.pass, 2);
         ck_assert(pattern_list_is(&resume->record.patterns, &list));
+        ck_assert_uint_eq(resume->record.extent.offset_bytes, 4096);
+        ck_assert_uint_eq(resume->record.extent.length_bytes, 20480);
         ledger_request_free(load);
         request = identify(KEY);
-        ck_assert_uint_eq(request->target->range_count, 0);
+        ck_assert_uint_eq(request->target->range_count, 1); /* of another device with the same target */
+        ck_assert_uint_eq(request->target->ranges[0].extent.length_bytes, 4096);
+        ck_assert_uint_eq(request->target->past[0].extent.offset_bytes, 4096);
+        ck_assert_uint_eq(request->target->past[0].extent.length_bytes, 20480);
         ck_assert_uint_eq(request->target->last_generation, 5);
         ck_assert_uint_eq(request->target->past[0].generation, 5);
         ck_assert_uint_eq(request->target->past[0].bytes_written, 4096);
@@ -909,7 +926,7 @@ START_TEST(a_ledger_of_a_later_version_is_refused_and_not_touched) {
         open_quietly();
         ck_assert_int_eq(call_status(finding_request(1, "sda")), 0);
         close_ledger();
-        overwrite(60, "\0\0\0\7", 4); /* user_version */
+        overwrite(60, "\0\0\0\10", 4); /* user_version */
         size_t size = read_file("ledger.db", before, sizeof before);
         struct ledger_request *load = open_ledger();
         ck_assert_int_eq(load->status, -ENOTSUP);
@@ -1014,7 +1031,7 @@ START_TEST(a_ledger_of_schema_2_is_taken_along_and_what_ran_was_killed) {
         ck_assert_int_eq(call_status(request), 0);
         ck_assert_int_eq(call_status(sweep_request(LEDGER_SWEEP_STARTED, 2, "sda")), 0);
         close_ledger();
-        run_sql("DROP TABLE places; DROP TABLE intents; DROP TABLE pruned; DROP INDEX sweeps_by_target; ALTER TABLE sweeps DROP COLUMN patterns; ALTER TABLE findings DROP COLUMN told_us; PRAGMA user_version = 2");
+        run_sql("DROP TABLE places; DROP TABLE intents; DROP TABLE pruned; DROP INDEX sweeps_by_target; ALTER TABLE sweeps DROP COLUMN patterns; ALTER TABLE sweeps DROP COLUMN extent_offset_bytes; ALTER TABLE sweeps DROP COLUMN extent_length_bytes; ALTER TABLE findings DROP COLUMN told_us; PRAGMA user_version = 2");
         struct ledger_request *load = open_ledger();
         ck_assert_msg(load->status == 0, "%s", load->text);
         ck_assert_ptr_nonnull(load->load.devices[0].regions);
@@ -1034,7 +1051,7 @@ START_TEST(a_ledger_of_schema_1_is_taken_along_with_all_that_it_knows) {
         ck_assert_int_eq(call_status(mark_request(row, 4, (struct extent){ 0, 4096 }, (struct extent){ 0 })), 0);
         ck_assert_int_eq(call_status(sweep_request(LEDGER_SWEEP_ENDED, 1, "sda")), 0);
         close_ledger();
-        run_sql("DROP TABLE places; DROP TABLE intents; DROP TABLE pruned; DROP INDEX sweeps_by_target; ALTER TABLE sweeps DROP COLUMN patterns; ALTER TABLE findings DROP COLUMN told_us;"
+        run_sql("DROP TABLE places; DROP TABLE intents; DROP TABLE pruned; DROP INDEX sweeps_by_target; ALTER TABLE sweeps DROP COLUMN patterns; ALTER TABLE sweeps DROP COLUMN extent_offset_bytes; ALTER TABLE sweeps DROP COLUMN extent_length_bytes; ALTER TABLE findings DROP COLUMN told_us;"
                 "ALTER TABLE sweeps DROP COLUMN latency; ALTER TABLE targets DROP COLUMN regions;"
                 "PRAGMA user_version = 1");
         struct ledger_request *load = open_ledger();
@@ -1058,7 +1075,7 @@ START_TEST(a_ledger_of_schema_1_is_taken_along_with_all_that_it_knows) {
         in_directory(path, sizeof path, "ledger.db");
         CLEANUP_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
         ck_assert_int_eq(pread(fd, schema, sizeof schema, 60), sizeof schema);
-        ck_assert_uint_eq(schema[3], 6);
+        ck_assert_uint_eq(schema[3], 7);
         ck_assert_uint_eq(count_files("ledger"), 1);
 }
 END_TEST
@@ -1234,7 +1251,7 @@ START_TEST(a_ledger_of_schema_3_is_pruned_like_a_new_one) {
         put_event_at(1, 1000);
         put_event_at(2, 1000);
         close_ledger();
-        run_sql("DROP TABLE pruned; DROP INDEX sweeps_by_target; ALTER TABLE sweeps DROP COLUMN patterns; ALTER TABLE findings DROP COLUMN told_us;"
+        run_sql("DROP TABLE pruned; DROP INDEX sweeps_by_target; ALTER TABLE sweeps DROP COLUMN patterns; ALTER TABLE sweeps DROP COLUMN extent_offset_bytes; ALTER TABLE sweeps DROP COLUMN extent_length_bytes; ALTER TABLE findings DROP COLUMN told_us;"
                 "ALTER TABLE places DROP COLUMN pass; ALTER TABLE intents DROP COLUMN wish_patterns; ALTER TABLE intents DROP COLUMN unchecked_us; PRAGMA user_version = 3;"
                 "PRAGMA journal_mode = DELETE; PRAGMA auto_vacuum = NONE; VACUUM; PRAGMA journal_mode = WAL");
         ck_assert_uint_eq(ask_number("SELECT auto_vacuum FROM pragma_auto_vacuum"), 0);
@@ -1433,7 +1450,7 @@ int main(void) {
         tcase_add_test(tests, a_sweep_without_an_end_was_killed_when_it_was_last_heard_of);
         tcase_add_test(tests, a_sweep_with_a_place_goes_on_from_there);
         tcase_add_test(tests, a_place_that_comes_after_the_end_changes_nothing);
-        tcase_add_test(tests, a_sweep_with_fixed_patterns_clears_what_was_known_and_goes_on_in_its_pass);
+        tcase_add_test(tests, a_sweep_with_fixed_patterns_clears_what_was_known_of_its_extent_and_goes_on_in_its_pass);
         tcase_add_test(tests, what_is_wanted_of_a_device_outlives_the_daemon);
         tcase_add_test(tests, the_past_of_a_device_is_what_the_plan_wants);
         tcase_add_test(tests, answers_keep_the_order_of_requests_and_one_refusal_harms_no_other);

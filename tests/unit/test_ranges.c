@@ -57,6 +57,11 @@ static void map_announce(struct map *map, struct extent e, struct stamped_range 
         }
 }
 
+static void map_forget(struct map *map, struct extent e) {
+        for (uint64_t at = e.offset_bytes; at < extent_end(e); at++)
+                map->places[at].count = 0;
+}
+
 static struct map expand(uint64_t seed, const struct ranges *ranges) {
         struct map map = { 0 };
         for (size_t i = 0; i < ranges->count; i++) {
@@ -117,7 +122,10 @@ static void step(uint64_t seed, uint64_t *state, uint64_t *generation, struct ra
         *generation += suite_random(state) % 3 == 0;
         struct extent e = random_extent(state);
         struct stamped_range stamp = { e, *generation, suite_random(state) % 8 == 0, 5 * *generation, false };
-        if (suite_random(state) % 3 == 0) {
+        if (suite_random(state) % 10 == 0) {
+                ck_assert_int_eq(ranges_forget(ranges, e), 0);
+                map_forget(map, e);
+        } else if (suite_random(state) % 3 == 0) {
                 ck_assert_int_eq(ranges_settle(ranges, e, &stamp), 0);
                 map_settle(map, e, stamp);
         } else {
