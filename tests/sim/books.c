@@ -25,6 +25,13 @@ static void ledger_forget(struct ledger *l, uint64_t sectors) {
         memset(l->known, 0, sectors * sizeof l->known[0]);
 }
 
+/* Of this place. */
+static void ledger_forget_there(struct ledger *l, uint64_t sectors, struct extent place) {
+        MUST(ranges_forget(&l->ranges, place) == 0, "ranges_forget");
+        uint64_t first = place.offset_bytes / SECTOR_BYTES, end = MIN(extent_end(place) / SECTOR_BYTES, sectors);
+        memset(l->known + first, 0, (end - first) * sizeof l->known[0]);
+}
+
 static void ledger_remember(struct ledger *l, uint8_t generation) {
         if (memchr(l->past, generation, l->past_count))
                 return;
@@ -33,9 +40,11 @@ static void ledger_remember(struct ledger *l, uint8_t generation) {
         memmove(l->past + 1, l->past, l->past_count - 1);
         memmove(l->past_patterns + 1, l->past_patterns, (l->past_count - 1) * sizeof l->past_patterns[0]);
         memmove(l->past_written + 1, l->past_written, (l->past_count - 1) * sizeof l->past_written[0]);
+        memmove(l->past_extents + 1, l->past_extents, (l->past_count - 1) * sizeof l->past_extents[0]);
         l->past[0] = generation;
         l->past_patterns[0] = (struct pattern_list){ 0 };
         l->past_written[0] = 0;
+        l->past_extents[0] = (struct extent){ 0 };
 }
 
 /* What is stored with the sweep that writes. */
@@ -45,6 +54,7 @@ static void ledger_note(struct ledger *l, uint8_t generation, const struct sweep
                 return;
         l->past_patterns[0] = record->patterns;
         l->past_written[0] = record->bytes.written;
+        l->past_extents[0] = record->extent;
 }
 
 void books_init(struct books *b, struct chance *chance, struct history *history, struct disk *disk) {
@@ -64,8 +74,9 @@ void books_deinit(struct books *b) {
         free(b->runs);
 }
 
-void books_begin_sweep(struct books *b, uint64_t sweep_id) {
+void books_begin_sweep(struct books *b, uint64_t sweep_id, struct extent extent) {
         b->sweep_id = sweep_id;
+        b->extent = extent;
         b->started = b->stamped = b->adopted = b->failed = b->dead = false;
         b->sequence = b->durable_sequence = 0;
         b->generation = b->stamped_as = 0;
@@ -90,6 +101,7 @@ struct target_record *books_target(const struct books *b) {
                 t->past[t->past_count] = (struct past_generation){ .generation = stamp->generation,
                         .nonce = stamp->nonce,
                         .started_us = stamp->started_us,
+                        .extent = b->ledger.past_extents[t->past_count],
                         .patterns = b->ledger.past_patterns[t->past_count],
                         .bytes_written = b->ledger.past_written[t->past_count] };
         }
@@ -136,9 +148,9 @@ static void make_durable(struct books *b, struct request *r) {
         b->durable_sequence = r->news.sequence;
         l->target_id = m->target_id;
         l->last_generation = MAX(l->last_generation, m->generation);
-        if (r->news.kind == NEWS_ADOPTED || m->clears)
-                ledger_forget(l, b->disk->sectors);
-        if (m->clears)
+        if (m->clears.length_bytes > 0)
+                ledger_forget_there(l, b->disk->sectors, m->clears);
+        if (r->news.kind == NEWS_STAMP && m->clears.length_bytes > 0)
                 ledger_note(l, (uint8_t)b->stamped_as, &r->news.record);
         if (r->news.kind != NEWS_MARK)
                 return;
@@ -234,9 +246,24 @@ static void check_mark(const struct books *b, const struct news_mark *m) {
         MUST(m->generation == b->history->of[b->generation].stamp.generation, "a mark of another generation");
 }
 
+/* What is forgotten is the sweep's own part of the disk; all of it where the disk says that the ledger is behind. */
+static void check_clears(const struct books *b, const struct news *news) {
+        struct extent clears = news->mark.clears;
+        bool own = clears.offset_bytes == b->extent.offset_bytes && clears.length_bytes == b->extent.length_bytes;
+        bool all = extent_contains(clears, (struct extent){ 0, b->disk->sectors * SECTOR_BYTES });
+        if (news->kind == NEWS_ADOPTED)
+                MUST(news->by_order ? own : all, "the wrong ranges are forgotten");
+        else
+                MUST(clears.length_bytes == 0 || (own && news->record.patterns.count > 0), "ranges are forgotten");
+        MUST(news->record.extent.offset_bytes == b->extent.offset_bytes &&
+                        news->record.extent.length_bytes == b->extent.length_bytes,
+                "the record is of another extent");
+}
+
 static void take_request(struct books *b, const struct news *news) {
         MUST(news->sequence > b->sequence, "sequence numbers go back");
         MUST(b->request_count < REQUESTS_MAX, "too many requests");
+        check_clears(b, news);
         b->sequence = news->sequence;
         uint64_t last = b->request_count > 0 ? b->requests[b->request_count - 1].answer_us : b->now_us;
         struct request *r = &b->requests[b->request_count++];
@@ -323,6 +350,7 @@ static void copy_ledger(struct books *b, struct ledger *to, const struct ledger 
         memcpy(to->past, from->past, sizeof to->past);
         memcpy(to->past_patterns, from->past_patterns, sizeof to->past_patterns);
         memcpy(to->past_written, from->past_written, sizeof to->past_written);
+        memcpy(to->past_extents, from->past_extents, sizeof to->past_extents);
         memcpy(to->known, from->known, b->disk->sectors * sizeof to->known[0]);
 }
 

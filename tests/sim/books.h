@@ -28,6 +28,7 @@ struct ledger {
         size_t past_count;
         uint8_t past[TARGET_PAST_MAX]; /* indices into the history, the newest first */
         struct pattern_list past_patterns[TARGET_PAST_MAX];
+        struct extent past_extents[TARGET_PAST_MAX];
         uint64_t past_written[TARGET_PAST_MAX];
 };
 
@@ -55,6 +56,7 @@ struct books {
 
         /* of the sweep that runs */
         uint64_t sweep_id;
+        struct extent extent;
         bool started, stamped, adopted, failed;
         uint64_t sequence, durable_sequence; /* of the last request; of the last that became durable */
         size_t generation;                   /* index of what it writes; 0: not yet */
@@ -73,7 +75,7 @@ void books_deinit(struct books *b);
 /* The ledger has that this generation of the history wrote everything, and the one before it before. */
 void books_preload(struct books *b, size_t generation);
 
-void books_begin_sweep(struct books *b, uint64_t sweep_id);
+void books_begin_sweep(struct books *b, uint64_t sweep_id, struct extent extent);
 
 /* It writes a fixed pattern. */
 static inline bool books_is_fixed(const struct books *b) {

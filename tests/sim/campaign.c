@@ -611,7 +611,7 @@ static void try_seed(struct history *history, uint64_t seed) {
         sim_verifier_init(&t->verifier, &t->chance, MAX(workers[worker], 1));
         set_options(t, seed, workers[worker]);
         expect(t);
-        books_begin_sweep(&t->books, 1);
+        books_begin_sweep(&t->books, 1, (struct extent){ 0, t->options.size_bytes });
         oracle_begin_sweep(&t->oracle, t->options.mode, false, (struct extent){ 0 }, t->options.narrow_budget_us);
         t->oracle.block_bytes = t->options.block_bytes;
         sim_engine_begin_sweep(&t->engine, t->options.depth);
@@ -710,7 +710,8 @@ bool campaign_run(uint64_t first_seed, uint64_t seeds) {
         printf("%" PRIu64 " sweeps (%" PRIu64 " with nothing planted), %d cells, each hit %" PRIu32
                " times or more; false alarms %" PRIu64 ", wrong verdicts %" PRIu64 "\n",
                 totals.sweeps, totals.clean, (int)CELLS, least, totals.false_alarms, totals.wrong_verdicts);
+        bool has_all = first_seed <= 1 && seeds >= UINT64_C(2) * CELLS; /* later rounds leave out large blocks */
         return sum.detected == sum.planted && percent(sum.class_right, sum.planted) >= 99.9 &&
                 sum.extent_right == sum.planted && sum.persistence_right == sum.planted && totals.false_alarms == 0 &&
-                totals.wrong_verdicts == 0 && (least > 0 || seeds < UINT64_C(2) * CELLS);
+                totals.wrong_verdicts == 0 && (least > 0 || !has_all);
 }

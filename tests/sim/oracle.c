@@ -41,11 +41,16 @@ void oracle_begin_sweep(
         o->mode = mode;
         o->overwrite = overwrite;
         o->suspect = suspect;
+        o->extent = o->books->extent;
         o->target_id = l->target_id;
         o->last_generation = l->last_generation;
         o->range_count = l->ranges.count;
         o->past_count = l->past_count;
         memcpy(o->past, l->past, sizeof o->past);
+        memcpy(o->past_extents, l->past_extents, sizeof o->past_extents);
+        o->knows_stamps = false;
+        for (size_t i = 0; i < l->ranges.count; i++)
+                o->knows_stamps |= extent_overlaps(l->ranges.items[i].extent, o->extent);
         o->has_event = o->look_failed = o->writes = o->rewriting = o->reread = false;
         o->fatal_error = 0;
         o->ours = 0;
@@ -65,6 +70,12 @@ void oracle_begin_pass(struct oracle *o) {
         }
         o->rewriting = false;
         o->flush_failure_count = 0;
+}
+
+void oracle_check_place(const struct oracle *o, enum layer layer, struct extent place) {
+        bool looks = layer == LAYER_SAMPLE && extent_contains(o->suspect, place);
+        MUST(looks || extent_contains(o->extent, place), "%" PRIu64 ", length %" PRIu64 " is outside of the extent",
+                place.offset_bytes, place.length_bytes);
 }
 
 enum layer oracle_layer(const struct oracle *o, bool is_write) {
@@ -93,6 +104,7 @@ static void delivered_again(struct oracle *o, enum layer layer, uint64_t sector,
                 return;
         }
         MUST(n->delivered <= AGAIN_MAX, "sector %" PRIu64 " was read %u times", sector, n->delivered + 1);
+        n->again_missed |= n->delivered == 1 && n->again_failed;
         n->again[n->delivered++ - 1] = tag;
 }
 
@@ -470,9 +482,10 @@ static bool has_been_long(const struct oracle *o) {
 static bool may_be_spared(const struct oracle *o, struct unit u) {
         enum { ROW_BLOCKS = 16 };
         uint64_t units = o->block_bytes / UNIT_BYTES, last = u.first / UNIT_SECTORS / units * units;
-        if (last < ROW_BLOCKS * units || o->notes[LAYER_READ][u.first].delivered > 1)
+        uint64_t begin = o->extent.offset_bytes / UNIT_BYTES; /* the first block may be a part of one */
+        if (last < begin / units * units + ROW_BLOCKS * units || o->notes[LAYER_READ][u.first].delivered > 1)
                 return false;
-        for (uint64_t i = last - ROW_BLOCKS * units; i < last; i++)
+        for (uint64_t i = MAX(last - ROW_BLOCKS * units, begin); i < last; i++)
                 if (!opinion_of(o, LAYER_READ, i).bad)
                         return false;
         return true;
@@ -481,11 +494,13 @@ static bool may_be_spared(const struct oracle *o, struct unit u) {
 /*
  * Whether it may be unknown what becomes of a unit's wrong bytes: it was one of very many, or there was no room or time
  * left to try, the sweep ended before that, what was right was so without a flush, or the bytes went wrong only in the
- * very last reading.
+ * very last reading: that after it was written again.
  */
 static bool may_be_unknown(const struct oracle *o, struct unit u, const struct ending *end) {
-        bool at_last = reading_is_right(o, LAYER_READ, u, 0) && o->notes[LAYER_READ][u.first].delivered > AGAIN_MAX &&
-                !reading_is_right(o, LAYER_READ, u, AGAIN_MAX);
+        const struct note *n = &o->notes[LAYER_READ][u.first];
+        size_t last = n->again_missed ? AGAIN_MAX - 1 : AGAIN_MAX;
+        bool at_last = reading_is_right(o, LAYER_READ, u, 0) && n->delivered > last &&
+                !reading_is_right(o, LAYER_READ, u, last);
         return !end->finished || has_been_long(o) || at_last || may_be_spared(o, u) ||
                 (flush_failed_over(o, u) &&
                         (reading_is_right(o, LAYER_READ, u, SIZE_MAX) || reading_is_right(o, LAYER_READ, u, 0)));
@@ -728,12 +743,17 @@ static bool is_strange(const struct opinion *p) {
         return p->good == 0 && (p->faults & (BIT(FAULT_GARBAGE) | BIT(FAULT_FOREIGN)));
 }
 
-/* Whether the retention pass may have met so much of it that it is taken for somebody's data. */
+static bool is_strange_to(const struct oracle *o, enum layer layer, uint64_t unit) {
+        struct opinion p = opinion_of(o, layer, unit);
+        return p.bad && is_strange(&p);
+}
+
+/* Whether the retention pass may have met so much of it that it is taken for somebody's data: what the sample saw
+ * before and behind it belongs to it. */
 static bool much_is_strange(const struct oracle *o) {
         size_t row = 0, longest = 0, count = 0;
         for (uint64_t unit = 0; unit < unit_count(o); unit++) {
-                struct opinion p = opinion_of(o, LAYER_CHECK, unit);
-                bool strange = p.bad && is_strange(&p);
+                bool strange = is_strange_to(o, LAYER_CHECK, unit) || is_strange_to(o, LAYER_SAMPLE, unit);
                 count += strange;
                 row = strange ? row + 1 : 0;
                 longest = MAX(longest, row);
@@ -893,7 +913,7 @@ static void check_all_told(const struct oracle *o, const struct ending *end) {
 
 /* Whether the last pass saw every sector, and all of them right. */
 static bool all_is_right(const struct oracle *o) {
-        for (uint64_t i = 0; i < o->disk->sectors; i++)
+        for (uint64_t i = o->extent.offset_bytes / SECTOR_BYTES; i < extent_end(o->extent) / SECTOR_BYTES; i++)
                 if (o->notes[LAYER_READ][i].outcome != OUTCOME_GOOD || is_hole(o, LAYER_READ, i))
                         return false;
         for (uint64_t i = 0; i < unit_count(o); i++)
@@ -959,6 +979,18 @@ static void check_bytes(const struct oracle *o, const struct ending *end) {
                 written, lost);
 }
 
+/* What is not ours lies where nothing is expected. Nobody's data: no sweep has come there yet, for all that is known.
+ */
+static bool is_unreached(const struct oracle *o, struct unit u) {
+        struct extent sector = { u.first * SECTOR_BYTES, SECTOR_BYTES };
+        if (o->knows_stamps)
+                return true;
+        for (size_t i = 0; i < o->past_count; i++)
+                if (extent_contains(o->past_extents[i].length_bytes > 0 ? o->past_extents[i] : o->extent, sector))
+                        return false;
+        return o->range_count > 0 || o->past_count > 0;
+}
+
 /* What the sample makes of a unit: whether it counts as somebody else's data. */
 static enum guess is_foreign(const struct oracle *o, uint64_t unit) {
         struct unit u = unit_at(o, unit);
@@ -973,11 +1005,11 @@ static enum guess is_foreign(const struct oracle *o, uint64_t unit) {
                 zero &= n[i].tag.kind == TAG_ZERO;
         }
         if (!delivered)
-                return MAYBE;
+                return extent_overlaps(o->extent, (struct extent){ u.first * SECTOR_BYTES, 1 }) ? MAYBE : NO;
         if (is_self_consistent(o, LAYER_SAMPLE, u) || (expected && !p.bad) || zero)
                 return NO;
         if (!expected)
-                return o->range_count > 0 ? NO : YES;
+                return is_unreached(o, u) ? NO : YES;
         if (p.good || !is_strange(&p))
                 return NO;
         return p.faults & ~(BIT(FAULT_GARBAGE) | BIT(FAULT_FOREIGN)) ? MAYBE : YES;

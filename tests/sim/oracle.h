@@ -30,6 +30,7 @@ struct note {
         uint8_t outcome;
         bool failed;       /* ever, but for being tried again */
         bool again_failed; /* reading, writing or flushing it once more */
+        bool again_missed; /* that was so before any of it was delivered */
         bool partly;       /* delivered by a request that came back short */
         bool varied;       /* of the sample: delivered twice, and not alike */
 };
@@ -57,12 +58,15 @@ struct oracle {
         enum sweep_mode mode;
         bool overwrite;
         bool has_event;        /* the device changes in the middle, so errors need not be told */
-        struct extent suspect; /* length 0: none */
+        struct extent extent;  /* that is swept */
+        struct extent suspect; /* length 0: none; anywhere on the disk */
         struct known *before;  /* what the ledger knew when the sweep began */
         uint64_t target_id, last_generation;
         size_t range_count;
         size_t past_count;
         uint8_t past[TARGET_PAST_MAX]; /* generations that the ledger knew by name */
+        bool knows_stamps;             /* the ledger knew of stamps in the extent */
+        struct extent past_extents[TARGET_PAST_MAX];
         struct note *notes[LAYER_COUNT];
         size_t flush_failure_count;
         struct flush_failure flush_failures[FLUSH_FAILURES_MAX];
@@ -80,8 +84,12 @@ struct oracle {
 
 void oracle_init(struct oracle *o, const struct disk *disk, const struct history *history, const struct books *books);
 void oracle_deinit(struct oracle *o);
+/* The books have begun it. */
 void oracle_begin_sweep(
         struct oracle *o, enum sweep_mode mode, bool overwrite, struct extent suspect, uint64_t budget_us);
+
+/* A request for a place that is none of the sweep's business ends the process. */
+void oracle_check_place(const struct oracle *o, enum layer layer, struct extent place);
 
 /* The next of several passes that write: what was noted of the one before is judged by others, or not at all. */
 void oracle_begin_pass(struct oracle *o);

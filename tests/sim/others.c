@@ -40,7 +40,7 @@ bool others_advance(struct others *o, struct engine_traffic *traffic, uint64_t n
 static uint64_t begin_account(struct others *o, bool sampling, uint64_t now_us) {
         if (o->sampling != sampling) {
                 o->sampling = sampling;
-                o->sent_bytes = 0;
+                o->sent_bytes = o->sent_count = 0;
                 o->began_us = now_us;
         }
         return sampling && o->rate > 0 ? MAX(o->rate, SAMPLE_RATE_MIN) : o->rate;
@@ -50,7 +50,10 @@ void others_submitted(
         struct others *o, const struct engine_io *io, size_t beside, bool noticed, bool sampling, uint64_t now_us) {
         uint64_t rate = begin_account(o, sampling, now_us);
         o->sent_bytes += io->length_bytes;
-        double most = (double)rate * (double)(now_us - o->began_us + PACE_BURST_US) / 1e6 + io->length_bytes + 1;
+        o->sent_count++;
+        /* Each request takes whole nanoseconds, rounded down. */
+        double us = (double)(now_us - o->began_us + PACE_BURST_US) + (double)o->sent_count / 1e3;
+        double most = (double)rate * us / 1e6 + io->length_bytes + 1;
         MUST(rate == 0 || io->op == ENGINE_FLUSH || (double)o->sent_bytes <= most,
                 "%" PRIu64 " bytes in %" PRIu64 " us, at a rate of %" PRIu64, o->sent_bytes, now_us - o->began_us,
                 rate);

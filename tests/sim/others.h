@@ -17,7 +17,7 @@ struct others {
         uint64_t turn_us;  /* when they begin, or cease */
         uint64_t since_us; /* busy: since when */
         uint64_t began_us; /* the sweep */
-        uint64_t rate, sent_bytes;
+        uint64_t rate, sent_bytes, sent_count;
         bool sampling;
         bool answers_failed; /* of what fails nobody knows how it is counted */
         uint64_t bursts_met; /* so long that it had to notice */

@@ -4,7 +4,8 @@
  * the same faults, sweeps one without interruption, and cuts the sweep of the other short again and again: paused,
  * killed with some of the last news not durable, or with a power cut that takes what is in the write cache. Then the
  * verdict, the places of the faults and all numbers are compared. A sweep with the strict oracle follows: it looks
- * whether the ledger knows what the parts left on the disk.
+ * whether the ledger knows what the parts left on the disk. Every third disk has several devices, each with an extent
+ * of it; their sweeps take turns while they are cut short, so that each goes on after the others have written.
  */
 #include "parts.h"
 
@@ -13,6 +14,7 @@
 #include "base/cpus.h"
 #include "books.h"
 #include "disk.h"
+#include "extents.h"
 #include "failure.h"
 #include "oracle.h"
 #include "sim_engine.h"
@@ -44,6 +46,20 @@ struct found {
         uint64_t serial; /* in the part that runs */
 };
 
+/* A device: its sweep, and what the ledger has of that. */
+struct lane {
+        struct sweep_options options;
+        size_t found_count;
+        struct found *found; /* by all parts, as far as it is durable */
+        struct checkpoint at;
+        struct latency_histogram reads;
+        bool begun, over;
+        unsigned parts;
+        uint64_t pumps, running_us;
+        bool *looked_at; /* by sector, in the passes that the verdict comes from */
+        struct sweep_record record;
+};
+
 struct world {
         struct news_port port;
         struct chance chance;
@@ -53,23 +69,17 @@ struct world {
         struct oracle oracle;
         struct sim_engine engine;
         struct sim_verifier verifier;
-        struct sweep_options options;
         struct sweep_gauge gauge;
         uint64_t now_us;
         size_t told_count, told_room;
         struct told *told; /* by this part */
-        size_t found_count;
-        struct found *found; /* by all parts, as far as it is durable */
-        struct checkpoint at;
-        struct latency_histogram reads;
-        bool begun;
-        uint64_t pumps, running_us;
-        bool *looked_at; /* by sector, in the passes that the verdict comes from */
-        struct sweep_record record;
+        uint64_t rate;     /* bytes a second that sweeps keep to; 0: no limit */
+        size_t lane_count;
+        struct lane lanes[EXTENTS_MAX];
 };
 
 static struct {
-        uint64_t seeds, fates[FATE_POWER_CUT + 1], resumed[ROUND_COUNT], in_the_middle, fixed, faults, clean;
+        uint64_t seeds, several, fates[FATE_POWER_CUT + 1], resumed[ROUND_COUNT], in_the_middle, fixed, faults, clean;
 } totals;
 
 static cpu_set_t cpus;
@@ -83,7 +93,8 @@ static bool post(struct news_port *port, const struct news *news) {
                 .serial = news->fault_serial,
                 .fault = news->fault,
                 .checkpoint = news->checkpoint,
-                .has_place = news->kind == NEWS_STARTED || news->kind == NEWS_CHECKPOINT || news->mark.clears,
+                .has_place = news->kind == NEWS_STARTED || news->kind == NEWS_CHECKPOINT ||
+                        (news->kind == NEWS_STAMP && news->mark.clears.length_bytes > 0),
                 .has_reads = news->survey != NULL,
         };
         if (news->survey)
@@ -119,25 +130,58 @@ static void make_history(struct world *w) {
 }
 
 /* Faults that last, each in a unit of its own: what they are does not depend on how often they are met. */
-static void plant(struct world *w) {
+static void plant(struct world *w, enum sweep_mode mode) {
         struct chance *c = &w->chance;
         for (uint64_t n = chance_below(c, FAULTS_MAX + 1); n > 0; n--) {
                 uint64_t units = w->disk.sectors / UNIT_SECTORS;
                 uint64_t first = chance_below(c, units) * UNIT_SECTORS;
-                struct shape shape = {
-                        .kind = chance_one_in(c, 2) ? SHAPE_ZEROS : SHAPE_FLIPPED, .sectors = 0xff, .bits = 2
-                };
+                struct shape shape = { .kind = chance_one_in(c, 2) ? SHAPE_ZEROS : SHAPE_FLIPPED, .sectors = 0xff };
+                shape.bits = 2;
+                if (chance_one_in(c, 3))
+                        shape.kind = SHAPE_NOISE; /* which may be somebody's data */
                 struct trouble t = {
                         .first = first, .count = UNIT_SECTORS, .left = TROUBLE_ALWAYS, .error = EIO, .shape = shape
                 };
                 uint64_t kind = chance_below(c, 3);
-                if (kind == 0 && w->options.mode == MODE_PATTERN) {
+                if (kind == 0 && mode == MODE_PATTERN) {
                         for (uint64_t i = first; i < first + UNIT_SECTORS; i++)
                                 disk_change(&w->disk, i, &shape);
                         continue;
                 }
-                t.kind = kind == 1 && w->options.mode == MODE_PATTERN ? TROUBLE_WRITTEN_AS : TROUBLE_READ_ERROR;
+                t.kind = kind == 1 && mode == MODE_PATTERN ? TROUBLE_WRITTEN_AS : TROUBLE_READ_ERROR;
                 (void)disk_add_trouble(&w->disk, &t);
+        }
+}
+
+static void choose_patterns(struct sweep_options *o, struct chance *c) {
+        static const uint8_t bytes[] = { 0xaa, 0x00, 0x55 };
+        o->patterns.count = (uint8_t)chance_between(c, 1, ELEMENTS(bytes));
+        memcpy(o->patterns.bytes, bytes, sizeof bytes);
+}
+
+/* Of the first lane, which has the whole disk: as it is, or one for each of several extents. Where the faults are of a
+ * disk that is only read, all of them read. */
+static void choose_lanes(struct world *w, uint64_t number) {
+        struct chance chance = { number }, *c = &chance;
+        struct extent extents[EXTENTS_MAX];
+        w->lane_count = 1;
+        if (!chance_one_in(c, 3))
+                return;
+        w->lane_count = extents_cut(extents, c, w->disk.sectors);
+        for (size_t i = 0; i < w->lane_count; i++) {
+                struct lane *lane = &w->lanes[i];
+                struct sweep_options *o = &lane->options;
+                *o = w->lanes[0].options;
+                o->id += i;
+                o->started_us += i;
+                o->extent = extents[i];
+                o->block_bytes = UNIT_BYTES << chance_below(c, 4);
+                o->segment_bytes = o->block_bytes * chance_between(c, 1, 12);
+                o->patterns.count = 0;
+                if (chance_one_in(c, 4))
+                        o->mode = MODE_READ;
+                if (o->mode == MODE_PATTERN && chance_one_in(c, 2))
+                        choose_patterns(o, c);
         }
 }
 
@@ -160,7 +204,8 @@ static struct world *world_new(uint64_t seed) {
         sim_engine_init(&w->engine, &w->disk, &w->books, &w->oracle, c);
         w->oracle.lateness = &w->engine.lateness;
         sim_verifier_init(&w->verifier, c, (unsigned)chance_between(c, 1, 4));
-        w->options = (struct sweep_options){
+        struct lane *lane = &w->lanes[0];
+        lane->options = (struct sweep_options){
                 .id = 1,
                 .device = "disk",
                 .mode = chance_one_in(c, 3) ? MODE_READ : MODE_PATTERN,
@@ -169,6 +214,7 @@ static struct world *world_new(uint64_t seed) {
                 .segment_bytes = block * chance_between(c, 1, 12),
                 .depth = (unsigned)chance_between(c, 1, 16),
                 .size_bytes = sectors * SECTOR_BYTES,
+                .extent = { 0, sectors * SECTOR_BYTES },
                 .logical_block_bytes = logical * SECTOR_BYTES,
                 .diskseq = 7,
                 .narrow_budget_us = USEC_PER_DAY,
@@ -178,17 +224,19 @@ static struct world *world_new(uint64_t seed) {
                 .news = &w->port,
                 .gauge = &w->gauge,
         };
-        if (w->options.mode == MODE_PATTERN && chance_one_in(c, 2)) {
-                static const uint8_t bytes[] = { 0xaa, 0x00, 0x55 };
-                w->options.patterns.count = (uint8_t)chance_between(c, 1, ELEMENTS(bytes));
-                memcpy(w->options.patterns.bytes, bytes, sizeof bytes);
-        }
-        plant(w);
+        if (lane->options.mode == MODE_PATTERN && chance_one_in(c, 2))
+                choose_patterns(&lane->options, c);
+        plant(w, lane->options.mode);
         w->engine.latency_us = chance_one_in(c, 2) ? 400000 : 20000;
         w->books.latency_us = chance_one_in(c, 2) ? 1000 : 400000;
-        w->found = calloc(FOUND_MAX, sizeof w->found[0]);
-        w->looked_at = calloc(sectors, sizeof w->looked_at[0]);
-        MUST(w->found && w->looked_at, "out of memory");
+        w->rate = chance_one_in(c, 4) ? sectors * SECTOR_BYTES / chance_between(c, 1, 10) + 1 : 0;
+        choose_lanes(w, layout_mix(~seed));
+        for (size_t i = 0; i < w->lane_count; i++) {
+                lane = &w->lanes[i];
+                lane->found = calloc(FOUND_MAX, sizeof lane->found[0]);
+                lane->looked_at = calloc(sectors, sizeof lane->looked_at[0]);
+                MUST(lane->found && lane->looked_at, "out of memory");
+        }
         return w;
 }
 
@@ -200,9 +248,11 @@ static void world_free(struct world *w) {
         for (size_t i = 0; i < w->history.count; i++)
                 table_unref((struct table *)w->history.of[i].table);
         table_cache_free(w->history.tables);
+        for (size_t i = 0; i < w->lane_count; i++) {
+                free(w->lanes[i].found);
+                free(w->lanes[i].looked_at);
+        }
         free(w->told);
-        free(w->found);
-        free(w->looked_at);
         free(w);
 }
 
@@ -211,20 +261,21 @@ static void set_clock(struct world *w, uint64_t add_us) {
         w->engine.now_us = w->books.now_us = w->now_us;
 }
 
-static void pass_time(struct world *w, enum sweep_pumped pumped) {
+static void pass_time(struct world *w, const struct sweep *sweep, enum sweep_pumped pumped) {
         uint64_t engine = sim_engine_next_us(&w->engine), books = books_next_us(&w->books), next = MIN(engine, books);
         uint64_t wait = next > w->now_us ? next - w->now_us : 1;
         if (w->verifier.count > 0)
                 wait = 1;
-        set_clock(w, pumped == SWEEP_BUSY ? chance_below(&w->chance, 50) : MIN(wait, SWEEP_PATIENCE_US));
+        set_clock(w, pumped == SWEEP_BUSY ? chance_below(&w->chance, 50) : MIN(wait, sweep_patience_us(sweep)));
 }
 
 /* Pumps until it has ended; after so many pumps its fate strikes. */
-static void run(struct world *w, struct sweep *sweep, enum fate fate, uint64_t after) {
+static void run(struct world *w, struct lane *lane, struct sweep *sweep, enum fate fate, uint64_t after) {
         bool crashed = false;
+        sweep_set_rate(sweep, w->rate);
         for (uint64_t pumps = 0;; pumps++) {
                 MUST(pumps < PUMPS_MAX, "it never ends");
-                w->pumps++;
+                lane->pumps++;
                 if (!crashed)
                         books_work(&w->books, sweep);
                 if (fate > FATE_PAUSE && pumps == after) {
@@ -235,21 +286,22 @@ static void run(struct world *w, struct sweep *sweep, enum fate fate, uint64_t a
                         crashed = true;
                 }
                 enum sweep_order order = fate == FATE_END || pumps < after ? SWEEP_RUN : SWEEP_PAUSE;
+                w->engine.resting = order == SWEEP_PAUSE;
                 enum sweep_pumped pumped = sweep_pump(sweep, order, w->now_us, w->now_us + (UINT64_C(1) << 50));
                 if (pumped == SWEEP_ENDED)
                         return;
-                pass_time(w, pumped);
+                pass_time(w, sweep, pumped);
         }
 }
 
-static void take_fault(struct world *w, const struct told *t) {
-        for (size_t i = 0; i < w->found_count; i++)
-                if (w->found[i].serial == t->serial) {
-                        w->found[i].fault = t->fault;
+static void take_fault(struct lane *lane, const struct told *t) {
+        for (size_t i = 0; i < lane->found_count; i++)
+                if (lane->found[i].serial == t->serial) {
+                        lane->found[i].fault = t->fault;
                         return;
                 }
-        MUST(w->found_count < FOUND_MAX, "too many faults");
-        w->found[w->found_count++] = (struct found){ t->fault, t->serial };
+        MUST(lane->found_count < FOUND_MAX, "too many faults");
+        lane->found[lane->found_count++] = (struct found){ t->fault, t->serial };
 }
 
 /* In order: what was told before something that is durable is durable, too. */
@@ -266,60 +318,60 @@ static size_t durable_count(struct world *w, bool killed) {
         return (size_t)chance_between(&w->chance, least, most);
 }
 
-static void take_told(struct world *w, size_t count) {
+static void take_told(struct world *w, struct lane *lane, size_t count) {
         for (size_t i = 0; i < count; i++) {
                 const struct told *t = &w->told[i];
                 if (t->kind == NEWS_FAULT)
-                        take_fault(w, t);
+                        take_fault(lane, t);
                 if (t->has_place) {
-                        w->at = t->checkpoint;
-                        w->begun = true;
+                        lane->at = t->checkpoint;
+                        lane->begun = true;
                 }
                 if (t->has_reads)
-                        w->reads = t->reads;
+                        lane->reads = t->reads;
         }
         w->told_count = 0;
 }
 
 /* A pass with a fixed pattern is not what the verdict comes from. */
-static void note_looks(struct world *w) {
+static void note_looks(const struct world *w, struct lane *lane) {
         if (books_is_fixed(&w->books))
                 return;
         for (uint64_t i = 0; i < w->disk.sectors; i++) {
                 const struct note *n = &w->oracle.notes[LAYER_READ][i];
-                w->looked_at[i] |= n->delivered || n->failed;
+                lane->looked_at[i] |= n->delivered || n->failed;
         }
 }
 
-static struct sweep_resume *resume_of(struct world *w) {
+static struct sweep_resume *resume_of(struct lane *lane) {
         struct sweep_resume *r;
         MUST(sweep_resume_new(&r) == 0, "out of memory");
-        r->from = w->at;
-        r->record.running_us = w->running_us;
-        r->latency[LATENCY_READ] = w->reads;
-        r->finding_count = MIN(w->found_count, (size_t)RESUME_FINDINGS_MAX);
+        r->from = lane->at;
+        r->record.running_us = lane->running_us;
+        r->latency[LATENCY_READ] = lane->reads;
+        r->finding_count = MIN(lane->found_count, (size_t)RESUME_FINDINGS_MAX);
         r->findings = calloc(r->finding_count + 1, sizeof r->findings[0]);
         MUST(r->findings, "out of memory");
-        for (size_t i = 0; i < w->found_count; i++) {
-                w->found[i].serial = i + 1;
-                r->findings[i] = w->found[i].fault;
+        for (size_t i = 0; i < lane->found_count; i++) {
+                lane->found[i].serial = i + 1;
+                r->findings[i] = lane->found[i].fault;
         }
         return r;
 }
 
 /* True: it is over. */
-static bool one_part(struct world *w, enum fate fate, uint64_t after) {
-        struct sweep_options o = w->options;
-        struct sweep_resume *resume = w->begun ? resume_of(w) : NULL;
+static bool one_part(struct world *w, struct lane *lane, enum fate fate, uint64_t after) {
+        struct sweep_options o = lane->options;
+        struct sweep_resume *resume = lane->begun ? resume_of(lane) : NULL;
         for (size_t i = 0; i < ELEMENTS(o.random); i++)
                 o.random[i] = chance_next(&w->chance);
         o.resume = resume;
         if (resume) {
-                totals.resumed[w->at.round]++;
-                totals.in_the_middle += w->at.at_bytes > 0;
-                totals.fixed += w->at.round == ROUND_SWEEP && w->at.pass < o.patterns.count;
+                totals.resumed[lane->at.round]++;
+                totals.in_the_middle += lane->at.at_bytes > o.extent.offset_bytes;
+                totals.fixed += lane->at.round == ROUND_SWEEP && lane->at.pass < o.patterns.count;
         }
-        books_begin_sweep(&w->books, o.id);
+        books_begin_sweep(&w->books, o.id, o.extent);
         oracle_begin_sweep(&w->oracle, o.mode, false, (struct extent){ 0 }, o.narrow_budget_us);
         w->oracle.block_bytes = o.block_bytes;
         w->oracle.has_patience = true;
@@ -331,22 +383,22 @@ static bool one_part(struct world *w, enum fate fate, uint64_t after) {
         MUST(sweep_new(&sweep, &o) == 0, "sweep_new");
         sweep_resume_free(resume);
         w->engine.sweep = sweep;
-        run(w, sweep, fate, after);
+        run(w, lane, sweep, fate, after);
         bool over = sweep_record(sweep)->end != END_NONE, killed = w->books.dead;
         MUST(over || sweep_is_suspended(sweep), "it ended without an end");
-        take_told(w, durable_count(w, killed));
+        take_told(w, lane, durable_count(w, killed));
         if (!killed) {
-                w->at = sweep_checkpoint(sweep);
-                w->record = *sweep_record(sweep);
-                w->running_us = w->record.running_us;
+                lane->at = sweep_checkpoint(sweep);
+                lane->record = *sweep_record(sweep);
+                lane->running_us = lane->record.running_us;
         }
         if (!killed) {
                 struct survey *survey = sweep_survey(sweep);
                 MUST(survey, "out of memory");
-                w->reads = survey->latency[LATENCY_READ];
+                lane->reads = survey->latency[LATENCY_READ];
                 free(survey);
         }
-        note_looks(w);
+        note_looks(w, lane);
         books_crash(&w->books);
         sweep_free(sweep);
         return over && !killed;
@@ -359,7 +411,7 @@ static uint32_t class_of(enum fault fault) {
 }
 
 /* What was repaired, or there for a moment, in parts was so in one piece, too. */
-static void check_passing(const struct world *one, const struct world *parts) {
+static void check_passing(const struct lane *one, const struct lane *parts) {
         for (size_t i = 0; i < parts->found_count; i++) {
                 const struct finding *f = &parts->found[i].fault;
                 bool right = f->persistence != PERSISTENCE_REPAIRED && f->persistence != PERSISTENCE_TRANSIENT;
@@ -374,9 +426,11 @@ static void check_passing(const struct world *one, const struct world *parts) {
 
 /* known: what is bad, by a sweep that could look closer; a place that was told whole, for want of time, is somewhere
  * in it. NULL: as it was told. */
-static void fill_faults(const struct world *w, uint32_t *faults, const uint32_t *known) {
-        for (size_t i = 0; i < w->found_count; i++) {
-                const struct finding *f = &w->found[i].fault;
+static void fill_faults(const struct lane *lane, uint32_t *faults, const uint32_t *known) {
+        for (size_t i = 0; i < lane->found_count; i++) {
+                const struct finding *f = &lane->found[i].fault;
+                MUST(extent_contains(lane->options.extent, f->place),
+                        "sector %" PRIu64 ": a finding outside of the extent", f->place.offset_bytes / SECTOR_BYTES);
                 const uint32_t *within = strstr(f->detail.lines, "narrowed=no") ? known : NULL;
                 bool any = !within;
                 for (uint64_t k = f->place.offset_bytes; k < extent_end(f->place); k += SECTOR_BYTES) {
@@ -395,9 +449,11 @@ static void show(const char *who, const struct finding *f) {
                 f->place.length_bytes / SECTOR_BYTES, f->text);
 }
 
-static void compare(const struct world *one, const struct world *parts) {
-        CLEANUP_FREE uint32_t *expected = calloc(one->disk.sectors, sizeof *expected);
-        CLEANUP_FREE uint32_t *got = calloc(one->disk.sectors, sizeof *got);
+static void compare(const struct lane *one, const struct lane *parts) {
+        const struct extent extent = one->options.extent;
+        uint64_t sectors = one->options.size_bytes / SECTOR_BYTES;
+        CLEANUP_FREE uint32_t *expected = calloc(sectors, sizeof *expected);
+        CLEANUP_FREE uint32_t *got = calloc(sectors, sizeof *got);
         MUST(expected && got, "out of memory");
         for (size_t i = 0; i < one->found_count; i++)
                 show("one", &one->found[i].fault);
@@ -405,7 +461,7 @@ static void compare(const struct world *one, const struct world *parts) {
                 show("parts", &parts->found[i].fault);
         fill_faults(one, expected, NULL);
         fill_faults(parts, got, expected);
-        for (uint64_t i = 0; i < one->disk.sectors; i++) {
+        for (uint64_t i = extent.offset_bytes / SECTOR_BYTES; i < extent_end(extent) / SECTOR_BYTES; i++) {
                 MUST(!(got[i] & ~expected[i]), "sector %" PRIu64 ": a false finding, %" PRIx32 " for %" PRIx32, i,
                         got[i], expected[i]);
                 MUST(got[i] == expected[i], "sector %" PRIu64 ": a fault was missed, %" PRIx32 " for %" PRIx32, i,
@@ -431,13 +487,13 @@ static void compare(const struct world *one, const struct world *parts) {
 }
 
 /* What the parts left: the ledger knows it, and the strict oracle has the say. */
-static void sweep_once_more(struct world *w) {
-        struct sweep_options o = w->options;
-        o.started_us++;
+static void sweep_once_more(struct world *w, struct lane *lane) {
+        struct sweep_options o = lane->options;
+        o.started_us += EXTENTS_MAX;
         o.patterns.count = 0;
         for (size_t i = 0; i < ELEMENTS(o.random); i++)
                 o.random[i] = chance_next(&w->chance);
-        books_begin_sweep(&w->books, o.id);
+        books_begin_sweep(&w->books, o.id, o.extent);
         oracle_begin_sweep(&w->oracle, o.mode, false, (struct extent){ 0 }, o.narrow_budget_us);
         sim_engine_begin_sweep(&w->engine, o.depth);
         w->engine.lateness.spot_count = 0; /* nothing is late */
@@ -446,29 +502,50 @@ static void sweep_once_more(struct world *w) {
         struct sweep *sweep;
         MUST(sweep_new(&sweep, &o) == 0, "sweep_new");
         w->engine.sweep = sweep;
-        run(w, sweep, FATE_END, 0);
+        run(w, lane, sweep, FATE_END, 0);
         oracle_judge(&w->oracle, sweep);
+        books_crash(&w->books); /* what nobody waits for any more */
         sweep_free(sweep);
+}
+
+/* pumps: what it took in one piece. */
+static void next_part(struct world *w, struct lane *lane, uint64_t pumps) {
+        struct chance *c = &w->chance;
+        enum fate fate = lane->parts < PARTS_MAX / w->lane_count
+                ? (enum fate)chance_between(c, FATE_PAUSE, FATE_POWER_CUT)
+                : FATE_END;
+        uint64_t after = chance_below(c, pumps / chance_between(c, 1, 4) + 1);
+        story("sweep %" PRIu64 ", part %u, fate %d after %" PRIu64 " pumps, at %" PRIu64 " of round %d",
+                lane->options.id, lane->parts, fate, after, lane->at.at_bytes, lane->at.round);
+        lane->over = one_part(w, lane, fate, after);
+        lane->parts++;
+        totals.fates[fate]++;
+}
+
+/* The sweeps take turns; which one is next is up to chance. */
+static void sweep_in_parts(struct world *w, const struct world *one) {
+        for (size_t left = w->lane_count, next = 0; left > 0;) {
+                if (w->lane_count > 1)
+                        next = chance_below(&w->chance, w->lane_count);
+                if (w->lanes[next].over)
+                        continue;
+                next_part(w, &w->lanes[next], one->lanes[next].pumps);
+                left -= w->lanes[next].over;
+        }
 }
 
 static void try_seed(uint64_t seed) {
         failure_begin(seed, "--parts ");
         struct world *one = world_new(seed), *parts = world_new(seed);
-        MUST(one_part(one, FATE_END, 0), "it did not end");
+        for (size_t i = 0; i < one->lane_count; i++)
+                MUST(one_part(one, &one->lanes[i], FATE_END, 0), "it did not end");
         parts->chance.state ^= UINT64_C(0x5eed);
-        bool over = false;
-        for (unsigned part = 0; !over; part++) {
-                enum fate fate = part < PARTS_MAX
-                        ? (enum fate)chance_between(&parts->chance, FATE_PAUSE, FATE_POWER_CUT)
-                        : FATE_END;
-                uint64_t after = chance_below(&parts->chance, one->pumps / chance_between(&parts->chance, 1, 4) + 1);
-                story("part %u, fate %d after %" PRIu64 " pumps, at %" PRIu64 " of round %d", part, fate, after,
-                        parts->at.at_bytes, parts->at.round);
-                over = one_part(parts, fate, after);
-                totals.fates[fate]++;
-        }
-        compare(one, parts);
-        sweep_once_more(parts);
+        sweep_in_parts(parts, one);
+        for (size_t i = 0; i < one->lane_count; i++)
+                compare(&one->lanes[i], &parts->lanes[i]);
+        for (size_t i = 0; i < one->lane_count; i++)
+                sweep_once_more(parts, &parts->lanes[i]);
+        totals.several += one->lane_count > 1;
         world_free(one);
         world_free(parts);
         totals.seeds++;
@@ -479,11 +556,12 @@ bool parts_run(uint64_t first_seed, uint64_t seeds) {
         MUST(cpus_pin_this_thread(cpus_nth(&cpus, 0)) == 0, "sched_setaffinity");
         for (uint64_t i = 0; i < seeds; i++)
                 try_seed(first_seed + i);
-        printf("sweeps %" PRIu64 " (clean %" PRIu64 "), faults %" PRIu64 "; paused %" PRIu64 ", killed %" PRIu64
-               ", power cut %" PRIu64 "; gone on with in the retention pass %" PRIu64 ", later %" PRIu64
-               ", of those in the middle %" PRIu64 ", with patterns left %" PRIu64 "\n",
-                totals.seeds, totals.clean, totals.faults, totals.fates[FATE_PAUSE], totals.fates[FATE_KILL],
-                totals.fates[FATE_POWER_CUT], totals.resumed[ROUND_CHECK], totals.resumed[ROUND_SWEEP],
-                totals.in_the_middle, totals.fixed);
+        printf("disks %" PRIu64 " (of several extents %" PRIu64 ", sweeps clean %" PRIu64 "), faults %" PRIu64
+               "; paused %" PRIu64 ", killed %" PRIu64 ", power cut %" PRIu64
+               "; gone on with in the retention pass %" PRIu64 ", later %" PRIu64 ", of those in the middle %" PRIu64
+               ", with patterns left %" PRIu64 "\n",
+                totals.seeds, totals.several, totals.clean, totals.faults, totals.fates[FATE_PAUSE],
+                totals.fates[FATE_KILL], totals.fates[FATE_POWER_CUT], totals.resumed[ROUND_CHECK],
+                totals.resumed[ROUND_SWEEP], totals.in_the_middle, totals.fixed);
         return true;
 }

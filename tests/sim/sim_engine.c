@@ -38,6 +38,14 @@ static void check_alignment(const struct sim_engine *e, const struct engine_io *
         MUST(io->offset_bytes + io->length_bytes <= e->disk->sectors * SECTOR_BYTES, "beyond the end");
 }
 
+/* A fixed pattern is written only where no stamps are known any more. */
+static bool has_ranges(const struct books *b) {
+        for (size_t i = 0; i < b->ledger.ranges.count; i++)
+                if (extent_overlaps(b->ledger.ranges.items[i].extent, b->extent))
+                        return true;
+        return false;
+}
+
 static void check_write(struct sim_engine *e, const struct engine_io *io) {
         const struct books *b = e->books;
         MUST(e->oracle->mode != MODE_READ, "a sweep in mode read writes");
@@ -49,7 +57,7 @@ static void check_write(struct sim_engine *e, const struct engine_io *io) {
         for (uint64_t at = 0; at < io->length_bytes; at += SECTOR_BYTES) {
                 uint64_t sector = (io->offset_bytes + at) / SECTOR_BYTES;
                 const struct known *k = &b->ledger.known[sector];
-                MUST(books_is_fixed(b) ? k->count == 0 && b->ledger.ranges.count == 0
+                MUST(books_is_fixed(b) ? k->count == 0 && !has_ranges(b)
                                        : k->forgotten || memchr(k->generations, (int)b->generation, k->count),
                         "sector %" PRIu64 " is written before its mark is durable", sector);
                 MUST(content_has_sector(
@@ -93,6 +101,16 @@ static void take_off(struct sim_engine *e, struct engine_io *io) {
         e->submitted++;
 }
 
+/* Of a pass that only reads: once it was told to rest, nothing more of it is begun. */
+static void check_rest(struct sim_engine *e, const struct engine_io *io) {
+        if (io->op != ENGINE_READ || (e->sweep->step != STEP_READ && e->sweep->step != STEP_CHECK))
+                return;
+        uint64_t end = io->offset_bytes + io->length_bytes;
+        MUST(!e->resting || end <= e->read_end_bytes, "sector %" PRIu64 " is read by a sweep that was told to rest",
+                first_sector(io));
+        e->read_end_bytes = MAX(e->read_end_bytes, end);
+}
+
 static void check(struct sim_engine *e, const struct engine_io *io) {
         MUST(sweep_record(e->sweep)->end == END_NONE, "a request of a sweep that is ending");
         MUST(!e->books->failed || io->op == ENGINE_READ, "a write after the ledger failed");
@@ -100,8 +118,12 @@ static void check(struct sim_engine *e, const struct engine_io *io) {
                 check_flush(e);
         else
                 check_alignment(e, io);
+        if (io->op != ENGINE_FLUSH)
+                oracle_check_place(e->oracle, oracle_layer(e->oracle, io->op == ENGINE_WRITE),
+                        (struct extent){ io->offset_bytes, io->length_bytes });
         if (io->op == ENGINE_WRITE)
                 check_write(e, io);
+        check_rest(e, io);
         if (io->op == ENGINE_READ)
                 check_read(e, io, oracle_layer(e->oracle, false));
 }
@@ -320,6 +342,8 @@ void sim_engine_begin_sweep(struct sim_engine *e, unsigned depth) {
         e->depth = depth;
         e->dead = e->look_changed = false;
         e->submitted = 0;
+        e->resting = false;
+        e->read_end_bytes = 0;
         e->pass = UINT_MAX;
         lateness_begin_sweep(&e->lateness);
         e->look = (struct engine_look){ .size_bytes = e->disk->sectors * SECTOR_BYTES, .diskseq = 7 };

@@ -40,7 +40,9 @@ struct sim_engine {
         bool yields;     /* it is told to */
         bool *unflushed; /* by sector: written since the last flush */
         uint64_t submitted;
-        unsigned pass; /* of the books, when it wrote last */
+        bool resting;            /* the sweep was told to pause */
+        uint64_t read_end_bytes; /* of what a pass that only reads has sent */
+        unsigned pass;           /* of the books, when it wrote last */
         size_t flight_count;
         struct flight flights[FLIGHTS_MAX];
 };

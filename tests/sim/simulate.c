@@ -11,6 +11,7 @@
 #include "books.h"
 #include "campaign.h"
 #include "disk.h"
+#include "extents.h"
 #include "failure.h"
 #include "oracle.h"
 #include "parts.h"
@@ -88,7 +89,7 @@ struct event {
 struct statistics {
         uint64_t seeds, sweeps, reads, ends[END_COUNT], verdicts[VERDICT_COUNT], refused, crashes, adopted, findings,
                 paced, yielded;
-        uint64_t faults[FAULT_COUNT], transient, events[EVENT_KINDS], bytes;
+        uint64_t faults[FAULT_COUNT], transient, events[EVENT_KINDS], bytes, of_parts;
 };
 
 static struct statistics statistics;
@@ -104,6 +105,9 @@ struct simulation {
         uint64_t now_us;
         bool calm; /* no faults at all: whatever is told is a lie */
         bool refused_foreign;
+        struct chance extent_chance; /* so that a disk is what it is, whatever parts of it are swept */
+        size_t extent_count;
+        struct extent extents[EXTENTS_MAX];
         /* of the sweep that runs */
         struct sweep *sweep;
         struct sweep_gauge gauge;
@@ -119,6 +123,20 @@ static uint64_t a_size(struct chance *c, uint32_t logical_sectors) {
                 : chance_one_in(c, 12)         ? chance_between(c, 2048, 8000)
                                                : chance_between(c, 128, 2048);
         return MAX(sectors / logical_sectors, 1) * logical_sectors;
+}
+
+/* What the devices of this disk are: one with all of it, or several with a part each. */
+static void choose_extents(struct simulation *s) {
+        struct chance *c = &s->extent_chance;
+        c->state = layout_mix(~s->chance.state);
+        s->extent_count = 1;
+        s->extents[0] = (struct extent){ 0, s->disk.sectors * SECTOR_BYTES };
+        if (!chance_one_in(c, 3))
+                return;
+        s->extent_count = extents_cut(s->extents, c, s->disk.sectors);
+        for (size_t i = 0; i < s->extent_count; i++)
+                story("extent of %" PRIu64 " sectors at %" PRIu64, s->extents[i].length_bytes / SECTOR_BYTES,
+                        s->extents[i].offset_bytes / SECTOR_BYTES);
 }
 
 static void simulation_init(struct simulation *s) {
@@ -143,6 +161,7 @@ static void simulation_init(struct simulation *s) {
         sim_verifier_init(&s->verifier, c, (unsigned)chance_between(c, 1, 4));
         story("disk of %" PRIu64 " sectors, logical %" PRIu32 "%s%s%s", sectors, logical, has_cache ? ", cache" : "",
                 noise ? ", in use before" : "", s->calm ? ", calm" : "");
+        choose_extents(s);
 }
 
 static void simulation_deinit(struct simulation *s) {
@@ -355,7 +374,8 @@ static struct sweep_options some_options(struct simulation *s, uint64_t id) {
         uint32_t block = UNIT_BYTES << chance_below(c, 5);
         if (chance_one_in(c, 40))
                 block = 1 << 20;
-        uint64_t size = s->disk.sectors * SECTOR_BYTES, blocks = (size + block - 1) / block;
+        struct extent extent = s->extents[chance_below(&s->extent_chance, s->extent_count)];
+        uint64_t blocks = (extent.length_bytes + block - 1) / block;
         struct sweep_options o = {
                 .id = id,
                 .device = "disk",
@@ -365,14 +385,15 @@ static struct sweep_options some_options(struct simulation *s, uint64_t id) {
                 .block_bytes = block,
                 .segment_bytes = block * chance_between(c, 1, chance_one_in(c, 2) ? blocks + 1 : MIN(blocks, 8)),
                 .depth = (unsigned)(chance_one_in(c, 4) ? 1 : chance_between(c, 1, 32)),
-                .size_bytes = size,
+                .size_bytes = s->disk.sectors * SECTOR_BYTES,
+                .extent = extent,
                 .logical_block_bytes = s->disk.logical_sectors * SECTOR_BYTES,
                 .diskseq = 7,
                 .narrow_budget_us = chance_one_in(c, 10) ? chance_below(c, 5000) : 100 * USEC_PER_SEC,
                 .slow_after_us = LATENESS_SLOW_AFTER_US,
                 .yield = !chance_one_in(c, 3),
                 .in_use = chance_one_in(c, 8),
-                .rate_min = chance_one_in(c, 4) ? size / chance_between(c, 1, 60) : 0,
+                .rate_min = chance_one_in(c, 4) ? extent.length_bytes / chance_between(c, 1, 60) : 0,
                 .random = { chance_next(c), chance_next(c), chance_next(c) },
                 .engine = &s->engine.engine,
                 .verifier = chance_one_in(c, 2) ? &s->verifier.verifier : NULL,
@@ -409,6 +430,7 @@ static void count(const struct simulation *s) {
         const struct sweep_record *r = sweep_record(s->sweep);
         statistics.sweeps++;
         statistics.reads += r->mode == MODE_READ;
+        statistics.of_parts += s->oracle.extent.length_bytes < s->disk.sectors * SECTOR_BYTES;
         statistics.paced += s->engine.others.rate > 0;
         statistics.yielded += s->engine.others.bursts_met > 0;
         statistics.crashes += s->crashed;
@@ -441,7 +463,7 @@ static void tell(const struct simulation *s) {
 /* Others come in bursts, and the rate is one at which it takes some seconds. */
 static void set_pace(struct simulation *s, const struct sweep_options *o) {
         struct chance *c = &s->chance;
-        uint64_t rate = chance_one_in(c, 4) ? o->size_bytes / chance_between(c, 1, 20) + 1 : 0;
+        uint64_t rate = chance_one_in(c, 4) ? o->extent.length_bytes / chance_between(c, 1, 20) + 1 : 0;
         s->engine.yields = o->yield;
         others_begin_sweep(&s->engine.others, c, chance_one_in(c, 4), rate, s->now_us);
         sweep_set_rate(s->sweep, rate);
@@ -454,8 +476,8 @@ static void one_sweep(struct simulation *s, uint64_t id) {
         o.suspects = &suspect;
         o.suspect_count = place.length_bytes > 0;
         set_manners(s);
-        plan_events(s, 4 * (o.size_bytes / o.block_bytes + 1));
-        books_begin_sweep(&s->books, id);
+        plan_events(s, 4 * (o.extent.length_bytes / o.block_bytes + 1));
+        books_begin_sweep(&s->books, id, o.extent);
         oracle_begin_sweep(&s->oracle, o.mode, o.overwrite, place, o.narrow_budget_us);
         s->oracle.block_bytes = o.block_bytes;
         s->oracle.has_patience = o.narrow_budget_us > USEC_PER_SEC;
@@ -465,9 +487,10 @@ static void one_sweep(struct simulation *s, uint64_t id) {
         s->order = SWEEP_RUN;
         s->crashed = false;
         set_clock(s, 0);
-        story("sweep %" PRIu64 ", %s, block %" PRIu32 ", segment %" PRIu64 ", depth %u%s%s", id,
-                sweep_mode_name(o.mode), o.block_bytes, o.segment_bytes, o.depth, o.overwrite ? ", overwrite" : "",
-                o.suspect_count ? ", suspect" : "");
+        story("sweep %" PRIu64 " of sector %" PRIu64 " and on, %s, block %" PRIu32 ", segment %" PRIu64
+              ", depth %u%s%s",
+                id, o.extent.offset_bytes / SECTOR_BYTES, sweep_mode_name(o.mode), o.block_bytes, o.segment_bytes,
+                o.depth, o.overwrite ? ", overwrite" : "", o.suspect_count ? ", suspect" : "");
         o.target = books_target(&s->books);
         MUST(sweep_new(&s->sweep, &o) == 0, "sweep_new");
         s->engine.sweep = s->sweep;
@@ -508,8 +531,8 @@ static void simulate(uint64_t number) {
 
 static void print_statistics(void) {
         const struct statistics *t = &statistics;
-        printf("seeds %" PRIu64 ", sweeps %" PRIu64 " (mode read %" PRIu64 "), GiB %.1f\n", t->seeds, t->sweeps,
-                t->reads, (double)t->bytes / (1 << 30));
+        printf("seeds %" PRIu64 ", sweeps %" PRIu64 " (mode read %" PRIu64 ", of a part %" PRIu64 "), GiB %.1f\n",
+                t->seeds, t->sweeps, t->reads, t->of_parts, (double)t->bytes / (1 << 30));
         printf("finished %" PRIu64 ", cancelled %" PRIu64 ", failed %" PRIu64 " (refused %" PRIu64 "), stopped %" PRIu64
                ", crashed %" PRIu64 ", adopted %" PRIu64 "\n",
                 t->ends[END_FINISHED], t->ends[END_CANCELLED], t->ends[END_FAILED], t->refused, t->ends[END_KILLED],
