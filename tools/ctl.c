@@ -14,18 +14,44 @@
 
 #include <assert.h>
 #include <stdarg.h>
+#include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 enum { ITEMS_MAX = 1000000 };
+
+__attribute__((format(printf, 2, 0))) static void complain(const char *prefix, const char *format, va_list arguments) {
+        CLEANUP_FREE char *text = must_format(format, arguments);
+        CLEANUP_FREE char *safe = printable_text(text);
+        fprintf(stderr, "%ssweepctl: %s\n", prefix, safe);
+}
 
 int ctl_complain(const char *format, ...) {
         va_list arguments;
         va_start(arguments, format);
-        CLEANUP_FREE char *text = must_format(format, arguments);
+        complain("", format, arguments);
         va_end(arguments);
-        CLEANUP_FREE char *safe = printable_text(text);
-        fprintf(stderr, "sweepctl: %s\n", safe);
         return STATUS_FAILED;
+}
+
+/* Of a service: its manager names device and inode of what it connected stderr to (systemd.exec(5), JOURNAL_STREAM). */
+static bool stderr_is_journal(void) {
+        const char *named = getenv("JOURNAL_STREAM");
+        struct stat st;
+        char ours[64];
+        if (!named || fstat(STDERR_FILENO, &st) < 0)
+                return false;
+        text_format(ours, sizeof ours, "%ju:%ju", (uintmax_t)st.st_dev, (uintmax_t)st.st_ino);
+        return strcmp(named, ours) == 0;
+}
+
+void ctl_raise(const char *format, ...) {
+        va_list arguments;
+        va_start(arguments, format);
+        complain(stderr_is_journal() ? "<3>" : "", format, arguments); /* sd-daemon(3), SD_ERR */
+        va_end(arguments);
 }
 
 bool ctl_open(struct ctl *ctl, const char *socket_path, bool json) {
@@ -80,24 +106,15 @@ bool ctl_ask(struct ctl *ctl, const char *method, json_t *parameters, json_t **r
         return ctl_ask_unless(ctl, method, parameters, NULL, ret);
 }
 
-/* Adds what a reply has in a field, if anything. False: stderr says why. */
-static bool take_item(struct ctl *ctl, const json_t *parameters, const char *field, json_t *array) {
-        json_t *item = json_object_get(parameters, field);
-        if (!item || json_is_null(item))
-                return true;
-        if (!json_is_object(item))
-                return check_connection(ctl, CLIENT_E_GARBAGE);
-        if (json_array_size(array) == ITEMS_MAX) {
-                ctl_complain("there are over %d: name a DEVICE", ITEMS_MAX);
-                return false;
-        }
-        must_succeed(json_array_append_new(array, taken(ctl, item)));
-        return true;
-}
+typedef bool take_fn(struct ctl *ctl, void *userdata, json_t *parameters);
 
-/* All replies. *failed: one of them was an error, which is explained unless it may be. False: stderr says why. */
-static bool list_all(
-        struct ctl *ctl, const char *method, const char *field, json_t *array, bool may_fail, bool *failed) {
+/* All replies, as they came. *failed: one of them was an error, which is explained unless it may be. False: stderr says
+ * why. */
+static bool each_reply(struct ctl *ctl, const char *method, json_t *parameters, bool may_fail, bool *failed,
+        take_fn *take, void *userdata) {
+        CLEANUP_JSON json_t *owned = must(parameters);
+        if (!send_call(ctl, method, owned, true))
+                return false;
         for (bool continues = true; continues;) {
                 CLEANUP(reply_deinit)
                 struct reply reply = { 0 };
@@ -110,18 +127,43 @@ static bool list_all(
                         return may_fail;
                 }
                 continues = reply.continues;
-                if (!take_item(ctl, reply.parameters, field, array))
+                if (!take(ctl, userdata, reply.parameters))
                         return false;
         }
         return true;
 }
 
+struct items {
+        const char *field, *device; /* device: or NULL */
+        json_t *array;
+};
+
+/* Adds what a reply has in the field, if anything. */
+static bool take_item(struct ctl *ctl, void *userdata, json_t *parameters) {
+        const struct items *items = userdata;
+        json_t *item = json_object_get(parameters, items->field);
+        if (!item || json_is_null(item))
+                return true;
+        if (!json_is_object(item))
+                return check_connection(ctl, CLIENT_E_GARBAGE);
+        if (json_array_size(items->array) == ITEMS_MAX) {
+                if (items->device)
+                        ctl_complain("there are over %d of %s, more than can be shown; how many: sweepctl status",
+                                ITEMS_MAX, items->device);
+                else
+                        ctl_complain("there are over %d: name a DEVICE, sweepctl status shows the names", ITEMS_MAX);
+                return false;
+        }
+        must_succeed(json_array_append_new(items->array, taken(ctl, item)));
+        return true;
+}
+
 static bool list(
         struct ctl *ctl, const char *method, json_t *parameters, const char *field, bool may_fail, json_t **ret) {
-        CLEANUP_JSON json_t *owned = must(parameters);
         CLEANUP_JSON json_t *array = must(json_array());
+        struct items items = { field, json_string_value(json_object_get(parameters, "device")), array };
         bool failed = false;
-        if (!send_call(ctl, method, owned, true) || !list_all(ctl, method, field, array, may_fail, &failed))
+        if (!each_reply(ctl, method, parameters, may_fail, &failed, take_item, &items))
                 return false;
         *ret = failed ? NULL : STEAL(array);
         return true;
@@ -135,25 +177,21 @@ bool ctl_list_if(struct ctl *ctl, const char *method, json_t *parameters, const 
         return list(ctl, method, parameters, field, true, ret);
 }
 
+struct taker {
+        ctl_take_fn *take;
+        void *userdata;
+};
+
+static bool take_all(struct ctl *ctl, void *userdata, json_t *parameters) {
+        const struct taker *to = userdata;
+        CLEANUP_JSON json_t *safe = taken(ctl, parameters);
+        return to->take(to->userdata, safe);
+}
+
 bool ctl_each(struct ctl *ctl, const char *method, json_t *parameters, ctl_take_fn *take, void *userdata) {
-        CLEANUP_JSON json_t *owned = must(parameters);
-        if (!send_call(ctl, method, owned, true))
-                return false;
-        for (bool continues = true; continues;) {
-                CLEANUP(reply_deinit)
-                struct reply reply = { 0 };
-                if (!check_connection(ctl, client_receive(ctl->client, &reply)))
-                        return false;
-                if (reply.error) {
-                        explain_error(method, reply.error, reply.parameters);
-                        return false;
-                }
-                continues = reply.continues;
-                CLEANUP_JSON json_t *safe = taken(ctl, reply.parameters);
-                if (!take(userdata, safe))
-                        return false;
-        }
-        return true;
+        struct taker to = { take, userdata };
+        bool failed = false;
+        return each_reply(ctl, method, parameters, false, &failed, take_all, &to);
 }
 
 json_t *ctl_object(struct ctl *ctl, json_t *reply, const char *field) {

@@ -21,6 +21,9 @@ enum { STATUS_FINE, STATUS_FAILED, STATUS_ATTENTION, STATUS_INCOMPLETE };
 /* "sweepctl: " and a sentence on stderr. Returns STATUS_FAILED. */
 int ctl_complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* The same, with priority err where stderr is the journal: nobody else hears of it. */
+void ctl_raise(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
 /* False: it did not work, and stderr says why. */
 bool ctl_open(struct ctl *ctl, const char *socket_path, bool json);
 void ctl_close(struct ctl *ctl);

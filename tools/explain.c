@@ -67,7 +67,8 @@ void explain_no_connection(const char *socket_path, int r) {
 void explain_broken_connection(const char *socket_path, int r) {
         switch (r) {
         case CLIENT_E_CLOSED:
-                ctl_complain("sweepd went away before it answered (%s): systemctl status sweepd", socket_path);
+                ctl_complain(
+                        "sweepd went away before its answer was complete (%s): systemctl status sweepd", socket_path);
                 break;
         case CLIENT_E_GARBAGE:
                 ctl_complain("what answers on %s does not speak Varlink, or is no sweepd: check --socket", socket_path);
@@ -173,8 +174,13 @@ static void permission_denied(const char *method, const json_t *p) {
 }
 
 static void invalid_parameter(const char *method, const json_t *p) {
-        ctl_complain("sweepd does not accept the parameter \"%s\"; what is possible: sweepctl --help, sweepctl(1)",
-                field_text_or(p, "parameter", "?"));
+        const char *parameter = field_text_or(p, "parameter", "?");
+        if (strcmp(parameter, "patterns") == 0) /* their form was checked here: it is the mode that has none */
+                ctl_complain("--patterns is for sweeps in mode pattern; the mode of each device: sweepctl status");
+        else
+                ctl_complain("sweepd does not accept the parameter \"%s\"; what is possible: sweepctl --help, "
+                             "sweepctl(1)",
+                        parameter);
 }
 
 static void not_there(const char *method, const json_t *p) {

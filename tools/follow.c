@@ -19,9 +19,12 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <syslog.h>
 #include <unistd.h>
 
@@ -97,13 +100,17 @@ static bool read_position(struct follow *f) {
         FILE *file = fopen(f->position, "re");
         if (!file && errno == ENOENT)
                 return begin_now(f);
-        bool read = file && fgets(text, sizeof text, file);
-        if (file)
-                fclose(file);
+        if (!file || (!fgets(text, sizeof text, file) && ferror(file))) {
+                ctl_complain("%s: %s", f->position, strerror(errno));
+                if (file)
+                        fclose(file);
+                return false;
+        }
+        fclose(file);
         char *end;
         errno = 0;
         unsigned long long number = strtoull(text, &end, 10);
-        if (!read || *text < '0' || *text > '9' || *end != '\n' || errno) {
+        if (*text < '0' || *text > '9' || *end != '\n' || errno) {
                 ctl_complain(
                         "%s is no number of an event. Remove it to begin with what happens from now on", f->position);
                 return false;
@@ -123,6 +130,26 @@ static bool find_position(struct follow *f) {
         }
         f->directory = directory;
         return read_position(f);
+}
+
+/* Of a service with Type=notify (sd_notify(3)): it counts as started once nothing is missed any more. */
+static void tell_ready(void) {
+        static const char ready[] = "READY=1";
+        struct sockaddr_un to = { .sun_family = AF_UNIX };
+        const char *path = getenv("NOTIFY_SOCKET");
+        size_t length = path ? strlen(path) : 0;
+        if (length == 0 || length >= sizeof to.sun_path)
+                return;
+        memcpy(to.sun_path, path, length);
+        if (to.sun_path[0] == '@') /* an abstract one */
+                to.sun_path[0] = '\0';
+        int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        socklen_t to_bytes = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length);
+        if (fd < 0 || sendto(fd, ready, strlen(ready), MSG_NOSIGNAL, (struct sockaddr *)&to, to_bytes) < 0)
+                ctl_complain("the service manager can't be told that this runs: %s", strerror(errno));
+        if (fd >= 0)
+                close(fd);
+        unsetenv("NOTIFY_SOCKET"); /* it is not for the programs */
 }
 
 /* --- one event --- */
@@ -196,7 +223,7 @@ static void run_program(struct follow *f, const json_t *event) {
                 done = program_run(f->program, v.list, f->limit_s);
         }
         if (!done)
-                ctl_complain("event %" PRIu64 " was not delivered: %s", f->after,
+                ctl_raise("event %" PRIu64 " was not delivered: %s", f->after,
                         field_text_or(event, "text", "(it has no text)"));
         f->failed = !done;
         for (size_t i = v.count - v.ours; i < v.count; i++)
@@ -291,11 +318,15 @@ static void connect_again(struct follow *f, unsigned wait_s, const char *why) {
 
 int command_follow(struct ctl *ctl, const struct arguments *arguments) {
         struct follow f = { .ctl = ctl, .program = arguments->exec };
+        if (arguments->timeout_s > 0 && !f.program)
+                return ctl_complain(
+                        "--timeout is for the program of --exec, which is not given: sweepctl follow --help");
         f.limit_s = arguments->timeout_s > 0 ? arguments->timeout_s : FOLLOW_TIMEOUT_S;
         if (f.program && !find_position(&f))
                 return STATUS_FAILED;
         if (f.program && !f.position[0])
                 ctl_complain("STATE_DIRECTORY is not set: what happens while this does not run will be missed");
+        tell_ready();
         enum next next = call(&f) ? NEXT_EVENT : NEXT_TRY;
         while (next != NEXT_NOTHING) {
                 if (next == NEXT_TRY)

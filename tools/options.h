@@ -12,7 +12,7 @@ struct command {
         const char *name;    /* one word, or two */
         const char *usage;   /* what follows the name */
         const char *summary; /* a line */
-        const char *help;    /* a paragraph */
+        const char *help;    /* a paragraph, without line breaks */
         enum operand operand;
         bool binary;      /* it may print what is not text */
         bool paged;       /* it prints an answer and ends: a long one goes through a pager */

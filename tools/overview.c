@@ -7,6 +7,7 @@
 #include "overview.h"
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/text.h"
 #include "ctl.h"
 #include "daemon_facts.h"
@@ -109,7 +110,8 @@ static bool is_in_group(const json_t *device, const char *label) {
         return strcmp(own, label) == 0;
 }
 
-/* The names of a group of devices, from the one at `first` on, after how many they are and when they were swept. */
+/* The names of a group of devices, from the one at `first` on, after how many they are and when they were swept. In one
+ * line where they fit: a group of one takes no more of them folded than it did in the table. */
 static void show_group(const struct overview *o, size_t first, const char *label, FILE *to) {
         CLEANUP_FREE char *text = NULL;
         size_t bytes, count = 0, columns = 0, left_out = 0, columns_max = NAMES_LINES_MAX * (o->width - 8);
@@ -132,10 +134,16 @@ static void show_group(const struct overview *o, size_t first, const char *label
         if (left_out > 0)
                 fprintf(names, " and %zu more", left_out);
         must_succeed(fclose(names));
-        char since[TIME_TEXT_BYTES] = "";
+        char since[TIME_TEXT_BYTES] = "", heading[LABEL_BYTES + TIME_TEXT_BYTES + CELL_BYTES];
         if (oldest_us > 0)
-                page_time(since, oldest_us);
-        fprintf(to, "%zu %s%s%s:\n", count, label, since[0] ? ", all swept since " : "", since);
+                page_time_short(since, oldest_us, clock_wall_us());
+        const char *swept = !since[0] ? "" : count == 1 ? ", swept " : ", all swept since ";
+        text_format(heading, sizeof heading, "%zu %s%s%s:", count, label, swept, since);
+        if (printable_columns(heading) + printable_columns(text) <= o->width) {
+                fprintf(to, "%s%s\n", heading, text);
+                return;
+        }
+        fprintf(to, "%s\n", heading);
         page_text(to, o->width, 2, 2, text);
 }
 
@@ -160,10 +168,11 @@ static void show_whereabouts(const json_t *device, FILE *to, size_t width) {
                 { "backing_file", "" } };
         const json_t *identity = field_object(device, "identity");
         const json_t *users = json_object_get(identity, "users");
+        const char *path = field_text_or(device, "path", "path unknown"); /* of a file it is the backing file, too */
         char text[2048];
-        text_copy(text, sizeof text, field_text_or(device, "path", "path unknown"));
+        text_copy(text, sizeof text, path);
         for (size_t i = 0; i < ELEMENTS(fields); i++)
-                if (field_text(identity, fields[i][0]))
+                if (field_text(identity, fields[i][0]) && strcmp(field_text(identity, fields[i][0]), path) != 0)
                         text_append(text, sizeof text, ", %s%s", fields[i][1], field_text(identity, fields[i][0]));
         page_fact(to, width, "  which", "%s", text);
         text[0] = '\0';
@@ -243,7 +252,7 @@ static void show_head(const struct overview *o, const json_t *daemon, FILE *to) 
         daemon_show_facts(daemon, to, o->width);
         if (count > 0)
                 page_fact(to, o->width, "devices",
-                        "%zu: %zu need%s attention, %zu at work or unproven, %zu idle and sound", count, needed,
+                        "%zu: %zu need%s attention, %zu at work or doubtful, %zu idle and sound", count, needed,
                         needed == 1 ? "s" : "", o->counts[SEVERITY_BUSY], o->counts[SEVERITY_GOOD]);
         daemon_show_attention(daemon, false, to, o->width);
         fputc('\n', to);

@@ -15,7 +15,8 @@ packages_build=(
 packages_test=(
 	check libfuse3-dev fuse3 fio
 	clang libclang-rt-dev clang-format clang-tidy cppcheck mandoc shellcheck
-	e2fsprogs xfsprogs fdisk systemd tmux tzdata less zsh fish curl
+	e2fsprogs xfsprogs btrfs-progs fdisk systemd udev tmux tzdata less zsh fish curl
+	openssh-client openssh-server
 )
 
 packages_missing() {

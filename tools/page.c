@@ -113,8 +113,18 @@ void page_place(char to[static PLACE_TEXT_BYTES], uint64_t bytes) {
 void page_span_short(char to[static SPAN_SHORT_BYTES], uint64_t us) {
         if (us < 1000)
                 text_format(to, SPAN_SHORT_BYTES, "%" PRIu64 " us", us);
-        else if (us < USEC_PER_SEC)
+        else if (us < 999950) /* above, it would be 1000.0 */
                 text_format(to, SPAN_SHORT_BYTES, "%.1f ms", (double)us / 1e3);
         else
                 text_format(to, SPAN_SHORT_BYTES, "%.1f s", (double)us / 1e6);
+}
+
+void page_span(char to[static SPAN_SHORT_BYTES], uint64_t us) {
+        uint64_t s = us / USEC_PER_SEC;
+        if (us > 0 && s < 10)
+                page_span_short(to, us);
+        else if (s >= 60 && s < 3600)
+                text_format(to, SPAN_SHORT_BYTES, "%" PRIu64 " min %" PRIu64 " s", s / 60, s % 60);
+        else
+                text_format_span(to, SPAN_SHORT_BYTES, us);
 }

@@ -36,3 +36,6 @@ void page_place(char to[static PLACE_TEXT_BYTES], uint64_t bytes);
 
 /* A time that a request took: "700 us", "8.3 ms", "1.2 s". */
 void page_span_short(char to[static SPAN_SHORT_BYTES], uint64_t us);
+
+/* A time that a sweep took, which explains its rate: "437.2 ms", "2.6 s", "38 s", "1 min 58 s", "3 h 2 min". */
+void page_span(char to[static SPAN_SHORT_BYTES], uint64_t us);

@@ -2,7 +2,8 @@
 /*
  * The program may hang, leave children behind, or talk for ever; whatever it does, the next event has its turn. Its end
  * alone is no sign that it is done, nor is the end of its output: so both are waited for, until the time is up, and
- * then its whole group goes. Who leaves the group and closes the output is on its own.
+ * then its whole group goes. Who leaves the group is on its own: where only such a one holds the output, the program is
+ * done, and by its exit status; it must not be run again for what it has delivered.
  */
 #include "program.h"
 
@@ -11,17 +12,23 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 
+#include <ctype.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/pidfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { GRACE_S = 5 };
+enum {
+        GRACE_S = 5,
+        LISTEN_S = 1 /* to who has left the group; and between two looks at it */
+};
 
 struct program {
         const char *path;
@@ -29,7 +36,8 @@ struct program {
         int ended_fd; /* readable when it has ended */
         int output_fd;
         size_t said;
-        bool cut; /* it said more than it may */
+        bool cut;      /* it said more than it may */
+        bool deserted; /* who holds its output has left its group */
 };
 
 /* 0, or an errno. */
@@ -104,10 +112,11 @@ static void take_output(struct program *p) {
         p->cut |= taken < (size_t)n;
 }
 
-/* Until it has ended and nobody holds its output any more. False: the time was up first. */
-static bool attend(struct program *p, unsigned limit_s) {
-        uint64_t end_us = clock_monotonic_us() + limit_s * USEC_PER_SEC;
-        while (p->ended_fd >= 0 || p->output_fd >= 0) {
+enum wanted { ITS_END, ITS_SILENCE /* and its end */ };
+
+/* False: the time was up first. */
+static bool attend(struct program *p, enum wanted wanted, uint64_t end_us) {
+        while (p->ended_fd >= 0 || (wanted == ITS_SILENCE && p->output_fd >= 0)) {
                 uint64_t now_us = clock_monotonic_us();
                 if (now_us >= end_us)
                         return false;
@@ -125,6 +134,52 @@ static bool attend(struct program *p, unsigned limit_s) {
         return true;
 }
 
+static bool is_alive_in(const char *pid, pid_t group) {
+        char path[64], text[512];
+        snprintf(path, sizeof path, "/proc/%s/stat", pid);
+        int fd = open(path, O_RDONLY | O_CLOEXEC);
+        if (fd < 0)
+                return false;
+        ssize_t n = read(fd, text, sizeof text - 1);
+        close_fd(fd);
+        text[MAX(n, 0)] = 0;
+        /* Its name may hold anything, and ends with the last bracket (proc_pid_stat(5)). */
+        const char *rest = strrchr(text, ')');
+        char state;
+        int its_group;
+        return rest && sscanf(rest, ") %c %*d %d", &state, &its_group) == 2 && its_group == group && state != 'Z';
+}
+
+/* The program itself, ended but not waited for, keeps the number of its group from being given again, and kill(2) can't
+ * tell it from one that lives. True where it can't be told. */
+static bool group_lives(pid_t group) {
+        DIR *processes = opendir("/proc");
+        bool lives = !processes;
+        const struct dirent *entry;
+        while (!lives && (entry = readdir(processes)))
+                lives = isdigit((unsigned char)entry->d_name[0]) && is_alive_in(entry->d_name, group);
+        if (processes)
+                closedir(processes);
+        return lives;
+}
+
+/* Until it has ended, and its output, or all but those who left its group. False: the time was up first. */
+static bool finish(struct program *p, uint64_t end_us) {
+        if (!attend(p, ITS_END, end_us))
+                return false;
+        for (;;) {
+                uint64_t look_us = clock_monotonic_us() + LISTEN_S * USEC_PER_SEC;
+                bool alone = !group_lives(p->pid);
+                if (attend(p, ITS_SILENCE, alone ? look_us : MIN(look_us, end_us)))
+                        return true;
+                p->deserted = alone;
+                if (alone)
+                        return true;
+                if (clock_monotonic_us() >= end_us && group_lives(p->pid))
+                        return false;
+        }
+}
+
 static bool judge(const struct program *p, bool in_time, unsigned limit_s) {
         int status = 0;
         while (waitpid(p->pid, &status, 0) < 0)
@@ -132,6 +187,9 @@ static bool judge(const struct program *p, bool in_time, unsigned limit_s) {
                         break;
         if (p->cut)
                 ctl_complain("%s said more than %d bytes; the rest is left out", p->path, PROGRAM_OUTPUT_MAX);
+        if (p->deserted)
+                ctl_complain("%s left a process behind that holds its output; what that says from now on is left out",
+                        p->path);
         if (!in_time)
                 ctl_complain("%s, or what it left behind, was ended after %u s", p->path, limit_s);
         else if (WIFSIGNALED(status))
@@ -145,10 +203,10 @@ bool program_run(const char *path, char *const *environment, unsigned limit_s) {
         struct program p = { .path = path, .ended_fd = -1, .output_fd = -1 };
         if (!start(&p, environment))
                 return false;
-        bool in_time = attend(&p, limit_s);
+        bool in_time = finish(&p, clock_monotonic_us() + limit_s * USEC_PER_SEC);
         if (!in_time) {
                 (void)kill(-p.pid, SIGTERM);
-                if (!attend(&p, GRACE_S))
+                if (!attend(&p, ITS_SILENCE, clock_monotonic_us() + GRACE_S * USEC_PER_SEC))
                         (void)kill(-p.pid, SIGKILL);
         }
         close_fd(p.ended_fd);

@@ -55,17 +55,23 @@ static char *far_command(const struct options *o, char **argv) {
         return command;
 }
 
+/* Whoever presses Ctrl-C ends ssh, or what runs there; ssh's status is then the same as where it could not ask, but it
+ * gives no reason. */
 static int explain(const char *host, int status) {
         if (!WIFEXITED(status))
                 return ctl_complain("ssh to %s was ended by signal %d", host, WTERMSIG(status));
         switch (WEXITSTATUS(status)) {
-        case STATUS_FINE:
         case STATUS_FAILED:
+                return ctl_complain("that was said on %s: what there is to type is for there, too: ssh %s", host, host);
+        case STATUS_FINE:
         case STATUS_ATTENTION:
         case STATUS_INCOMPLETE:
                 return WEXITSTATUS(status);
         case STATUS_SSH_FAILED:
-                return ctl_complain("ssh could not ask %s; try: ssh %s sweepctl --version", host, host);
+                return ctl_complain(
+                        "ssh could not ask %s, and says why above, or was interrupted; try: ssh %s sweepctl "
+                        "--version",
+                        host, host);
         case STATUS_NOT_FOUND:
                 return ctl_complain(
                         "there is no sweepctl on %s, or not where ssh looks for it: install sweepd there", host);
@@ -87,7 +93,9 @@ int remote_run(const struct options *o, char **argv) {
         if (terminal && o->command->binary)
                 return ctl_complain("this is not for a terminal: send standard output to a file");
         CLEANUP_FREE char *command = far_command(o, argv);
-        char *ssh[] = { (char *)"ssh", (char *)(terminal ? "-tt" : "-T"), (char *)"--", (char *)host, command, NULL };
+        /* Its errors, but not that a connection was closed, which it says of each that had a terminal. */
+        char *ssh[] = { (char *)"ssh", (char *)(terminal ? "-tt" : "-T"), (char *)"-oLogLevel=ERROR", (char *)"--",
+                (char *)host, command, NULL };
         int status, r = child_run(&status, ssh, STDIN_FILENO);
         if (r < 0)
                 return ctl_complain("cannot run ssh: %s; -H needs it (package openssh-client)", strerror(-r));

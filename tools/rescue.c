@@ -19,7 +19,15 @@
 #include <stdio.h>
 #include <string.h>
 
-static void show_rescue(struct table *table, const json_t *rescue) {
+enum { NOTE_BYTES = 1024 };
+
+static void note_of(char to[static NOTE_BYTES], const json_t *rescue) {
+        text_format(
+                to, NOTE_BYTES, "%s; in %s", field_text_or(rescue, "text", "-"), field_text_or(rescue, "journal", "-"));
+}
+
+/* Of many copies in a row, all with the same to say, the last one says it. next: or NULL. */
+static void show_rescue(struct table *table, const json_t *rescue, const json_t *next) {
         static const char *const never = "unknown";
         char id[24], since[TIME_TEXT_BYTES], place[PLACE_TEXT_BYTES], length[PLACE_TEXT_BYTES];
         snprintf(id, sizeof id, "%" PRIu64, field_count(rescue, "id"));
@@ -29,10 +37,12 @@ static void show_rescue(struct table *table, const json_t *rescue) {
         const char *cells[] = { id, field_text_or(rescue, "device", "?"), field_text_or(rescue, "kind", "?"), since,
                 place, length };
         table_add(table, cells);
-        char note[1024];
-        text_format(note, sizeof note, "%s; in %s", field_text_or(rescue, "text", "-"),
-                field_text_or(rescue, "journal", "-"));
-        table_note(table, note);
+        char note[NOTE_BYTES], next_note[NOTE_BYTES] = "";
+        note_of(note, rescue);
+        if (next)
+                note_of(next_note, next);
+        if (strcmp(note, next_note) != 0)
+                table_note(table, note);
 }
 
 static void show_rescues(const json_t *rescues) {
@@ -46,10 +56,11 @@ static void show_rescues(const json_t *rescues) {
         };
         struct table *table = table_new(columns, ELEMENTS(columns));
         for (size_t i = 0; i < json_array_size(rescues); i++)
-                show_rescue(table, json_array_get(rescues, i));
+                show_rescue(table, json_array_get(rescues, i), json_array_get(rescues, i + 1));
         table_print(table, stdout, page_width());
         table_free(table);
-        puts("\nTake one out: sweepctl rescue export ID --output FILE\nTry again:    sweepctl rescue retry ID");
+        puts("\nTake one out: sweepctl rescue export ID --output FILE\nTry again:    sweepctl rescue retry ID\n"
+             "Give one up:  sweepctl rescue forget ID");
 }
 
 int command_rescue_list(struct ctl *ctl, const struct arguments *arguments) {

@@ -68,7 +68,25 @@ static void show_times(const json_t *device, size_t width) {
         }
         double coverage = json_number_value(json_object_get(device, "coverage"));
         if (coverage >= 0 && coverage <= 1)
-                page_fact(stdout, width, "coverage", "%d %% within its period", (int)(coverage * 100));
+                page_fact(stdout, width, "coverage", "%d %% %s", (int)(coverage * 100),
+                        field_count(device, "every_us") > 0 ? "within its period" : "at any time");
+}
+
+/* Daemons of before these fields say nothing of it. */
+static void show_schedule(const json_t *device, size_t width) {
+        const json_t *every = json_object_get(device, "every_us");
+        char period[64], opens[TIME_TEXT_BYTES], closes[TIME_TEXT_BYTES];
+        if (json_is_integer(every))
+                text_format_span_key(period, sizeof period, field_count(device, "every_us"));
+        if (every)
+                page_fact(stdout, width, "schedule", "%s%s", json_is_integer(every) ? "every " : "by hand only",
+                        json_is_integer(every) ? period : "");
+        field_time(opens, device, "window_opens_at", "");
+        field_time(closes, device, "window_closes_at", "");
+        if (opens[0])
+                page_fact(stdout, width, "next window", "%s to %s", opens, closes);
+        else if (closes[0])
+                page_fact(stdout, width, "window", "open until %s", closes);
 }
 
 static void show_cache(const json_t *device, size_t width) {
@@ -167,14 +185,15 @@ static void show_findings(const json_t *device, const json_t *findings, size_t w
 }
 
 static void show_sweep(const json_t *sweep, const char *label, size_t width) {
-        char result[RESULT_TEXT_BYTES], began[TIME_TEXT_BYTES], took[64];
+        char result[RESULT_TEXT_BYTES], began[TIME_TEXT_BYTES], took[SPAN_SHORT_BYTES];
         uint64_t findings = field_count(sweep, "findings");
         sweep_result(result, sweep);
         field_time_short(began, sweep, "started_at", "?");
-        text_format_span(took, sizeof took, field_count(sweep, "running_us"));
-        page_fact(stdout, width, label, "%" PRIu64 ", %s, %s, in %s: %s, %" PRIu64 " finding%s",
+        page_span(took, field_count(sweep, "running_us"));
+        const char *found = field_text(field_object(sweep, "reason"), "found");
+        page_fact(stdout, width, label, "%" PRIu64 ", %s, %s, in %s: %s, %" PRIu64 " finding%s%s%s",
                 field_count(sweep, "id"), field_text_or(sweep, "mode", "?"), began, took, result, findings,
-                findings == 1 ? "" : "s");
+                findings == 1 ? "" : "s", found ? ": " : "", found ? found : "");
 }
 
 static void show_latency(const json_t *sweep, size_t width) {
@@ -198,6 +217,8 @@ static void show_sweeps(const json_t *device, const json_t *sweeps, size_t width
         size_t count = json_array_size(sweeps);
         if (!sweeps)
                 page_fact(stdout, width, "last sweeps", "unknown: the ledger can't be read at the moment");
+        else if (count == 0 && field_object(device, "reason")) /* it stands above */
+                page_fact(stdout, width, "last sweeps", "none");
         else if (count == 0)
                 page_fact(stdout, width, "last sweeps", "none: sweepctl start %s", field_text_or(device, "name", "?"));
         for (size_t i = count - MIN(count, SWEEPS_SHOWN); i < count; i++)
@@ -221,6 +242,7 @@ void show_device(const json_t *daemon, const json_t *device, const json_t *sweep
         show_progress(device, width);
         show_verdict(device, width);
         show_findings(device, findings, width);
+        show_schedule(device, width);
         show_times(device, width);
         show_sweeps(device, sweeps, width);
         show_cache(device, width);

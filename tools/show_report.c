@@ -112,7 +112,7 @@ static void show_speed(const struct report *r) {
         char took[SPAN_SHORT_BYTES], rate[PLACE_TEXT_BYTES];
         uint64_t running_us = field_count(r->sweep, "running_us");
         uint64_t moved = field_count(r->sweep, "bytes_read") + field_count(r->sweep, "bytes_written");
-        text_format_span(took, sizeof took, running_us);
+        page_span(took, running_us);
         page_fact(stdout, r->width, "at work for", "%s", took);
         if (running_us == 0)
                 return;
@@ -271,16 +271,17 @@ static json_t *ask_one(struct ctl *ctl, const char *method, json_t *parameters, 
 }
 
 /* The newest one; NULL after a complaint. */
-static json_t *ask_sweep(struct ctl *ctl, const char *device) {
+static json_t *ask_sweep(struct ctl *ctl, const char *device, const json_t *record) {
         CLEANUP_JSON json_t *sweeps = NULL;
+        char never[NEVER_TEXT_BYTES];
         json_t *parameters = ctl_for_device(device);
         must_succeed(json_object_set_new(parameters, "limit", json_integer(1)));
         if (!ctl_list(ctl, "ListSweeps", parameters, "sweep", &sweeps))
                 return NULL;
         if (json_array_size(sweeps) > 0)
                 return json_incref(json_array_get(sweeps, json_array_size(sweeps) - 1));
-        ctl_complain("there is nothing to report: no sweep of %s has begun yet. Start one: sweepctl start %s", device,
-                device);
+        sweep_never(never, record);
+        ctl_complain("there is nothing to report: no sweep of %s has begun yet%s", device, never);
         return NULL;
 }
 
@@ -288,7 +289,7 @@ static bool gather(struct ctl *ctl, const char *device, struct report *r) {
         CLEANUP_JSON json_t *all = NULL;
         r->daemon = ask_one(ctl, "GetDaemon", json_object(), "daemon");
         r->device = r->daemon ? ask_one(ctl, "ListDevices", ctl_for_device(device), "device") : NULL;
-        r->sweep = r->device ? ask_sweep(ctl, device) : NULL;
+        r->sweep = r->device ? ask_sweep(ctl, device, r->device) : NULL;
         if (!r->sweep)
                 return false;
         json_t *parameters = ctl_for_device(device);

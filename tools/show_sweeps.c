@@ -41,6 +41,16 @@ int sweep_status(const json_t *sweep) {
         return whole ? STATUS_FINE : STATUS_INCOMPLETE;
 }
 
+void sweep_never(char to[static NEVER_TEXT_BYTES], const json_t *device) {
+        const char *name = field_text_or(device, "name", "?");
+        const json_t *reason = field_object(device, "reason");
+        if (reason)
+                text_format(to, NEVER_TEXT_BYTES, "; it is %s: %s: sweepctl status %s",
+                        field_text_or(device, "state", "?"), field_text_or(reason, "found", "?"), name);
+        else
+                text_format(to, NEVER_TEXT_BYTES, ": sweepctl start %s", name);
+}
+
 /* What 99 of 100 reads did not exceed, and the longest. */
 static void read_latency(char to[static LATENCY_TEXT_BYTES], const json_t *sweep) {
         const json_t *all = json_object_get(sweep, "latency");
@@ -62,7 +72,7 @@ static void add_sweep_row(struct table *table, const json_t *sweep) {
         char latency[LATENCY_TEXT_BYTES];
         text_format(id, sizeof id, "%" PRIu64, field_count(sweep, "id"));
         text_format(findings, sizeof findings, "%" PRIu64, field_count(sweep, "findings"));
-        text_format_span(took, sizeof took, field_count(sweep, "running_us"));
+        page_span(took, field_count(sweep, "running_us"));
         field_time_short(started, sweep, "started_at", "?");
         sweep_result(result, sweep);
         field_size(bytes, sweep, field_is(sweep, "mode", "read") ? "bytes_read" : "bytes_verified", "?");
@@ -96,8 +106,9 @@ int command_history(struct ctl *ctl, const struct arguments *arguments) {
         else if (json_array_size(sweeps) > 0)
                 show_sweeps(sweeps);
         else
-                printf("No sweep %s%s%shas begun yet. Start one: sweepctl start %s\n", arguments->device ? "of " : "",
-                        arguments->device ? arguments->device : "", arguments->device ? " " : "",
-                        arguments->device ? arguments->device : "DEVICE");
+                printf("No sweep %s%s%shas begun yet. When one will, or why not: sweepctl status%s%s\n",
+                        arguments->device ? "of " : "", arguments->device ? arguments->device : "",
+                        arguments->device ? " " : "", arguments->device ? " " : "",
+                        arguments->device ? arguments->device : "");
         return STATUS_FINE;
 }

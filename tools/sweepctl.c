@@ -8,22 +8,26 @@
 #include "complete.h"
 #include "explain.h"
 #include "options.h"
+#include "page.h"
 #include "pager.h"
 #include "remote.h"
 
 #include "base/cleanup.h"
+#include "base/text.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
+enum { USAGE_BYTES = 256 };
+
 static const struct command commands[] = {
         { .name = "status",
                 .usage = "[DEVICE] [--all]",
                 .summary = "how all devices are, or one of them in full",
-                .help = "Shows the daemon and all devices, the worst first, and for those that need attention what was\n"
-                        "found and what to do. What does not fit the screen is folded into names, the good ones first;\n"
-                        "--all: a line for each, and all in full. With DEVICE: all that is known of that one.\n"
+                .help = "Shows the daemon and all devices, the worst first, and for those that need attention what "
+                        "was found and what to do. What does not fit the screen is folded into names, the good ones "
+                        "first; --all: a line for each, and all in full. With DEVICE: all that is known of that one. "
                         "Exits with 2 if something needs attention.",
                 .operand = OPERAND_DEVICE_OPTIONAL,
                 .options = BIT(OPTION_ALL),
@@ -32,7 +36,7 @@ static const struct command commands[] = {
         { .name = "errors",
                 .usage = "[DEVICE] [--all]",
                 .summary = "the faults that were found",
-                .help = "Shows findings that are not over yet, the newest last. --all: also those that are over.\n"
+                .help = "Shows findings that are not over yet, the newest last. --all: also those that are over. "
                         "Exits with 2 if there are unacknowledged ones; findings that are only slow do not count.",
                 .operand = OPERAND_DEVICE_OPTIONAL,
                 .options = BIT(OPTION_ALL),
@@ -41,7 +45,7 @@ static const struct command commands[] = {
         { .name = "finding",
                 .usage = "ID",
                 .summary = "one finding in full",
-                .help = "Shows all that is known of a finding, with the bytes that were expected and found, where\n"
+                .help = "Shows all that is known of a finding, with the bytes that were expected and found, where "
                         "known. ID is the number that sweepctl errors shows.",
                 .operand = OPERAND_ID,
                 .paged = true,
@@ -49,61 +53,61 @@ static const struct command commands[] = {
         { .name = "start",
                 .usage = "DEVICE [--mode MODE] [--patterns BYTES] [--overwrite IDENTITY]",
                 .summary = "begin a sweep now",
-                .help = "Starts a sweep of DEVICE, or queues it. --mode: another mode than the configured one: read,\n"
-                        "refresh, preserve or pattern. --patterns: in mode pattern, the bytes that are written and\n"
-                        "verified all over before the stamps, such as 0xaa,0x55,0xff,0x00; or none. --overwrite: where\n"
-                        "the rule foreign_data refused, the identity of the device (what destroys_data says), typed once\n"
-                        "more: what others wrote there is then lost. Only for root.",
+                .help = "Starts a sweep of DEVICE, or queues it. --mode: another mode than the configured one: read, "
+                        "refresh, preserve or pattern. --patterns: in mode pattern, the bytes that are written and "
+                        "verified all over before the stamps, such as 0xaa,0x55,0xff,0x00; or none. --overwrite: "
+                        "where the rule foreign_data refused, the identity of the device (what destroys_data says), "
+                        "typed once more: what others wrote there is then lost. Only for root.",
                 .operand = OPERAND_DEVICE,
                 .options = BIT(OPTION_MODE) | BIT(OPTION_PATTERNS) | BIT(OPTION_OVERWRITE),
                 .run = command_start },
         { .name = "pause",
                 .usage = "DEVICE",
                 .summary = "let the sweep rest, and begin no other",
-                .help = "Interrupts the sweep of DEVICE and closes the device; what was overwritten to be put back is "
-                        "put\nback first. No sweep begins until sweepctl resume DEVICE, not after a restart either. "
+                .help = "Interrupts the sweep of DEVICE and closes the device; what was overwritten to be put back is"
+                        " put back first. No sweep begins until sweepctl resume DEVICE, not after a restart either. "
                         "Only for root.",
                 .operand = OPERAND_DEVICE,
                 .run = command_pause },
         { .name = "resume",
                 .usage = "DEVICE",
                 .summary = "go on after a pause",
-                .help = "Lets DEVICE be swept again after sweepctl pause: a sweep that was interrupted goes on where it"
-                        "\nwas, under its number, when all that a start needs is true. Only for root.",
+                .help = "Lets DEVICE be swept again after sweepctl pause: a sweep that was interrupted goes on where "
+                        "it was, under its number, when all that a start needs is true. Only for root.",
                 .operand = OPERAND_DEVICE,
                 .run = command_resume },
         { .name = "cancel",
                 .usage = "DEVICE",
                 .summary = "end the sweep that is queued, running or paused",
-                .help = "Ends the sweep of DEVICE that is queued, running or interrupted. Its verdict will be incomplete, or "
-                        "faulty.\nOnly for root.",
+                .help = "Ends the sweep of DEVICE that is queued, running or interrupted. Its verdict will be "
+                        "incomplete, or faulty. Only for root.",
                 .operand = OPERAND_DEVICE,
                 .run = command_cancel },
         { .name = "wait",
                 .usage = "DEVICE",
                 .summary = "wait for the end of a sweep, and answer by its result",
                 .help = "Waits for the sweep of DEVICE that is queued or running; if there is none, answers by the "
-                        "last one.\nExits with 0 if it was clean, 2 if it found faults, 3 if it is incomplete or was "
+                        "last one. Exits with 0 if it was clean, 2 if it found faults, 3 if it is incomplete or was "
                         "cancelled.",
                 .operand = OPERAND_DEVICE,
                 .run = command_wait },
         { .name = "watch",
                 .usage = "[DEVICE]",
                 .summary = "see how it goes, until Ctrl-C",
-                .help = "Shows all devices, or one, once a second: how far each sweep is, how fast, what it waits for, "
-                        "and\nnew findings as they come. Devices that need attention come first. Where the output is no "
-                        "terminal:\na line for each change; with --json a document a line.",
+                .help = "Shows all devices, or one, once a second: how far each sweep is, how fast, what it waits "
+                        "for, and new findings as they come. Devices that need attention come first. Where the output"
+                        " is no terminal: a line for each change; with --json a document a line.",
                 .operand = OPERAND_DEVICE_OPTIONAL,
                 .run = command_watch },
         { .name = "follow",
                 .usage = "[--exec PROGRAM [--timeout SECONDS]]",
                 .summary = "what happens, as it happens",
-                .help = "Prints a line for each event, from now on, over restarts of sweepd, until Ctrl-C; with --json a "
-                        "document a line.\n--exec: runs PROGRAM (its path) for each event of priority notice or worse "
-                        "instead, one at a time, with\nthe event in its environment (sweepctl(1)); --timeout: how long it "
-                        "may take, 60 s unless told. The number\nof the last event is kept in $STATE_DIRECTORY/position, so "
-                        "that nothing is missed or told twice.\nsweepd-alert@.service does this with the programs in "
-                        "/etc/sweepd/alert.d.",
+                .help = "Prints a line for each event, from now on, over restarts of sweepd, until Ctrl-C; with "
+                        "--json a document a line. --exec: runs PROGRAM (its path) for each event of priority notice "
+                        "or worse instead, one at a time, with the event in its environment (sweepctl(1)); --timeout:"
+                        " how many seconds it may take, up to 3600; 60 unless told. The number of the last event is "
+                        "kept in $STATE_DIRECTORY/position, so that nothing is missed or told twice. "
+                        "sweepd-alert.service does this with the program /etc/sweepd/alert.",
                 .operand = OPERAND_NONE,
                 .options = BIT(OPTION_EXEC) | BIT(OPTION_TIMEOUT),
                 .run = command_follow },
@@ -117,18 +121,18 @@ static const struct command commands[] = {
         { .name = "map",
                 .usage = "DEVICE",
                 .summary = "the surface of a device as a picture",
-                .help = "Shows the surface of DEVICE, each cell a region: where faults lie, what was slow, and when it "
-                        "was\nlast verified (mode read: read). The legend stands below. Colour on a terminal, unless "
-                        "NO_COLOR is set.",
+                .help = "Shows the surface of DEVICE, each cell a region: where faults lie, what was slow, and when "
+                        "it was last verified (mode read: read). The legend stands below. Colour on a terminal, "
+                        "unless NO_COLOR is set.",
                 .operand = OPERAND_DEVICE,
                 .paged = true,
                 .run = command_map },
         { .name = "report",
                 .usage = "DEVICE",
                 .summary = "the last sweep of a device, to be put into a ticket",
-                .help = "Shows, on 80 columns, which disk DEVICE is, what its newest sweep wrote, read and verified, how "
-                        "long\nthat took, how requests were answered, the longest read of each sixteenth of the surface, "
-                        "and every\nfinding that is open or was made by that sweep.",
+                .help = "Shows, on 80 columns, which disk DEVICE is, what its newest sweep wrote, read and verified, "
+                        "how long that took, how requests were answered, the longest read of each sixteenth of the "
+                        "surface, and every finding that is open or was made by that sweep.",
                 .operand = OPERAND_DEVICE,
                 .paged = true,
                 .run = command_report },
@@ -136,16 +140,16 @@ static const struct command commands[] = {
                 .usage = "DEVICE",
                 .summary = "end all findings of a disk that was replaced",
                 .help = "Ends all findings of DEVICE that are not over: for a disk that was replaced or taken out. "
-                        "What is\nstill wrong becomes a new finding in the next sweep. DEVICE need not be configured "
-                        "any more.\nOnly for root.",
+                        "What is still wrong becomes a new finding in the next sweep. DEVICE need not be configured "
+                        "any more. Only for root.",
                 .operand = OPERAND_DEVICE,
                 .run = command_retire },
         { .name = "ack",
                 .usage = "ID... [--comment TEXT]",
                 .summary = "somebody knows of these findings",
                 .help = "Acknowledges findings: they need no attention any more and are not told again, unless they "
-                        "grow.\nThey are over only when a sweep has found them gone. ID is the number that sweepctl "
-                        "errors shows.\n--comment: what is being done about it, for whoever looks next. Only for root.",
+                        "grow. They are over only when a sweep has found them gone. ID is the number that sweepctl "
+                        "errors shows. --comment: what is being done about it, for whoever looks next. Only for root.",
                 .operand = OPERAND_IDS,
                 .options = BIT(OPTION_COMMENT),
                 .run = command_ack },
@@ -153,24 +157,24 @@ static const struct command commands[] = {
                 .usage = "",
                 .summary = "see whether alerts arrive",
                 .help = "Has sweepd tell an alert that is none, the way it tells all: look whether it arrives where "
-                        "you read\nalerts, say in: journalctl -t sweepd -p alert. Only for root.",
+                        "you read alerts, say in: journalctl -t sweepd -p alert. Only for root.",
                 .operand = OPERAND_NONE,
                 .run = command_alert_test },
         { .name = "rescue list",
                 .usage = "[DEVICE]",
                 .summary = "what undo journals still hold",
                 .help = "Shows what the undo journals of sweeps that keep the data still hold, of all devices or of "
-                        "one:\noriginals that could not be put back, and copies of what somebody else wrote meanwhile.",
+                        "one: originals that could not be put back, and copies of what somebody else wrote meanwhile.",
                 .operand = OPERAND_DEVICE_OPTIONAL,
                 .paged = true,
                 .run = command_rescue_list },
         { .name = "rescue export",
                 .usage = "ID [--output FILE]",
                 .summary = "take it out of the journal",
-                .help = "Copies out what is not in its place on the device as it was saved. --output: into a new file,\n"
-                        "each piece at its offset on the device, with holes between them. Without it: one after the "
-                        "other,\nto standard output, if that is no terminal. Standard error says which pieces there "
-                        "are. Only for root.",
+                .help = "Copies out what is not in its place on the device as it was saved. --output: into a new "
+                        "file, each piece at its offset on the device, with holes between them. Without it: one after"
+                        " the other, to standard output, if that is no terminal. Standard error says which pieces "
+                        "there are. Only for root.",
                 .operand = OPERAND_RESCUE,
                 .options = BIT(OPTION_OUTPUT),
                 .binary = true,
@@ -179,14 +183,14 @@ static const struct command commands[] = {
                 .usage = "ID",
                 .summary = "try again to put it back",
                 .help = "Has sweepd try once more to put originals back, with all others of the same device. Where "
-                        "somebody\nelse wrote meanwhile, nothing is touched. Only for root.",
+                        "somebody else wrote meanwhile, nothing is touched. Only for root.",
                 .operand = OPERAND_RESCUE,
                 .run = command_rescue_retry },
         { .name = "rescue forget",
                 .usage = "ID [--serial SERIAL]",
                 .summary = "give it up",
-                .help = "Gives up what the journal holds; it can't be had back. --serial: of the disk whose data it is "
-                        "(or its\nWWN, PARTUUID, or backing file); on a terminal it is asked for. Only for root.",
+                .help = "Gives up what the journal holds; it can't be had back. --serial: of the disk whose data it "
+                        "is (or its WWN, PARTUUID, or backing file); on a terminal it is asked for. Only for root.",
                 .operand = OPERAND_RESCUE,
                 .options = BIT(OPTION_SERIAL),
                 .run = command_rescue_forget },
@@ -194,25 +198,29 @@ static const struct command commands[] = {
                 .usage = "",
                 .summary = "read the configuration again",
                 .help = "Has sweepd read its configuration again. Where it is not valid, sweepd keeps what it has, "
-                        "and\nsweepctl says which line is wrong. Only for root.",
+                        "and sweepctl says which line is wrong. Only for root.",
                 .operand = OPERAND_NONE,
                 .run = command_reload },
         { 0 },
 };
 
-static const char options_text[] =
-        "Options:\n"
-        "  --json         one JSON document instead of text (io.sweepd.varlink)\n"
-        "  --no-pager     long answers are not shown by $SWEEPCTL_PAGER, $PAGER or less\n"
-        "  --socket PATH  where sweepd listens (default " OPTIONS_SOCKET_DEFAULT ")\n"
-        "  -H HOST        ask the sweepctl of that host, through ssh; root@HOST to change something\n"
-        "  --version      the version of sweepctl\n"
-        "  --help         this text; behind a command: more about that command\n";
+static const char options_text[] = "Options:\n"
+                                   "  --json         one JSON document instead of text (io.sweepd.varlink)\n"
+                                   "  --no-pager     long answers are not shown by $SWEEPCTL_PAGER, $PAGER or less\n"
+                                   "  --socket PATH  where sweepd listens (default " OPTIONS_SOCKET_DEFAULT ")\n"
+                                   "  -H HOST        ask sweepctl on that host, through ssh; for changes root@HOST\n"
+                                   "  --version      the version of sweepctl\n"
+                                   "  --help         this text; behind a command: more about that command\n";
 
 static void show_help(const struct command *command, FILE *to) {
+        char usage[USAGE_BYTES];
         if (command) {
-                fprintf(to, "Usage: sweepctl %s%s%s [OPTION]...\n\n%s\n\n%s", command->name, *command->usage ? " " : "",
-                        command->usage, command->help, options_text);
+                text_format(usage, sizeof usage, "Usage: sweepctl %s%s%s [OPTION]...", command->name,
+                        *command->usage ? " " : "", command->usage);
+                page_text(to, page_width(), 0, strlen("Usage: "), usage);
+                fputc('\n', to);
+                page_text(to, page_width(), 0, 0, command->help);
+                fprintf(to, "\n%s", options_text);
                 return;
         }
         fputs("Usage: sweepctl COMMAND [OPTION]...\n\nAsks sweepd, which sweeps storage for faults.\n\nCommands:\n",
@@ -226,8 +234,8 @@ static void show_help(const struct command *command, FILE *to) {
         for (const struct command *c = commands; c->name; c++)
                 fprintf(to, "  %-13s %-9s %s\n", c->name, operands[c->operand], c->summary);
         fprintf(to,
-                "\n%s\nExit status: 0 fine, 1 it did not work, 2 something needs attention, 3 the sweep is "
-                "incomplete.\nMore: sweepctl(1)\n",
+                "\n%s\nExit status: 0 fine, 1 it did not work, 2 something needs attention,\n"
+                "3 the sweep is incomplete. More: sweepctl(1)\n",
                 options_text);
 }
 

@@ -142,14 +142,14 @@ static int never_ended(const struct waiting *w, const json_t *device) {
 }
 
 static int answer_by(const struct waiting *w, json_t *sweep, bool followed) {
-        char result[RESULT_TEXT_BYTES], took[64];
+        char result[RESULT_TEXT_BYTES], took[SPAN_SHORT_BYTES];
         int status = sweep_status(sweep);
         if (w->ctl->json) {
                 ctl_print_document(json_pack("{s:[O]}", "sweeps", sweep));
                 return status;
         }
         sweep_result(result, sweep);
-        text_format_span(took, sizeof took, field_count(sweep, "running_us"));
+        page_span(took, field_count(sweep, "running_us"));
         if (!followed)
                 printf("No sweep of %s is queued or running. The last one:\n", w->device);
         uint64_t findings = field_count(sweep, "findings");
@@ -226,8 +226,10 @@ int command_wait(struct ctl *ctl, const struct arguments *arguments) {
         last = NULL;
         if (!last_sweep(&w, &last))
                 return STATUS_FAILED;
-        if (!last)
-                return ctl_complain("no sweep of %s is queued or running, and none has ended: sweepctl start %s",
-                        w.device, w.device);
+        if (!last) {
+                char never[NEVER_TEXT_BYTES];
+                sweep_never(never, device);
+                return ctl_complain("no sweep of %s is queued or running, and none has ended%s", w.device, never);
+        }
         return answer_by(&w, last, false);
 }

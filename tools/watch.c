@@ -145,6 +145,8 @@ static void describe_rest(char to[static LINE_BYTES], const json_t *device) {
         uint64_t open = field_count(device, "findings_open");
         if (open > 0)
                 text_append(to, LINE_BYTES, ", %" PRIu64 " finding%s", open, open == 1 ? "" : "s");
+        if (field_true(device, "overdue"))
+                text_append(to, LINE_BYTES, ", overdue");
         if (reason)
                 text_append(to, LINE_BYTES, "; %s", field_text_or(reason, "found", field_text_or(reason, "rule", "?")));
 }
@@ -217,13 +219,12 @@ static void draw(const struct watch *w) {
         for (size_t i = 0; i < json_array_size(w->devices); i++)
                 attention += field_true(json_array_get(w->devices, i), "needs_attention");
         page_time(time, clock_wall_us());
-        text_format(line, sizeof line, "%s  %zu device%s, %zu need%s attention%s%s%s", time,
-                json_array_size(w->devices), json_array_size(w->devices) == 1 ? "" : "s", attention,
-                attention == 1 ? "s" : "", w->trouble ? "  [" : "", w->trouble ? w->trouble : "",
-                w->trouble ? "; this is as it was]" : "");
+        text_format(line, sizeof line, "%s  %zu device%s, %zu need%s attention", time, json_array_size(w->devices),
+                json_array_size(w->devices) == 1 ? "" : "s", attention, attention == 1 ? "s" : "");
         fputs("\033[H", to);
-        put_line(to, w, w->trouble ? PAINT_ALARM : PAINT_DIM, width, line);
-        fputs("\033[K\n", to);
+        put_line(to, w, PAINT_DIM, width, line);
+        text_format(line, sizeof line, "%s%s", w->trouble ? w->trouble : "", w->trouble ? "; this is as it was" : "");
+        put_line(to, w, PAINT_ALARM, width, line); /* empty, it is a gap */
         size_t used = 3 + (fresh ? fresh + 1 : 0), lines = page_lines();
         put_devices(to, w, width, lines > used + 2 ? lines - used : 2);
         put_fresh(to, w, width);
