@@ -57,6 +57,18 @@ def expect_width(text, width=80):
         assert line == line.rstrip(), f'ends in spaces: {line!r}'
 
 
+def all_shown(master):
+    """What is written to a terminal until nobody has it open any more; closes our end of it."""
+    shown = b''
+    try:
+        while data := os.read(master, 65536):
+            shown += data
+    except OSError:
+        pass
+    os.close(master)
+    return shown
+
+
 def on_terminal(fake, columns, *arguments, lines=24, status=0, without=(), **environment):
     """What goes to a terminal that is that wide; there is no pager unless the environment names one."""
     master, slave = pty.openpty()
@@ -65,13 +77,7 @@ def on_terminal(fake, columns, *arguments, lines=24, status=0, without=(), **env
     environment = {name: value for name, value in environment.items() if name not in without}
     child = subprocess.Popen([SWEEPCTL, '--socket', fake.path, *arguments], stdout=slave, env=environment)
     os.close(slave)
-    shown = b''
-    try:
-        while data := os.read(master, 65536):
-            shown += data
-    except OSError:
-        pass
-    os.close(master)
+    shown = all_shown(master)
     assert child.wait(60) == status, shown
     return shown.decode().replace('\r\n', '\n')
 

@@ -42,6 +42,7 @@ def device(name, **changes):
         'extent_offset': 0, 'extent_length': 16 << 40, 'state': 'idle', 'reason': None, 'verdict': 'clean',
         'assurance': 'verified', 'needs_attention': False, 'overdue': False, 'progress': None,
         'last_sweep_ended_at': NOW - DAY, 'next_due_at': NOW + DAY, 'next_start_at': NOW + DAY,
+        'every_us': 30 * DAY, 'window_opens_at': None, 'window_closes_at': None,
         'oldest_checked_at': NOW - DAY, 'oldest_verified_at': NOW - DAY, 'coverage': 0.999, 'write_cache': True,
         'cache_defeated': True, 'bytes_written_total': 32 << 40, 'findings_open': 0, 'findings_acknowledged': 0,
         'findings_resolved': 0,

@@ -85,6 +85,16 @@ def eventually(what, holds, timeout_s=20, every_s=0.02):
         time.sleep(every_s)
 
 
+def of_threads(pid, name):
+    """What a file in /proc says of each thread; one that ends just now is left out."""
+    for task in os.listdir(f'/proc/{pid}/task'):
+        try:
+            with open(f'/proc/{pid}/task/{task}/{name}', encoding='utf-8') as file:
+                yield task, file.read()
+        except (FileNotFoundError, ProcessLookupError):
+            pass
+
+
 def sha256(path):
     with open(path, 'rb') as file:
         return hashlib.file_digest(file, 'sha256').hexdigest()
@@ -93,6 +103,15 @@ def sha256(path):
 def die_with_parent():
     """In a child: a test that is killed leaves no process behind. A fault disk unmounts on this signal."""
     ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+
+
+def keep_mounts_to_ourselves():
+    """A test that runs beside us and has a namespace of its own would have a copy of our mounts in it, and keep their
+    disks in use when we have long unmounted them. They end with us, too, however we end."""
+    new_namespace, recursive, slave = 0x20000, 0x4000, 0x80000
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(new_namespace) != 0 or libc.mount(None, b'/', None, ctypes.c_ulong(recursive | slave), None) != 0:
+        raise OSError(ctypes.get_errno(), 'no mount namespace of its own')
 
 
 def kill_and_wait(process):
@@ -381,6 +400,20 @@ def device_entry(name, device, mode='pattern', **keys):
     return {key: value for key, value in entry.items() if value is not None}
 
 
+def zone(seconds_ahead):
+    """A TZ in which clocks show UTC and so many seconds."""
+    sign = '-' if seconds_ahead >= 0 else '+'
+    hours, rest = divmod(abs(seconds_ahead), 3600)
+    return {'TZ': f'TST{sign}{hours:02}:{rest // 60:02}:{rest % 60:02}'}
+
+
+def zone_where_it_is(hour, minute, second=0):
+    """A TZ in which it is now that time of day."""
+    now = int(time.time()) % 86400
+    ahead = (hour * 3600 + minute * 60 + second - now) % 86400
+    return zone(ahead if ahead <= 43200 else ahead - 86400)
+
+
 def setting(value):
     if isinstance(value, str):
         return '"' + value.replace('\\', '\\\\').replace('"', '\\"') + '"'
@@ -451,6 +484,11 @@ class Daemon:
     def log_text(self):
         with open(self.log, encoding='utf-8', errors='replace') as file:
             return file.read()
+
+    def expect_told(self, text, times=None):
+        """The log comes a moment after what it tells. times: no more often than that."""
+        eventually(f'the log says: {text}', lambda: self.log_text().count(text) >= (times or 1))
+        assert times is None or self.log_text().count(text) == times, f'told more than {times} times: {text}'
 
     def log_tail(self, lines=40):
         return '\n'.join(self.log_text().splitlines()[-lines:])
@@ -679,7 +717,8 @@ def _diagnose(case, failure):
     text = ''.join(traceback.format_exception(failure)) + f'repeat with SEED={case.seed}\n'
     for directory, log in case.logs():
         text += f'the end of the log in {directory}:\n{log}\n'
-    print('\n'.join('# ' + line for line in text.splitlines()), flush=True)
+    # Where meson shows it: of the output of a test that speaks TAP it shows the names alone.
+    print('\n'.join('# ' + line for line in text.splitlines()), file=sys.stderr, flush=True)
 
 
 def _run_one(function, timeout_s, seed):
@@ -717,6 +756,7 @@ def main():
     if os.geteuid() != 0:
         print('1..0 # SKIP needs root, for loop devices')
         sys.exit(0)
+    keep_mounts_to_ourselves()
     signal.signal(signal.SIGALRM, _on_alarm)
     signal.signal(signal.SIGTERM, _on_end_signal)
     words = sys.argv[1:]

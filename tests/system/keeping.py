@@ -2,12 +2,15 @@
 """What tests of refresh and preserve share: disks full of data with their undo journals, and what a journal holds."""
 
 import collections
+import contextlib
 import os
+import signal
 import struct
 import subprocess
 import time
 
-from harness import KIB, MIB, UNIT, Client, VarlinkError, device_entry, die_with_parent, eventually, kill_and_wait, program
+from harness import (KIB, MIB, UNIT, Client, VarlinkError, device_entry, die_with_parent, eventually, kill_and_wait,
+                     of_threads, program)
 
 FREE, ARMED, PINNED = range(3)
 
@@ -161,11 +164,44 @@ def kept_faultdisks(case, name='d0', size=4 * MIB, segment=512 * KIB, **keys):
     return Kept(name, target, case.faultdisk(journal_bytes(segment) + MIB), case.rng, segment, **keys)
 
 
-def overwritten(kept):
-    """Waits until the pattern is on the target; a unit that bears it."""
-    def some():
-        return [u for u in kept.changed_units() if kept.target.read(u * UNIT, 4) != bytes(4)]
-    return eventually('data is overwritten', lambda: some() or None, 30, 0.001)
+def stand_still(daemon, *disks):
+    """From here on until SIGCONT the daemon asks for nothing, and nothing is under way on the disks."""
+    daemon.process.send_signal(signal.SIGSTOP)
+
+    def states():
+        return {text.rpartition(')')[2].split()[0] for _, text in of_threads(daemon.pid, 'stat')}
+
+    def in_flight(disk):
+        with open(f'/sys/block/{os.path.basename(disk.path)}/inflight', encoding='ascii') as file:
+            return any(int(count) for count in file.read().split())
+
+    eventually('the daemon stands still', lambda: states() == {'T'}, 20, 0.001)
+    eventually('nothing is under way', lambda: not any(in_flight(d) for d in disks), 20, 0.001)
+
+
+@contextlib.contextmanager
+def overwritten(daemon, kept):
+    """Waits until a segment bears the pattern, and none of it has gone back yet: the originals are in the journal alone.
+    The daemon stands still meanwhile. Gives the units that bear the pattern."""
+    disks = [disk for disk in (kept.target, kept.journal) if not isinstance(disk, str)]
+
+    def caught():
+        if not kept.changed_units():
+            return None
+        stand_still(daemon, *disks)
+        changed = kept.changed_units()
+        begins = {s.offset // UNIT for s in kept.slots() if s.state == ARMED}
+        if changed and changed[0] in begins:
+            return changed
+        daemon.process.send_signal(signal.SIGCONT)
+        return None
+
+    units = eventually('data is overwritten', caught, 30, 0.001)
+    try:
+        yield units
+    finally:
+        if daemon.process:
+            daemon.process.send_signal(signal.SIGCONT)
 
 
 def begin_all(daemon, names):

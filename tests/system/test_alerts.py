@@ -9,9 +9,10 @@ daemon runs in a mount namespace with a /dev of its own.
 import os
 import re
 import socket
+import subprocess
 import threading
 
-from harness import KIB, MIB, UNIT, device_entry, eventually, expect_clean, main, need, test
+from harness import KIB, MIB, UNIT, device_entry, eventually, expect_clean, main, need, program, test
 
 IN_OWN_DEV = '''
 mount -t tmpfs none /run && mkdir /run/dev && mount --rbind /dev /run/dev && mount -t tmpfs none /dev || exit 1
@@ -96,35 +97,85 @@ def a_repeat_is_not_forgotten_by_a_restart(case):
     eventually('it is told again', lambda: log.of('d0', 'It has been open since'), 60)
 
 
-@test
-def a_burst_is_a_few_messages_whose_counts_are_exact(case):
-    disk, log = case.loop(32 * MIB), Syslog(case)
-    daemon = log.start(case, [device_entry('d0', disk)])
-    expect_clean(daemon.sweep('d0'))
-    places = case.rng.sample(range(0, disk.units(), 2), 3000)
+class Program:
+    """What `sweepctl follow --exec` runs; it notes what it was run for: (kind, device, text)."""
+
+    def __init__(self, case, daemon):
+        state = case.directory('p')
+        self.noted = os.path.join(state, 'noted')
+        program_path = os.path.join(state, 'program')
+        with open(program_path, 'w') as file:
+            file.write(f'#!/bin/sh\nprintf "%s\\t%s\\t%s\\n" "$SWEEPD_KIND" "$SWEEPD_DEVICE" "$SWEEPD_TEXT" >> {self.noted}\n')
+        os.chmod(program_path, 0o755)
+        self.process = subprocess.Popen(
+            [program('SWEEPCTL', 'tools/sweepctl'), '--socket', daemon.control, 'follow', '--exec', program_path],
+            stdin=subprocess.DEVNULL, env={**os.environ, 'STATE_DIRECTORY': state})
+        case.keep(self)
+        eventually('it listens', lambda: os.path.exists(os.path.join(state, 'position')))
+
+    def runs(self):
+        if not os.path.exists(self.noted):
+            return [('none yet', None, None)]
+        with open(self.noted) as file:
+            return [line.rstrip('\n').split('\t') for line in file if line.endswith('\n')]
+
+    def close(self):
+        self.process.terminate()
+        self.process.wait(30)
+
+
+def sum_of_new(texts):
+    """How many findings these texts tell for the first time, one by one and in sums."""
+    sums = [re.search(r'(\d+) new', text) for text in texts if 'messages of findings within' in text]
+    one_by_one = [text for text in texts if 'bit_flip at offset' in text and 'It has' not in text and 'is over' not in text]
+    return sum(int(s[1]) for s in sums if s) + len(one_by_one)
+
+
+def sum_of_over(texts):
+    sums = [re.match(r'(\d+) more finding.* over within', text) for text in texts]
+    return sum(int(s[1]) for s in sums if s) + sum('is over: a later pass' in text for text in texts)
+
+
+def flip_a_bit(disk, places):
     with open(disk.backing, 'r+b') as file:
         for place in places:
             file.seek(place * UNIT + 2 * KIB)
             byte = file.read(1)[0]
             file.seek(-1, os.SEEK_CUR)
             file.write(bytes([byte ^ 1]))
-    daemon.sweep('d0')
-    found = len(daemon.findings('d0'))
-    assert found == len(places), f'{found} findings'
 
-    def told():
-        sums = [re.search(r'(\d+) new', text) for text in log.of('d0', 'messages of findings within')]
-        one_by_one = [text for text in log.of('d0', 'bit_flip at offset') if 'It has' not in text and 'is over' not in text]
-        return sum(int(s[1]) for s in sums if s) + len(one_by_one)
-    eventually('each is told', lambda: told() == found)
-    expect_clean(daemon.sweep('d0'))
 
-    def over():
-        sums = [re.match(r'(\d+) more finding', text) for text in log.of('d0', 'over within')]
-        return sum(int(s[1]) for s in sums) + len(log.of('d0', 'is over: a later pass'))
-    eventually('the end of each is told', lambda: over() == found)
-    assert told() == found, 'told twice'
-    assert len(log.entries) < 80, f'{len(log.entries)} messages'
+@test
+def ten_thousand_findings_are_a_few_messages_and_program_runs_whose_counts_are_exact(case):
+    expected = {'d0': 4000, 'd1': 3500, 'd2': 2500}  # of one sweep at most 4,096 are kept apart
+    disks, log = {name: case.loop(32 * MIB) for name in expected}, Syslog(case)
+    daemon = log.start(case, [device_entry(name, disk) for name, disk in disks.items()])
+    for swept in daemon.sweep_all(disks).values():
+        expect_clean(swept)
+    for name, disk in disks.items():
+        flip_a_bit(disk, case.rng.sample(range(0, disk.units(), 2), expected[name]))
+    runner = Program(case, daemon)
+    daemon.sweep_all(disks)
+    assert {name: len(daemon.findings(name)) for name in disks} == expected
+
+    def heard(name):
+        return [text for _, device, text in list(log.entries) if device == name]
+
+    def run_for(name):
+        return [text for _, device, text in runner.runs() if device == name]
+    for name, count in expected.items():
+        eventually(f'each of {name} is told', lambda name=name, count=count: sum_of_new(heard(name)) == count)
+    for swept in daemon.sweep_all(disks).values():
+        expect_clean(swept)
+    for name, count in expected.items():
+        eventually(f'the end of each of {name} is told', lambda name=name, count=count: sum_of_over(heard(name)) == count)
+    log.expect_tests(daemon, 1)
+    eventually('all programs were run', lambda: runner.runs()[-1][0] == 'test', 60)
+    for name, count in expected.items():
+        assert (sum_of_new(heard(name)), sum_of_new(run_for(name))) == (count, count), name
+        assert len(heard(name)) < 80, f'{name}: {len(heard(name))} messages'
+        assert len(run_for(name)) < 80, f'{name}: {len(run_for(name))} runs'
+    print(f'# {len(log.entries)} messages, {len(runner.runs())} runs of the program')
 
 
 @test

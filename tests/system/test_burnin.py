@@ -41,7 +41,7 @@ def every_pass_is_written_and_compared_and_counted(case):
 
 def cut_short_in(case, daemon, disk, number, order):
     """Begins a burn-in, and kills the daemon, or orders, in the pass of that number."""
-    disk.command('delay all ms=4')
+    disk.command('delay all ms=60')  # a pass takes some seconds
     sweep_id = daemon.begin('d0')
     daemon.sweeping('d0', bytes_done=(2 * number - 2) * disk.size + 3 * MIB, timeout_s=20)
     order()
@@ -110,7 +110,7 @@ def damage_in_a_fixed_pass_is_found_at_its_place(case):
     # Each write, and the one that tries again, goes wrong in the first pass.
     disk.command('flip write at=1M length=4K bits=3 times=2')
     disk.command('lose write at=2M length=4K times=2')
-    delay = disk.command('delay all ms=2')
+    delay = disk.command('delay all ms=60')
     sweep_id = daemon.begin('d0', patterns=['0xaa', '0x55'])
     # And in the second one: of what is done by then one part is the retention pass, two are the first pass.
     daemon.sweeping('d0', bytes_done=3 * disk.size + 64 * 1024)

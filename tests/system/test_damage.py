@@ -372,7 +372,8 @@ def another_disk_under_the_same_name_retires_what_the_old_one_had_when_it_is_swe
     daemon.call('Reload')
     expect_clean(daemon.sweep('d0'))
     expect_retired(daemon, 'd0')
-    assert len(daemon.findings('d1')) == 1 and 'is over: the disk was replaced' in daemon.log_text()
+    assert len(daemon.findings('d1')) == 1
+    daemon.expect_told('is over: the disk was replaced')
 
 
 def detail_of(daemon, offset):

@@ -127,8 +127,9 @@ def an_unreadable_sector_is_reported_once_and_counted(case):
 @test
 def unreadable_sectors_are_found_by_a_pattern_sweep(case):
     """As by mode read. The reads fail, writing does not help: there is no drive that would reallocate."""
-    disk = case.faultdisk(8 * MIB)
-    runs = sector_runs(case, disk, 4, margin=MIB)  # where a signature could be, an error refuses
+    disk = case.faultdisk(24 * MIB)
+    # Where a signature could be, an error refuses: at 1, 2 and 4 MiB (LUKS2), and up to 1.5 MiB before the end.
+    runs = sector_runs(case, disk, 4, margin=5 * MIB)
     for offset, length in runs:
         disk.command(f'error read errno=EIO at={offset} length={length}')
     daemon = case.daemon([device_entry('d0', disk)])
@@ -205,10 +206,11 @@ def a_bit_that_flips_in_one_read_is_found(case):
     """In the pass that reads back: the first read of the place is the look before the sweep."""
     disk = case.faultdisk(8 * MIB)
     daemon = case.daemon([device_entry('d0', disk, block_size='64K')])
-    disk.command('delay write ms=40')
+    disk.command('hang write at=4M length=512 times=1')
     sweep_id = daemon.begin('d0')
-    daemon.sweeping('d0', MIB)
+    eventually('it writes', lambda: int(disk.command('hanging')) > 0, 20)
     disk.command(f'flip read at={2 * MIB} length=4K bits=1 times=1')
+    disk.command('release')
     daemon.end(sweep_id)
     expect_places(daemon.findings('d0'), [(2 * MIB, UNIT, 'bit_flip')])
     expect_persistence(daemon, 'transient')
@@ -266,7 +268,7 @@ def a_disk_that_goes_away_ends_its_sweep_and_comes_back(case):
     other = case.loop(16 * MIB)
     daemon = case.daemon([device_entry('d0', disk, block_size='64K', queue_depth=4), device_entry('d1', other)])
     expect_clean(daemon.sweep('d0'))
-    disk.command('delay all ms=3')
+    disk.command('delay all ms=20')
     sweep_id = daemon.begin('d0')
     daemon.sweeping('d0', 2 * MIB)
     disk.command('remove errno=ENODEV')
@@ -283,7 +285,7 @@ def a_hung_disk_costs_its_own_sweep_alone(case):
     disk = case.faultdisk(8 * MIB)
     other = case.loop(16 * MIB)
     daemon = case.daemon([device_entry('d0', disk, block_size='64K', queue_depth=4), device_entry('d1', other)])
-    disk.command('delay all ms=3')
+    disk.command('delay all ms=20')
     sweep_id = daemon.begin('d0')
     daemon.sweeping('d0')
     disk.command('hang read,write')

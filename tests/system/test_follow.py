@@ -6,6 +6,7 @@ program that sweepctl runs for them gets each alert once, whatever programs do.
 """
 
 import email
+import errno
 import http.server
 import json
 import os
@@ -16,7 +17,8 @@ import sys
 import threading
 from pathlib import Path
 
-from harness import MIB, Client, device_entry, eventually, expect_clean, main, test
+from denied import denial
+from harness import MIB, Client, Skip, device_entry, eventually, expect_clean, main, test
 
 
 class Follower:
@@ -169,28 +171,29 @@ def who_goes_away_leaves_nothing_behind(case):
 class Runner:
     """`sweepctl follow --exec` with a program that notes its environment, and then behaves as a file says."""
 
-    def __init__(self, case, daemon):
+    def __init__(self, case, daemon, timeout_s=60):
         self.state = case.directory('follow')
         self.noted = os.path.join(self.state, 'noted')
         self.program = os.path.join(self.state, 'program')
         self.stuck = os.path.join(self.state, 'stuck')
         self.log = os.path.join(self.state, 'log')
-        self.command = [os.environ['SWEEPCTL'], '--socket', daemon.control, 'follow', '--exec', self.program, '--timeout', '1']
+        self.command = [os.environ['SWEEPCTL'], '--socket', daemon.control, 'follow', '--exec', self.program,
+                        '--timeout', str(timeout_s)]
         self.behave('')
 
     def behave(self, how):
         with open(self.program + '.new', 'w') as file:
             file.write(f"""#!/bin/sh
-python3 -c 'import json, os; print(json.dumps(dict(os.environ)))' >> {self.noted}
+{{ env -0; printf '\\n\\0'; }} >> {self.noted}
 {how}
 """)
         os.chmod(self.program + '.new', 0o755)
         os.rename(self.program + '.new', self.program)
 
-    def start(self):
+    def start(self, preexec_fn=None):
         with open(self.log, 'ab') as log:
             self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                env={**os.environ, 'STATE_DIRECTORY': self.state, 'SWEEPD_FORGED': 'x'})
+                preexec_fn=preexec_fn, env={**os.environ, 'STATE_DIRECTORY': self.state, 'SWEEPD_FORGED': 'x'})
 
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
@@ -200,7 +203,8 @@ python3 -c 'import json, os; print(json.dumps(dict(os.environ)))' >> {self.noted
         if not os.path.exists(self.noted):
             return []
         with open(self.noted) as file:
-            return [json.loads(line) for line in file if line.endswith('\n')]
+            whole = file.read().split('\n\0')[:-1]
+        return [dict(one.split('=', 1) for one in run.split('\0') if one) for run in whole]
 
     def said(self):
         with open(self.log) as file:
@@ -276,7 +280,7 @@ def a_program_is_run_once_for_each_alert_over_restarts(case):
 @test
 def a_program_that_misbehaves_does_no_harm(case):
     daemon = case.daemon([device_entry('d0', case.loop(MIB))])
-    runner = Runner(case, daemon)
+    runner = Runner(case, daemon, timeout_s=3)
     with open(os.path.join(runner.state, 'position'), 'w') as file:
         file.write(f"{daemon.call('GetDaemon')['daemon']['last_event']}\n")
     stuck = runner.stuck
@@ -284,8 +288,8 @@ def a_program_that_misbehaves_does_no_harm(case):
     try:
         for how, told in (
             ('exit 7', 'exit status 7'),  # is run once more; who fails after another that failed is not
-            (f'echo $$ > {stuck}; trap "" TERM; sleep 1000 & wait', 'ended after 1 s'),
-            (f'sleep 1000 & echo $! > {stuck}', 'ended after 1 s'),  # a child that holds its output
+            (f'echo $$ > {stuck}; trap "" TERM; sleep 1000 & wait', 'ended after 3 s'),
+            (f'sleep 1000 & echo $! > {stuck}', 'ended after 3 s'),  # a child that holds its output
             ('kill -9 $$', 'ended by signal 9'),
             ('yes | head -c 1000000', 'said more than 65536 bytes'),
         ):
@@ -304,6 +308,28 @@ def a_program_that_misbehaves_does_no_harm(case):
     finally:
         runner.stop()
     assert os.path.getsize(runner.log) < 200_000, os.path.getsize(runner.log)
+
+
+@test
+def a_program_is_done_though_what_left_its_group_holds_its_output(case):
+    daemon = case.daemon([device_entry('d0', case.loop(MIB))])
+    runner = Runner(case, daemon)
+    with open(os.path.join(runner.state, 'position'), 'w') as file:
+        file.write(f"{daemon.call('GetDaemon')['daemon']['last_event']}\n")
+    runner.behave(f'echo delivered; setsid sleep 1000 & echo $! >> {runner.stuck}')
+    runner.start()
+    try:
+        alert(runner, daemon)
+        runner.behave('setsid true')
+        alert(runner, daemon)
+    finally:
+        runner.stop()
+        with open(runner.stuck) as file:
+            for pid in file.read().split():
+                os.kill(int(pid), signal.SIGKILL)
+    assert len(runner.runs()) == 2, runner.said()
+    assert runner.said().count('left a process behind that holds its output') == 1, runner.said()
+    assert 'delivered\n' in runner.said() and 'was not delivered' not in runner.said(), runner.said()
 
 
 @test
@@ -368,6 +394,46 @@ def a_position_that_is_none_is_refused(case):
         file.write('nonsense\n')
     runner.start()
     assert runner.process.wait(30) == 1 and 'is no number of an event' in runner.said(), runner.said()
+
+
+@test
+def a_position_that_cannot_be_kept_is_said(case):
+    daemon = case.daemon([])
+    for state, why in ('/nonexistent', '/nonexistent/position: No such file or directory'), ('/' + 'x' * 9000, 'STATE_DIRECTORY is too long'):
+        runner = Runner(case, daemon)
+        runner.state = state
+        runner.start()
+        assert runner.process.wait(30) == 1 and why in runner.said(), runner.said()
+    runner = Runner(case, daemon)
+    os.mkdir(os.path.join(runner.state, 'position'))
+    runner.start()
+    assert runner.process.wait(30) == 1 and 'position: Is a directory' in runner.said(), runner.said()
+
+
+@test
+def a_program_that_cannot_be_watched_is_ended_and_said(case):
+    deny = denial('pidfd_open', errno.EPERM)
+    if not deny:
+        raise Skip('the number of pidfd_open on this machine is not known')
+    daemon = case.daemon([])
+    runner = Runner(case, daemon)
+    with open(os.path.join(runner.state, 'position'), 'w') as file:
+        file.write(f"{daemon.call('GetDaemon')['daemon']['last_event']}\n")
+    runner.behave('sleep 1000')
+    runner.start(preexec_fn=deny)
+    try:
+        alert(runner, daemon)
+        assert f'{runner.program} cannot be watched, and was ended: Operation not permitted' in runner.said(), runner.said()
+        assert 'was not delivered' in runner.said(), runner.said()
+    finally:
+        runner.stop()
+    runner.behave('')
+    runner.start()
+    try:
+        alert(runner, daemon)
+    finally:
+        runner.stop()
+    assert runner.runs()[-1]['SWEEPD_KIND'] == 'test', runner.runs()
 
 
 ALERT_PROGRAMS = Path(__file__).resolve().parents[2] / 'conf/alert.d'

@@ -21,7 +21,7 @@ from harness import (MIB, UNIT, Client, Daemon, device_entry, die_with_parent, e
                      main, program, test)
 from keeping import ARMED, kept_faultdisks, overwritten, recover, recovered
 
-PROMPT_S = 1
+PROMPT_S = 3  # what hangs here hangs until it is woken, which is after the question
 
 
 def hung_entry(disk, mode='pattern', **keys):
@@ -60,10 +60,10 @@ def expect_hung(daemon, took_at_least_s):
     return found[0]
 
 
-def hang_and_wake(case, request, mode, at=2 * MIB):
+def hang_and_wake(case, request, mode):
     disk, other = case.faultdisk(8 * MIB), case.loop(16 * MIB)
     daemon = case.daemon([hung_entry(disk, mode), device_entry('d1', other)])
-    disk.command('delay all ms=2')
+    disk.command('delay all ms=20')
     sweep_id = daemon.begin('d0')
     daemon.sweeping('d0')
     disk.command(f'hang {request}')
@@ -88,7 +88,7 @@ def hang_and_wake(case, request, mode, at=2 * MIB):
     waited = daemon.ctl('wait', 'd0', check=False, as_json=False)
     assert waited.returncode == 2 and 'faulty, failed' in waited.stdout and '1 finding' in waited.stdout, waited
     assert daemon.device('d0')['state'] != 'stalled'
-    assert daemon.log_text().count('hung at offset') == 1, 'told more than once'
+    daemon.expect_told('hung at offset', times=1)
     expect_clean(daemon.sweep('d0'), 'verified' if mode == 'pattern' else 'readable')
     assert daemon.findings('d0') == [], 'a whole pass without it ends it'
 
@@ -241,12 +241,12 @@ def a_disk_that_hangs_while_it_is_opened_is_told_and_does_not_keep_the_daemon(ca
 
 def hang_closing(case, daemon, disk):
     """A sweep of the disk, of which nothing is left but to close it, which it never does. Its number."""
-    delay = disk.command('delay read ms=20')
+    delay = disk.command('delay read ms=50')
     sweep_id = daemon.begin('d0')
     daemon.sweeping('d0')
+    disk.command('hang write')
     with open(disk.path, 'r+b') as file:
         file.write(case.rng.randbytes(UNIT))
-    disk.command('hang write')
     disk.let_go()
     disk.command(f'drop {delay}')
     hanging(disk)
@@ -294,6 +294,66 @@ def a_hung_disk_does_not_count_among_the_sweeps_that_are_allowed(case):
     daemon.end(sweep_id)
 
 
+def waiting_for_journal(daemon, kept):
+    stalled(daemon)
+    device = prompt(lambda: daemon.device('d0'))
+    assert device['reason']['rule'] == 'journal_hung' and device['needs_attention'], device
+    assert kept.journal.path in device['reason']['found'] and device['reason']['remedy'], device
+    assert daemon.findings('d0', every=True) == [], 'the device is blamed for its journal'
+
+
+def expect_journal_told(daemon, kept):
+    """Once or more often, as the daemon's looks fall: each with its end, and none is left."""
+    asked = f'd0: a request to its undo journal in {kept.journal.path} was not answered within'
+    daemon.expect_told(asked)
+    eventually('its end is told', lambda: (daemon.log_text().count('its undo journal answers again') ==
+                                           daemon.log_text().count(asked)), 20)
+    assert daemon.findings('d0', every=True) == [], 'the device is blamed for its journal'
+
+
+@test
+def a_journal_that_hangs_is_told_as_such_and_its_sweep_waits_for_it(case):
+    """Before the sweep has begun, and then whatever it is asked for."""
+    kept, other = kept_faultdisks(case, queue_depth=2, io_timeout='1s'), case.loop(8 * MIB)
+    daemon = case.daemon([kept.entry(), device_entry('d1', other)])
+    recovered(daemon, ['d0'])
+    kept.journal.command('hang read')
+    sweep_of = begin_without_waiting(case, daemon)
+    hanging(kept.journal)
+    waiting_for_journal(daemon, kept)
+    sweep_id = sweep_of()
+    expect_clean(daemon.sweep('d1'))
+    for request in ('write', 'flush', 'read'):
+        kept.journal.command('clear')
+        kept.journal.command(f'hang {request}')
+        kept.journal.command('release')
+        hanging(kept.journal)
+        waiting_for_journal(daemon, kept)
+    wake(kept.journal)
+    expect_clean(daemon.end(sweep_id))
+    kept.expect_kept('after a journal that hung')
+    expect_journal_told(daemon, kept)
+
+
+@test
+def a_recovery_waits_for_a_journal_that_hangs_and_blames_no_device(case):
+    kept = kept_faultdisks(case, queue_depth=2, io_timeout='1s')
+    daemon = case.daemon([kept.entry()])
+    kept.target.command('delay all ms=2')
+    daemon.begin('d0')
+    with overwritten(daemon, kept):
+        daemon.kill9()
+    kept.target.command('clear')
+    kept.journal.command('hang read')
+    daemon.start()
+    hanging(kept.journal)
+    waiting_for_journal(daemon, kept)
+    wake(kept.journal)
+    expect_journal_told(daemon, kept)
+    recovered(daemon, ['d0'])
+    kept.expect_kept('after a recovery that waited')
+
+
 def lock_is_free(daemon):
     with open(os.path.join(daemon.state, 'lock'), 'r+b') as file:
         try:
@@ -301,6 +361,17 @@ def lock_is_free(daemon):
         except BlockingIOError:
             return False
     return True
+
+
+def ends_but_for_the_kernel(daemon, disk):
+    """Whoever waits for the disk in the kernel can't be ended before it has answered; all else is over."""
+    process, daemon.process = daemon.process, None
+    process.send_signal(signal.SIGTERM)
+    try:
+        eventually('the lock is released', lambda: lock_is_free(daemon), 10)
+    finally:
+        wake(disk)
+        assert process.wait(10) == 0
 
 
 @test
@@ -312,8 +383,7 @@ def a_daemon_ends_while_a_disk_hangs_in_being_opened(case):
     hang_opening(case, disk)
     begin_without_waiting(case, daemon)
     eventually('it is being opened', lambda: daemon.device('d0')['progress'], 10)
-    daemon.stop(within_s=10)
-    wake(disk)
+    ends_but_for_the_kernel(daemon, disk)
 
 
 @test
@@ -325,8 +395,8 @@ def an_end_waits_for_originals_only_so_long_and_leaves_them_to_the_next_start(ca
     daemon.start()
     kept.target.command('delay all ms=2')
     daemon.begin('d0')
-    overwritten(kept)
-    kept.target.command('hang write')
+    with overwritten(daemon, kept):
+        kept.target.command('hang write')
     hanging(kept.target)
     process, daemon.process = daemon.process, None
     process.send_signal(signal.SIGTERM)
@@ -364,7 +434,7 @@ def a_daemon_ends_beside_a_hung_disk_and_its_successor_runs_at_once(case):
     disk, other = case.faultdisk(8 * MIB), case.loop(8 * MIB)
     entries = [hung_entry(disk), device_entry('d1', other)]
     first = case.daemon(entries)
-    disk.command('delay write ms=2')
+    disk.command('delay write ms=20')
     first.begin('d0')
     first.sweeping('d0', MIB)
     disk.command('hang write')

@@ -3,92 +3,12 @@
 """
 Disks that no entry names: each is taken once, whatever it is called; it is followed as it comes, goes and comes back
 elsewhere; and one that is gone is not forgotten.
-
-The loop devices here get numbers of their own, so that a pattern fits no device of anybody else.
 """
 
-import fcntl
 import os
-import random
 
-from harness import (MIB, LoopDevice, VarlinkError, device_entry, eventually, expect_clean, main, run, test)
-
-LOOP_CTL_ADD = 0x4C80
-LOOP_CTL_REMOVE = 0x4C81
-SIZE = 8 * MIB
-
-
-class Slots:
-    """Ten loop devices, without files at first, whose names one pattern fits: /dev/loop1234[0-9]."""
-
-    def __init__(self, case):
-        self.case = case
-        self.control = os.open('/dev/loop-control', os.O_RDWR | os.O_CLOEXEC)
-        self.base = None
-        for _ in range(100):
-            base = random.SystemRandom().randrange(20000, 100000) * 10
-            if not os.path.exists(f'/sys/block/loop{base}'):
-                try:
-                    fcntl.ioctl(self.control, LOOP_CTL_ADD, base)
-                    self.base = base
-                    break
-                except FileExistsError:
-                    pass
-        assert self.base is not None, 'no loop device can be added'
-        for i in range(1, 10):
-            fcntl.ioctl(self.control, LOOP_CTL_ADD, self.base + i)
-        self.pattern = f'/dev/loop{self.base // 10}[0-9]'
-        case.keep(self)
-
-    def path(self, slot):
-        return f'/dev/loop{self.base + slot}'
-
-    def attach(self, slot, backing):
-        return self.case.keep(Attached(self.path(slot), backing))
-
-    def close(self):
-        for i in range(10):
-            fcntl.ioctl(self.control, LOOP_CTL_REMOVE, self.base + i)
-        os.close(self.control)
-
-
-class Attached(LoopDevice):
-    def __init__(self, path, backing):
-        # Not by the parent's way: the number is chosen.
-        self.backing, self.size, self.path = backing, os.stat(backing).st_size, path
-        run('losetup', '--direct-io=on', path, backing)
-        self.holder = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        run('losetup', '-d', path)
-
-
-def image(case, name, size=SIZE):
-    path = os.path.join(case.directory('i'), name)
-    with open(path, 'wb') as file:
-        os.posix_fallocate(file.fileno(), 0, size)
-    return path
-
-
-def entry(slots, **keys):
-    return {'match': [slots.pattern], 'every': 'never', **keys}
-
-
-def is_stored(daemon, name, stored=True):
-    """Waits until a restart would know (or not know) of the disk."""
-    def holds():
-        try:
-            with open(os.path.join(daemon.state, 'matched'), encoding='utf-8') as file:
-                return (name in file.read()) == stored
-        except FileNotFoundError:
-            return not stored
-    eventually(f'{name} is stored: {stored}', holds)
-
-
-def states(daemon):
-    return {d['name']: (d['path'], d['state']) for d in daemon.devices()}
-
-
-def becomes(daemon, expected):
-    eventually(f'the devices are {expected}, not {states(daemon)}', lambda: states(daemon) == expected, 30)
+from harness import LoopDevice, VarlinkError, device_entry, eventually, expect_clean, main, test
+from matched import SIZE, Slots, becomes, entry, image, is_stored, states
 
 
 @test
@@ -262,7 +182,7 @@ def two_disks_of_one_name_are_not_mixed_up(case):
     first, second = slots.attach(0, image(case, 'same')), slots.attach(1, image(case, 'same'))
     daemon = case.daemon([entry(slots)])
     becomes(daemon, {'loop-same': (first.path, 'idle')})
-    assert f'{second.path} is not swept: its name would be loop-same' in daemon.log_text()
+    daemon.expect_told(f'{second.path} is not swept: its name would be loop-same')
 
 
 @test

@@ -6,7 +6,7 @@ import os
 import threading
 import time
 
-from harness import KIB, MIB, SECTOR, DirectFile, Skip, device_entry, eventually, expect_clean, main, need, run, test
+from harness import KIB, MIB, SECTOR, DirectFile, Skip, device_entry, eventually, expect_clean, main, need, of_threads, run, test
 from keeping import journal_bytes
 
 BLOCK = 64 * KIB
@@ -164,10 +164,10 @@ def a_disk_that_others_have_open_is_begun_carefully(case):
 
 @test
 def a_sweep_keeps_to_its_rate_all_the_time(case):
-    rate, size = 4 * MIB, 12 * MIB
+    rate, size, depth = 4 * MIB, 12 * MIB, 2
     for mode in ('read', 'pattern'):
         disk = case.loop(size)
-        daemon = case.daemon([device_entry('d0', disk, mode, block_size='64K', queue_depth=16, rate_max='4M')])
+        daemon = case.daemon([device_entry('d0', disk, mode, block_size='64K', queue_depth=depth, rate_max='4M')])
         sweep_id = daemon.begin('d0')
         daemon.sweeping('d0')
         looks = []
@@ -177,8 +177,9 @@ def a_sweep_keeps_to_its_rate_all_the_time(case):
             if progress:
                 looks.append((asked, progress['bytes_done'], time.monotonic()))
                 assert progress['rate_target'] == rate, progress
-        for (asked, before, _), (_, after, answered) in zip(looks, looks[5:]):
-            most = rate * (answered - asked + 0.05) + BLOCK
+        # What was asked for before may be answered, and verified, all at once: the rate is that of asking.
+        for (asked, before, _), (_, after, answered) in [*zip(looks, looks[5:]), *zip(looks, looks[50:])]:
+            most = rate * (answered - asked + 0.05) + BLOCK * (1 + 2 * depth)
             assert after - before <= most, f'{after - before} bytes in {answered - asked:.3f} s'
         sweep = daemon.end(sweep_id)
         expect_clean(sweep, 'readable' if mode == 'read' else 'verified')
@@ -191,6 +192,7 @@ def a_sweep_keeps_to_its_rate_all_the_time(case):
 def a_disk_is_swept_once_at_a_time_and_who_waits_says_for_whom(case):
     need('addpart', 'delpart')
     disk = slow_disk(case)
+    disk.command('delay read ms=200')
     for number in (1, 2):
         begin, size = (1, 6)[number - 1] * MIB // SECTOR, 4 * MIB // SECTOR
         if run('addpart', disk.path, str(number), str(begin), str(size), check=False).returncode != 0:
@@ -213,11 +215,8 @@ def a_disk_is_swept_once_at_a_time_and_who_waits_says_for_whom(case):
 
 
 def class_of_thread(pid, name):
-    for task in os.listdir(f'/proc/{pid}/task'):
-        with open(f'/proc/{pid}/task/{task}/comm', encoding='utf-8') as file:
-            if file.read().strip() == name:
-                return run('ionice', '-p', task).stdout.strip()
-    return None
+    tasks = [task for task, text in of_threads(pid, 'comm') if text.strip() == name]
+    return run('ionice', '-p', *tasks).stdout.strip() if tasks else None
 
 
 @test

@@ -5,14 +5,13 @@
 import hashlib
 import os
 import shutil
-import signal
 import tempfile
 import time
 
 from harness import (KIB, MIB, SECTOR, UNIT, LoopDevice, device_entry, eventually, expect_places, main,
                      need, run, sha256, test)
 from keeping import (ARMED, FREE, PINNED, Kept, begin_all, journal_bytes, kept_faultdisks, kept_loops, long_form,
-                     recovered, told)
+                     overwritten, recovered, told)
 from refusals import expect_refused, start_refused
 
 PASSES = {'preserve': 6, 'refresh': 4}
@@ -274,8 +273,8 @@ def cut_short(case, kept):
     """A daemon that was killed while data was overwritten; what was armed is still so."""
     daemon = case.daemon([kept.entry()])
     daemon.begin(kept.name)
-    until_overwritten(kept, case.rng)
-    daemon.kill9()
+    with overwritten(daemon, kept):
+        daemon.kill9()
     assert ARMED in kept.states(), kept.states()
     return daemon
 
@@ -315,25 +314,14 @@ def a_symbolic_link_in_place_of_a_journal_is_refused(case):
 # Data that is elsewhere.
 
 
-def copy_in_the_middle(daemon, kept):
-    """All of the target at a moment when units bear stamps; the daemon stands still. And those units."""
-    def caught():
-        os.kill(daemon.pid, signal.SIGSTOP)
-        image = kept.target.read(0, kept.target.size)
-        os.kill(daemon.pid, signal.SIGCONT)
-        lost = [u for u in range(len(image) // UNIT)
-                if image[u * UNIT:(u + 1) * UNIT] != kept.original[u * UNIT:(u + 1) * UNIT]]
-        return (image, lost) if lost else None
-    return eventually('data is overwritten', caught, 30, 0.01)
-
-
 @test(timeout_s=180)
 def stamps_whose_journal_is_not_here_are_unrestored(case):
     """A copy of the disk, taken in the middle: nobody may write over what marks somebody's data as being elsewhere."""
     kept = slow_faultdisks(case, queue_depth=2)
     daemon = case.daemon([kept.entry()])
     sweep_id = daemon.begin('d0')
-    image, lost = copy_in_the_middle(daemon, kept)
+    with overwritten(daemon, kept) as lost:
+        image = kept.target.read(0, kept.target.size)
     hurry(kept)
     expect_kept_clean(kept, daemon.end(sweep_id))
     runs = runs_of(lost)

@@ -323,8 +323,7 @@ def a_refusal_ends_with_its_cause(case):
     expect_clean(daemon.sweep('d0'))
     device = daemon.device('d0')
     assert device['state'] == 'idle' and device['reason'] is None and not device['needs_attention'], device
-    eventually('its end is told', lambda: 'it is not refused any more' in daemon.log_text())
-    assert daemon.log_text().count('it is not refused any more') == 1, 'told more than once'
+    daemon.expect_told('it is not refused any more', times=1)
 
 
 @test

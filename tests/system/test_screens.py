@@ -168,7 +168,7 @@ def status_of_sixty_devices_fits_one_screen_the_worst_first():
                 assert max(map(len, lines)) <= columns, lines
                 rows = re.findall(r'^(disk-\d\d) +(?:read|pattern) ', text, re.M)
                 assert rows == ['disk-33', 'disk-07', 'disk-03', 'disk-50'], lines
-                assert '60: 2 need attention, 2 at work or unproven, 56 idle and sound' in text, lines
+                assert '60: 2 need attention, 2 at work or doubtful, 56 idle and sound' in text, lines
                 assert '56 idle, clean (readable), all swept since' in text, lines
                 assert set(re.findall(r'disk-\d\d', text)) == names, 'a device is on no line'
                 for told in ('3 open findings: sweepctl errors disk-33', 'umount /srv/data', 'serial ZA1234'):
@@ -189,6 +189,17 @@ def status_of_sixty_devices_fits_one_screen_the_worst_first():
 
 
 @test
+def status_folds_a_device_that_is_alone_in_its_state_into_one_line():
+    lone = [in_state(f'disk-0{i}', state) for i, state in enumerate(STATES[:7])]
+    with FakeDaemon(ListDevices=each('device', of_sixty(*lone))) as fake:
+        shown = on_terminal(fake, 80, 'status', lines=24, NO_COLOR='1')
+        expect_width(shown)
+        for one in lone[0], lone[6]:
+            assert re.search(rf'^1 {one["state"]}, clean \(verified\), swept .*: {one["name"]}$', shown, re.M), shown
+        assert re.search(r'^5\d idle, clean \(readable\), all swept since .*:\n  disk-', shown, re.M), shown
+
+
+@test
 def status_never_leaves_out_what_does_not_fit_without_counting_it():
     devices = [device(f'{"rack-12.shelf-4.bay-" * 2}{i:03}') for i in range(200)]
     with FakeDaemon(ListDevices=each('device', devices)) as fake:
@@ -201,8 +212,8 @@ def status_never_leaves_out_what_does_not_fit_without_counting_it():
 
 @test
 def watch_draws_a_bar_for_each_sweep_at_80_and_200_columns():
-    devices = [device('idle-1'), at_work('a'), device('b', state='refused', reason=REASON, needs_attention=True,
-                                                      verdict='unknown')]
+    devices = [device('idle-1', overdue=True), at_work('a'),
+               device('b', state='refused', reason=REASON, needs_attention=True, verdict='unknown')]
     for columns, cells in (80, 16), (200, 40):
         with FakeDaemon(ListDevices=each('device', devices), ListFindings=[{}]) as fake, Screen(fake, columns) as screen:
             lines = screen.until('3 devices, 1 needs attention', 'idle-1')
@@ -213,6 +224,7 @@ def watch_draws_a_bar_for_each_sweep_at_80_and_200_columns():
             assert f'a       sweeping    [{bar}]  99 % verify, 180 MiB/s, 5' in lines[3], lines
             assert lines[3].endswith(' min left'), lines
             assert 'refused     unknown; /dev/sdb1 is mounted at' in lines[2], lines
+            assert lines[4] == 'idle-1  idle        clean (verified), overdue', lines
 
 
 @test
@@ -251,7 +263,7 @@ def watch_shows_findings_as_they_come_and_outlives_the_daemon():
         state['findings'].append(finding(4, device='a', first_seen_at=NOW))
         screen.until('finding 4  a  bit_flip at 1.5 GiB')
         state['down'] = True
-        screen.until('[sweepd does not answer; this is as it was]', 'finding 4', '99 %')
+        screen.until('sweepd does not answer; this is as it was', 'finding 4', '99 %')
         state['down'] = False
         while 'this is as it was' in '\n'.join(screen.lines()):
             time.sleep(0.1)
@@ -270,8 +282,7 @@ def watch_goes_on_with_the_next_daemon_on_the_same_socket():
                 screen.until(devices['name'])
                 fake.stop()
                 os.unlink(fake.path)
-                screen.until('[sweepd is not running; this is as it was]' if columns == 200 else 'sweepd is not running',
-                             devices['name'])
+                screen.until('sweepd is not running; this is as it was', devices['name'])
                 devices['name'] = f'after-{columns}'
                 fake.start()
                 lines = screen.until(devices['name'])

@@ -10,8 +10,8 @@ import subprocess
 import threading
 import time
 
-from harness import (Client, MIB, Skip, UNIT, VarlinkError, device_entry, eventually, expect_clean, main, need, program,
-                     test)
+from harness import (Client, MIB, Skip, UNIT, VarlinkError, device_entry, eventually, expect_clean, main, need,
+                     of_threads, program, test)
 
 
 @test
@@ -97,6 +97,18 @@ def a_bad_configuration_changes_nothing(case):
 
 
 @test
+def a_reload_that_is_asked_for_during_another_one_is_answered_by_what_is_read_after_it(case):
+    entries = [device_entry(f'd{i}', f'{case.scratch}/none{i}', 'read') for i in range(300)]
+    daemon = case.daemon([])
+    for i in range(100):
+        daemon.configure(entries)
+        daemon.hup()
+        daemon.configure([{**entries[0], 'name': f'only{i}'}])
+        daemon.call('Reload')
+        assert [d['name'] for d in daemon.devices()] == [f'only{i}']
+
+
+@test
 def it_says_when_its_self_test_passed(case):
     began = time.time_ns() // 1000
     daemon = case.daemon([])
@@ -170,11 +182,8 @@ def sigterm_ends_it_within_five_seconds_in_a_sweep(case):
 
 def masks(pid):
     """The CPU lists of all threads."""
-    lists = []
-    for task in os.listdir(f'/proc/{pid}/task'):
-        with open(f'/proc/{pid}/task/{task}/status', encoding='utf-8') as file:
-            lists += [line.split()[1] for line in file if line.startswith('Cpus_allowed_list')]
-    return lists
+    return [line.split()[1] for _, text in of_threads(pid, 'status') for line in text.splitlines()
+            if line.startswith('Cpus_allowed_list')]
 
 
 @test
@@ -238,7 +247,7 @@ def a_due_device_starts_by_itself_and_never_does_not(case):
 def no_more_sweeps_at_once_than_allowed(case):
     disks = [case.faultdisk(4 * MIB) for _ in range(4)]
     for disk in disks:
-        disk.command('delay all ms=2')
+        disk.command('delay write ms=50')  # a start does not write, and those of all four are over in one sweep
     names = [f'd{i}' for i in range(4)]
     daemon = case.daemon([device_entry(n, d, block_size='64K', queue_depth=2) for n, d in zip(names, disks)],
                          limits={'concurrent_sweeps': 2})
@@ -261,7 +270,7 @@ def no_more_sweeps_at_once_than_allowed(case):
 def a_queued_sweep_can_be_cancelled(case):
     disks = [case.faultdisk(4 * MIB) for _ in range(2)]
     for disk in disks:
-        disk.command('delay all ms=5')
+        disk.command('delay write ms=100')
     daemon = case.daemon([device_entry(f'd{i}', d, block_size='64K', queue_depth=2) for i, d in enumerate(disks)],
                          limits={'concurrent_sweeps': 1})
     first = daemon.begin('d0')
@@ -325,6 +334,9 @@ def the_interface_describes_itself(case):
         assert text.strip() == file.read().strip()
 
 
+WATCHDOG_S = 3  # it is fed after half of it, or a little more
+
+
 class NotifySocket:
     """What systemd would hear. It always listens: a sender waits for a receiver that is behind."""
 
@@ -368,13 +380,13 @@ class NotifySocket:
 def systemd_hears_ready_watchdog_and_stopping(case):
     notify = case.keep(NotifySocket(case.scratch + '/notify'))
     daemon = case.daemon_not_started(
-        [device_entry('d0', case.loop(MIB))], env={'NOTIFY_SOCKET': notify.path, 'WATCHDOG_USEC': '1000000'})
+        [device_entry('d0', case.loop(MIB))], env={'NOTIFY_SOCKET': notify.path, 'WATCHDOG_USEC': f'{WATCHDOG_S}000000'})
     daemon.spawn()
     assert notify.heard('READY=1', 10), 'no READY=1'
     # Ready means that it answers.
     assert daemon.call('GetDaemon')['daemon']['pid'] == daemon.pid
     for _ in range(3):
-        assert notify.heard('WATCHDOG=1', 1), 'the watchdog was not fed'
+        assert notify.heard('WATCHDOG=1', WATCHDOG_S), 'the watchdog was not fed'
     daemon.stop()
     assert notify.heard('STOPPING=1', 1), 'no STOPPING=1'
 
@@ -384,7 +396,7 @@ def the_watchdog_is_fed_while_a_disk_hangs(case):
     notify = case.keep(NotifySocket(case.scratch + '/notify'))
     disk = case.faultdisk(4 * MIB)
     daemon = case.daemon([device_entry('d0', disk, block_size='64K', queue_depth=2)],
-                         env={'NOTIFY_SOCKET': notify.path, 'WATCHDOG_USEC': '1000000'})
+                         env={'NOTIFY_SOCKET': notify.path, 'WATCHDOG_USEC': f'{WATCHDOG_S}000000'})
     disk.command('delay all ms=20')
     sweep_id = daemon.begin('d0')
     daemon.sweeping('d0')
@@ -392,7 +404,7 @@ def the_watchdog_is_fed_while_a_disk_hangs(case):
     eventually('a request hangs', lambda: int(disk.command('hanging')) > 0, 20)
     notify.forget()
     for _ in range(4):
-        assert notify.heard('WATCHDOG=1', 1), 'the watchdog was not fed'
+        assert notify.heard('WATCHDOG=1', WATCHDOG_S), 'the watchdog was not fed'
     disk.command('clear')
     disk.command('release')
     expect_clean(daemon.end(sweep_id))

@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from ctl_harness import SWEEPCTL, Skip, ask, expect, main, run, test
+from ctl_harness import SWEEPCTL, Skip, all_shown, ask, expect, main, run, test
 from fake_daemon import Error, FakeDaemon, Raw, device, each, finding
 
 COMPLETIONS = Path(__file__).resolve().parents[2] / 'tools/completions'
@@ -149,13 +149,7 @@ def bash_completes_at_the_prompt():
                                       'INPUTRC': '/dev/null', 'HISTFILE': ''})
         os.close(slave)
         os.write(master, f'source {COMPLETIONS}/sweepctl.bash\nsweepctl --socket {fake.path} status dat\t\nexit\n'.encode())
-        shown = b''
-        try:
-            while data := os.read(master, 65536):
-                shown += data
-        except OSError:
-            pass
-        os.close(master)
+        shown = all_shown(master)
         shell.wait(60)
         assert b'status data-1' in shown, shown
         assert {'device': 'data-1'} in fake.called('ListDevices'), fake.calls
@@ -249,9 +243,9 @@ def another_host_answers_as_this_one_would():
                       ['status', '-H=far', f'--socket={fake.path}']):
             there = far.run(*words)
             assert (there.returncode, there.stdout, there.stderr) == (2, here.stdout, ''), there
-            assert far.told()[:3] == ['-T', '--', 'far'], far.told()
+            assert far.told()[:4] == ['-T', '-oLogLevel=ERROR', '--', 'far'], far.told()
         done = far.run('-H', 'root@far', 'status', '--json', '--socket', fake.path)
-        assert json.loads(done.stdout)['devices'] == devices and far.told()[2] == 'root@far', done
+        assert json.loads(done.stdout)['devices'] == devices and far.told()[3] == 'root@far', done
 
 
 @test
@@ -269,7 +263,7 @@ def what_was_typed_arrives_as_it_was_typed():
 @test
 def what_goes_wrong_on_the_way_is_told():
     with Far(ssh='#!/bin/sh\necho "ssh: connect to host far port 22: No route" >&2\nexit 255\n') as far:
-        expect(far.run('status', '-H', 'far'), 1, error=['No route', 'ssh could not ask far; try: ssh far sweepctl --version'])
+        expect(far.run('status', '-H', 'far'), 1, error=['No route', 'ssh could not ask far, and says why above', 'try: ssh far sweepctl --version'])
     with Far(sweepctl=False) as far:
         expect(far.run('status', '-H', 'far'), 1, error=['there is no sweepctl on far', 'install sweepd there'])
     with Far(ssh='#!/bin/sh\nkill -9 $$\n') as far:

@@ -51,7 +51,7 @@ def a_slow_place_is_a_warning_and_leaves_the_verdict_alone(case):
         for command in (['wait', 'd0'], ['status'], ['errors']):
             done = daemon.ctl(*command, check=False, as_json=False)
             assert done.returncode == 0, (command, done)
-        assert daemon.log_text().count('slow at offset') == 1
+        daemon.expect_told('slow at offset', times=1)
 
         expect_verdict(daemon.sweep('d0'), assurance, 1 if mode == 'read' else 2)  # each pass is told by itself
         assert expect_slow(daemon, place)['id'] == finding['id'], 'the same place is the same finding'
@@ -99,7 +99,7 @@ def a_disk_that_others_use_is_not_accused(case):
         over.set()
         stranger.join()
     assert expect_slow(daemon, 3 * MIB)['count'] == 1
-    assert 'reads later than slow_after could not be read once more alone' in daemon.log_text()
+    daemon.expect_told('reads later than slow_after could not be read once more alone')
 
 
 def whole_map(daemon, regions):
@@ -142,7 +142,7 @@ def the_map_tells_what_was_checked_when_and_how_long_it_took(case):
 def a_cancelled_sweep_updates_what_it_reached(case):
     disk = case.faultdisk(8 * MIB)
     daemon = case.daemon([slow_entry(disk)])
-    disk.command('delay read ms=5')
+    disk.command('delay read ms=50')
     sweep_id = daemon.begin('d0')
     daemon.sweeping('d0', 2 * MIB)
     daemon.call('CancelSweep', device='d0')

@@ -8,10 +8,11 @@ told meanwhile, and when the disk is back the ledger has all of it.
 import contextlib
 import os
 import sqlite3
+import threading
 import time
 
 from harness import (
-    MIB, UNIT, VarlinkError, device_entry, eventually, expect_clean, kill_and_wait, main, need, run, test,
+    MIB, UNIT, Client, VarlinkError, device_entry, eventually, expect_clean, kill_and_wait, main, need, run, test,
     told_findings)
 
 BACK_S = 30  # until a ledger is tried again, and used
@@ -89,25 +90,94 @@ def a_full_state_disk_stops_what_writes_and_loses_nothing(case):
     eventually('all is found', lambda: len(daemon.findings('r0')) == 64, 30)
     text = daemon.call('GetDaemon')['daemon']['ledger_text']
     assert 'No space left' in text and 'free some space' in text, text
-    log = daemon.log_text()
-    assert "the ledger can't be used" in log, log[-2000:]
+    daemon.expect_told("the ledger can't be used")
     eventually('each fault is told', lambda: told_findings(daemon, 'r0') == 64, 40)
     assert daemon.ctl('status', check=False).returncode == 2, 'status says nothing'
     before = spare.read(0, 8 * MIB)
-    try:
-        write = daemon.end(daemon.begin('p0'))
-        assert (write['end'], write['reason']['rule']) == ('failed', 'ledger_unavailable'), write
-    except VarlinkError as error:
-        assert error.name in ('io.sweepd.Refused', 'io.sweepd.LedgerUnavailable'), error
+    assert refuse_to_wait(daemon, 'StartSweep', device='p0') == 'io.sweepd.Refused'
+    assert daemon.device('p0')['reason']['rule'] == 'ledger_unavailable', daemon.device('p0')
     assert spare.read(0, 8 * MIB) == before, 'something was written that the ledger does not know of'
     os.unlink(os.path.join(state, 'filler'))
     eventually('the ledger is back', lambda: ledger(daemon) == 'good', BACK_S)
-    assert 'the ledger can be used again' in daemon.log_text()
+    daemon.expect_told('the ledger can be used again')
     assert daemon.end(read)['findings'] == 64
-    daemon.findings(every=True)
     expect_clean(daemon.sweep('p0'))
     assert daemon.sweeps('p0')[-1]['generation'] == generation + 1
     expect_nothing_lost(daemon, state, {read: 'finished'})
+
+
+class Asking(threading.Thread):
+    """Asks the ledger as often as it can, while the daemon writes it; one transaction each time."""
+
+    def __init__(self, state, sweep):
+        super().__init__(daemon=True)
+        self.sweep = sweep
+        self.path = os.path.join(state, 'ledger.db')
+        self.ending = threading.Event()
+        self.seen = [(0, set())]
+
+    def run(self):
+        with contextlib.closing(sqlite3.connect(self.path, isolation_level=None)) as db:
+            while not self.ending.is_set():
+                db.execute('BEGIN')
+                ahead = db.execute('SELECT MAX(ahead_offset_bytes) FROM checkpoints WHERE sweep_id = ?',
+                                   (self.sweep,)).fetchone()[0]
+                found = {row[0] for row in db.execute('SELECT offset_bytes FROM findings')}
+                db.execute('COMMIT')
+                if self.seen[-1] != (ahead or 0, found):
+                    self.seen.append((ahead or 0, found))
+
+    def end(self):
+        self.ending.set()
+        self.join(10)
+        return self.seen
+
+
+def hangs(disk):
+    return int(disk.command('hanging')) > 0
+
+
+@test
+def a_write_sweep_waits_at_its_mark_for_room_and_no_mark_is_durable_before_what_was_found(case):
+    state = mounted(case, case.loop(24 * MIB))
+    spare, other = case.faultdisk(8 * MIB), case.faultdisk(8 * MIB)
+    keys = {'segment': '1M', 'block_size': '64K'}
+    daemon = case.daemon([device_entry('p0', spare, **keys), device_entry('p1', other, **keys)], state_dir=state)
+    spare.command('hang write at=0 length=512 times=1')
+    other.command(f'hang write at={5 * MIB} length=512 times=1')
+    write, paused = daemon.begin('p0'), daemon.begin('p1')
+    asking = Asking(state, write)
+    asking.start()
+    case.undo(asking.end)
+    for disk in spare, other:
+        eventually('it is held', lambda d=disk: hangs(d), 20)
+    bad = 4 * MIB - UNIT
+    spare.command(f'hang read at={bad} length={UNIT} times=1')
+    spare.command(f'hang write at={4 * MIB} length=512 times=1')
+    spare.command('release')
+    eventually('the mark behind the bad place is durable', lambda: asking.seen[-1][0] == 4 * MIB, 20)
+    eventually('the bad place is held', lambda: hangs(spare), 20)
+    spare.command(f'error read at={bad} length={UNIT}')
+    fill(state)
+    spare.command('release errno=EIO')
+    eventually('the ledger is full', lambda: ledger(daemon) == 'unavailable', 20)
+    eventually('what is written next is held', lambda: hangs(spare), 20)
+    other.command('release')
+    waits = eventually('it waits', lambda: daemon.device('p1')['reason'], 20)
+    assert waits['rule'] == 'ledger_unavailable' and daemon.device('p1')['state'] == 'sweeping', waits
+    with Client(daemon.control) as client:
+        client.send('io.sweepd.PauseSweep', {'device': 'p1'})
+        eventually('it is paused', lambda: daemon.device('p1')['state'] == 'paused', 20)
+        os.unlink(os.path.join(state, 'filler'))
+        spare.command('release')
+        daemon.call('ResumeSweep', device='p1')
+    swept = daemon.end(write)
+    assert (swept['end'], swept['verdict']) == ('finished', 'faulty'), swept
+    expect_clean(daemon.end(paused))
+    assert [f['offset'] for f in daemon.findings()] == [bad], daemon.findings()
+    early = [ahead for ahead, found in asking.end() if ahead > 4 * MIB and bad not in found]
+    assert not early, f'marks were durable before what was found: {early}'
+    expect_nothing_lost(daemon, state, {write: 'finished', paused: 'finished'})
 
 
 @test
@@ -147,6 +217,55 @@ def a_state_disk_that_hangs_holds_up_what_writes_alone(case):
     assert daemon.end(read)['findings'] == 64
     expect_clean(daemon.end(write))
     expect_nothing_lost(daemon, state, {read: 'finished', write: 'finished'})
+
+
+@test
+def a_state_disk_that_hangs_from_the_start_on_keeps_nobody_from_asking_or_reading(case):
+    disk = case.faultdisk(24 * MIB)
+    state = mounted(case, disk)
+    plain, spare, held, cold = (case.loop(8 * MIB) for _ in range(4))
+    journal = os.path.join(state, 'journal')
+    os.mkdir(journal)
+    entries = [device_entry('r0', plain, 'read'), device_entry('p0', spare), device_entry('h0', held, 'read', every='30d'),
+               device_entry('j0', cold, 'read', journal=journal, io_timeout='1s')]
+    daemon = case.daemon(entries, state_dir=state)
+    expect_clean(daemon.sweep('p0'))
+    generation = daemon.sweeps('p0')[-1]['generation']
+    eventually('the first sweep is over', lambda: daemon.device('h0')['verdict'] == 'clean', 20)
+    daemon.call('PauseSweep', device='h0')
+    daemon.kill9()
+    run('umount', state)
+    run('mount', disk.path, state)
+    for name in os.listdir(state):  # names and sizes are in memory then, and nothing else
+        os.stat(os.path.join(state, name))
+    disk.command('hang read')
+    daemon.start(timeout_s=30)
+    eventually('it tells how the ledger is', lambda: ledger(daemon) == 'unavailable', 5)
+    text = daemon.call('GetDaemon')['daemon']['ledger_text']
+    assert 'does not answer' in text and state in text, text
+    assert daemon.ctl('status', check=False).returncode == 2, 'status says nothing'
+    assert refuse_to_wait(daemon, 'ListSweeps') == 'io.sweepd.LedgerUnavailable'
+    read = daemon.begin('r0')
+    eventually('a sweep that only reads ends', lambda: daemon.device('r0')['verdict'] == 'clean', 20)
+    before = spare.read(0, 8 * MIB)
+    assert refuse_to_wait(daemon, 'StartSweep', device='p0') == 'io.sweepd.Refused'
+    assert daemon.device('p0')['reason']['rule'] == 'ledger_unavailable', daemon.device('p0')
+    assert spare.read(0, 8 * MIB) == before, 'something was written that the ledger does not know of'
+    eventually('its journal comes first', lambda: daemon.device('j0')['state'] == 'stalled', 20)
+    reason = daemon.device('j0')['reason']
+    assert reason['rule'] == 'journal_hung' and journal in reason['found'], reason
+    assert daemon.findings() == [], 'a disk is blamed for another'
+    disk.command('clear')
+    disk.command('release')
+    eventually('the ledger is back', lambda: ledger(daemon) == 'good', BACK_S)
+    eventually('what was wanted of it counts', lambda: daemon.device('h0')['state'] in ('held', 'paused'), 20)
+    expect_clean(daemon.end(read), 'readable')
+    eventually('its journal was looked into', lambda: daemon.device('j0')['state'] == 'idle', 20)
+    expect_clean(daemon.sweep('p0'))
+    assert daemon.sweeps('p0')[-1]['generation'] == generation + 1
+    daemon.stop()
+    daemon.start()
+    eventually('it is paused', lambda: (daemon.device('h0')['reason'] or {}).get('rule') == 'paused', 20)
 
 
 @test

@@ -3,17 +3,23 @@
 """What sweepctl says and how it exits, for each command and each answer."""
 
 import base64
+import errno
+import itertools
 import json
 import os
 import pty
 import re
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from pathlib import Path
 
-from ctl_harness import ask, expect, expect_document, expect_width, flat, main, on_terminal, run, Skip, SWEEPCTL, test
-from fake_daemon import DAEMON, DAY, HOUR, PROGRESS, REASON, Error, FakeDaemon, Raw, device, each, finding, sweep
+from ctl_harness import all_shown, ask, expect, expect_document, expect_width, flat, main, on_terminal, run, Skip, SWEEPCTL, test
+from denied import denial
+from fake_daemon import DAEMON, DAY, HOUR, IDENTITY, NOW, PROGRESS, REASON, Error, FakeDaemon, Raw, device, each, finding, sweep
 
 # Command line
 
@@ -24,8 +30,17 @@ def help_names_every_command():
     for command in 'status errors finding start pause resume cancel wait watch history map report retire ack alert-test reload'.split() + [
             'rescue list', 'rescue export', 'rescue retry', 'rescue forget']:
         assert re.search(rf'^  {command} ', done.stdout, re.M), command
-        expect(run(*command.split(), '--help'), 0, f'Usage: sweepctl {command}')
-        expect(run('--help', *command.split()), 0, f'Usage: sweepctl {command}')
+        more = expect(run(*command.split(), '--help'), 0, f'Usage: sweepctl {command}')
+        expect_width(more.stdout)
+        assert run('--help', *command.split()).stdout == more.stdout
+    expect_width(done.stdout)
+
+
+@test
+def help_names_the_unit_that_runs_programs():
+    unit = Path(__file__).resolve().parents[2] / 'systemd/sweepd-alert.service.in'
+    expect(run('follow', '--help'), 0, f'{unit.stem} does this with the program /etc/sweepd/alert.')
+    assert 'follow --exec @sysconfdir@/sweepd/alert\n' in unit.read_text(), unit
 
 
 @test
@@ -44,6 +59,9 @@ def a_slip_gets_the_nearest_command_or_option():
     for given, nearest in [('stats', 'status'), ('error', 'errors'), ('histroy', 'history'), ('retrie', 'retire'),
                            ('relaod', 'reload')]:
         expect(run(given), 1, error=[f'there is no command "{given}"; did you mean {nearest}?'])
+    with FakeDaemon() as fake:
+        expect(ask(fake, 'follow', '--timeout', '5'), 1, error=['--timeout is for the program of --exec, which is not given'])
+        assert not fake.calls
     expect(run('frobnicate'), 1, error=['there is no command "frobnicate"; all of them: sweepctl --help'])
     expect(run('status', '--jsn'), 1, error=['there is no option "--jsn"; did you mean --json?'])
     expect(run('-x', 'status'), 1, error=['there is no option "-x"'])
@@ -111,6 +129,41 @@ def a_pager_that_its_user_ends_is_no_failure():
         assert child.wait(60) == 0 and not told, told
 
 
+def denied(call, error):
+    deny = denial(call, error)
+    if not deny:
+        raise Skip(f'the number of {call} on this machine is not known')
+    return deny
+
+
+@test
+def an_answer_that_cannot_be_collected_is_a_failure():
+    with FakeDaemon(ListDevices=each('device', [device('a')])) as fake:
+        master, slave = pty.openpty()
+        child = subprocess.Popen([SWEEPCTL, '--socket', fake.path, 'status'], stdout=slave, stderr=subprocess.PIPE,
+                                 text=True, preexec_fn=denied('memfd_create', errno.EPERM))
+        os.close(slave)
+        told = child.communicate(timeout=60)[1]
+        assert child.returncode == 1 and told == 'sweepctl: cannot collect the answer: Operation not permitted\n', told
+        assert not all_shown(master)
+
+
+@test
+def an_answer_for_a_terminal_that_went_away_is_a_failure():
+    master, slave = pty.openpty()
+
+    def after_it_is_closed(*_):
+        os.close(master)
+        return each('device', [device('a')])
+
+    with FakeDaemon(ListDevices=after_it_is_closed) as fake:
+        child = subprocess.Popen([SWEEPCTL, '--socket', fake.path, 'status'], stdout=slave, stderr=subprocess.PIPE,
+                                 text=True, env={**os.environ, 'SWEEPCTL_PAGER': ''})
+        os.close(slave)
+        told = child.communicate(timeout=60)[1]
+    assert child.returncode == 1 and told == 'sweepctl: cannot show the answer: Input/output error\n', told
+
+
 # Connection
 
 
@@ -175,6 +228,59 @@ def garbage_is_never_believed():
 
 
 @test
+def an_answer_that_breaks_off_is_not_given():
+    begun = b''.join(json.dumps({'parameters': {field: record}, 'continues': True}).encode() + b'\0'
+                     for field, record in [('device', device('a')), ('finding', finding(1)), ('sweep', sweep(1))])
+    answers = {method: Raw(begun + b'{"parameters":{"') for method in ('ListDevices', 'ListFindings', 'ListSweeps')}
+    with FakeDaemon(**answers) as fake:
+        for command in ['status'], ['errors'], ['history'], ['status', '--json'], ['errors', '--json']:
+            done = expect(ask(fake, *command), 1, error=[
+                f'sweepd went away before its answer was complete ({fake.path}): systemctl status sweepd'])
+            assert not done.stdout, done
+
+
+@test
+def a_peer_that_hangs_up_unread_is_one_that_went_away():
+    with tempfile.TemporaryDirectory() as directory, socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(f'{directory}/control')
+        listener.listen()
+
+        def hang_up():
+            peer = listener.accept()[0]
+            peer.recv(1, socket.MSG_PEEK)  # what is left unread makes it ECONNRESET rather than an end
+            peer.close()
+
+        thread = threading.Thread(target=hang_up)
+        thread.start()
+        expect(run('status', '--socket', f'{directory}/control'), 1, error=['went away before its answer was complete'])
+        thread.join()
+
+
+@test
+def a_connection_that_cannot_be_read_is_broken():
+    with FakeDaemon(ListDevices=each('device', [device('a')])) as fake:
+        expect(ask(fake, 'status', preexec_fn=denied('recvfrom', errno.EIO)), 1,
+               error=[f'the connection to {fake.path} broke: Input/output error'])
+
+
+@test
+def more_records_than_can_be_held_are_refused():
+    def flood(times):
+        one = b'{"parameters":{"finding":{}},"continues":true}\0'
+        whole, rest = divmod(times, 1000)
+        return itertools.chain([one * 1000] * whole, [one * rest, b'{"parameters":{}}\0'])
+
+    with FakeDaemon(ListFindings=lambda *_: Raw(flood(1_000_001))) as fake:
+        done = expect(ask(fake, 'errors', '--json'), 1,
+                      error=['there are over 1000000: name a DEVICE, sweepctl status shows the names'])
+        assert not done.stdout
+        expect(ask(fake, 'errors', 'a', '--json'), 1, error=[
+            'there are over 1000000 of a, more than can be shown; how many: sweepctl status'])
+    with FakeDaemon(ListFindings=lambda *_: Raw(flood(1_000_000))) as fake:
+        assert json.loads(expect(ask(fake, 'errors', '--json'), 0).stdout)['findings'] == [{}] * 1_000_000
+
+
+@test
 def many_records_come_through_whole():
     findings = [finding(i + 1, text='x' * 200) for i in range(20000)]
     with FakeDaemon(ListFindings=each('finding', findings)) as fake:
@@ -213,6 +319,19 @@ def status_of_what_needs_attention_is_2_with_the_remedy():
         expect_width(done.stdout)
         assert 'slow needs attention' not in done.stdout and 'Nothing needs' not in done.stdout
         expect_document(ask(fake, 'status', '--json'), 2, {'daemon': DAEMON, 'devices': devices})
+    nobody = {name: None for name in IDENTITY}
+    file = device('file', path='/srv/canary', state='refused', reason=REASON, needs_attention=True,
+                  identity={**nobody, 'kind': 'file', 'backing_file': '/srv/canary', 'users': []})
+    with FakeDaemon(ListDevices=each('device', [file])) as fake:
+        done = expect(ask(fake, 'status'), 2, 'which: /srv/canary')
+        assert done.stdout.count('/srv/canary') == 1, done.stdout
+
+
+@test
+def a_fault_that_somebody_knows_of_is_neither_urgent_nor_sound():
+    known = device('known', verdict='faulty', assurance=None, findings_acknowledged=1)
+    with FakeDaemon(ListDevices=each('device', [device('good'), known])) as fake:
+        expect(ask(fake, 'status'), 0, '2: 0 need attention, 1 at work or doubtful, 1 idle and sound')
 
 
 @test
@@ -296,12 +415,26 @@ def status_of_one_device_says_what_its_verdict_and_its_pace_are_worth():
             ({'assurance': 'readable'}, ['clean (readable): every byte came back without an error; none was compared']),
             ({'verdict': 'faulty'}, ['faulty: a fault is open']), ({'verdict': 'incomplete'}, ['did not reach all of it']),
             ({'verdict': 'unknown'}, ['unknown: it was not swept yet']),
+            ({}, ['schedule: every 30d']), ({'every_us': None}, ['schedule: by hand only', 'coverage: 99 % at any time']),
+            ({'window_opens_at': NOW + HOUR, 'window_closes_at': NOW + 2 * HOUR}, ['next window: 20', ' to 20']),
+            ({'window_closes_at': NOW + HOUR}, ['window: open until 20']),
             ({'state': 'sweeping', 'progress': moving}, ['180 MiB/s: held to 200 MiB/s']),
             ({'state': 'yielding', 'progress': moving}, ['180 MiB/s: it makes way for others, at most 200 MiB/s']),
             ({'state': 'yielding', 'progress': PROGRESS}, ['180 MiB/s: it makes way for others']),
             ({'state': 'paused', 'progress': PROGRESS, 'reason': REASON}, ['180 MiB/s: it is paused', REASON['found']])]:
         with FakeDaemon(ListDevices=each('device', [device('a', **changes)]), ListSweeps=[{}], ListFindings=[{}]) as fake:
-            expect(ask(fake, 'status', 'a'), 0, *texts, 'last sweeps: none: sweepctl start a')
+            never = 'none' if changes.get('reason') else 'none: sweepctl start a'
+            done = expect(ask(fake, 'status', 'a'), 0, *texts, f'last sweeps: {never}')
+            assert ('sweepctl start a' in done.stdout) == (never != 'none'), done.stdout
+
+
+@test
+def status_of_one_device_says_why_its_last_sweep_failed():
+    failed = sweep(7, verdict='incomplete', end='failed', assurance=None, reason={**REASON, 'found': 'the cable fell out'})
+    with FakeDaemon(ListDevices=each('device', [device('a', needs_attention=True)]), ListSweeps=each('sweep', [failed]),
+                    ListFindings=[{}]) as fake:
+        done = expect(ask(fake, 'status', 'a'), 2, 'incomplete, failed, 0 findings: the cable fell out')
+        expect_width(done.stdout)
 
 
 @test
@@ -487,6 +620,8 @@ def every_error_is_a_sentence_with_the_next_step():
             (Error('TooMany', limit=32), ['no more than 32 of these']),
             (Error('org.varlink.service.PermissionDenied'), ['only root may do this: sudo sweepctl --socket /']),
             (Error('org.varlink.service.InvalidParameter', parameter='mode'), ['the parameter "mode"']),
+            (Error('org.varlink.service.InvalidParameter', parameter='patterns'),
+             ['--patterns is for sweeps in mode pattern; the mode of each device: sweepctl status']),
             (Error('org.varlink.service.MethodNotImplemented', method='StartSweep'), ['cannot do that (StartSweep)']),
             (Error('org.varlink.service.MethodNotFound', method='StartSweep'), ['cannot do that (StartSweep)']),
             (Error('io.sweepd.NewerError', what='this'), ['io.sweepd.NewerError {"what":"this"}'])]:
@@ -591,6 +726,11 @@ def rescues_are_listed_with_what_they_are():
         assert kinds == ['originals', 'copy'], done.stdout
         expect_document(ask(fake, 'rescue', 'list', 'spare-7', '--json'), 0, {'rescues': [RESCUE, copy]})
         assert fake.called('ListRescues') == [{}, {'device': 'spare-7'}]
+    copies = [{**copy, 'id': i, 'offset': i * 4096, 'text': 'a copy'} for i in range(1, 41)]
+    with FakeDaemon(ListRescues=each('rescue', [RESCUE, *copies, {**copy, 'device': 'b', 'journal': '/j/b.undo'}])) as fake:
+        told = expect(ask(fake, 'rescue', 'list'), 0, '40 spare-7 copy', f'a copy; in {RESCUE["journal"]} 7 b copy',
+                      'sweepctl rescue forget ID').stdout
+        assert told.count(RESCUE['text']) == 2 and told.count('a copy;') == 1, 'what many have in common stands once'
     with FakeDaemon(ListRescues=each('rescue', [])) as fake:
         expect(ask(fake, 'rescue', 'list'), 0, 'No undo journal holds anything.')
         expect(ask(fake, 'rescue', 'list', 'a'), 0, 'No undo journal of a holds anything.')
@@ -764,8 +904,8 @@ def history_never_calls_a_cut_sweep_whole():
         expect_document(ask(fake, 'history', 'a', '--json'), 0, {'sweeps': sweeps})
         assert fake.calls[-1] == ('ListSweeps', {'device': 'a'}, True)
     with FakeDaemon(ListSweeps=[{}]) as fake:
-        expect(ask(fake, 'history'), 0, 'No sweep has begun yet.', 'sweepctl start DEVICE')
-        expect(ask(fake, 'history', 'a'), 0, 'No sweep of a has begun yet.', 'sweepctl start a')
+        expect(ask(fake, 'history'), 0, 'No sweep has begun yet. When one will, or why not: sweepctl status')
+        expect(ask(fake, 'history', 'a'), 0, 'No sweep of a has begun yet. When one will, or why not: sweepctl status a')
         expect_document(ask(fake, 'history', '--json'), 0, {'sweeps': []})
 
 
@@ -821,6 +961,10 @@ def wait_answers_by_the_last_sweep_where_none_runs():
             assert fake.called('ListSweeps')[0] == {'device': 'a', 'limit': 1}
     with FakeDaemon(ListDevices={'device': device('a')}, ListSweeps=[{}]) as fake:
         expect(ask(fake, 'wait', 'a'), 1, error=['none has ended: sweepctl start a'])
+    refused = device('a', state='refused', reason=REASON)
+    with FakeDaemon(ListDevices={'device': refused}, ListSweeps=[{}]) as fake:
+        expect(ask(fake, 'wait', 'a'), 1,
+               error=[f'none has ended; it is refused: {REASON["found"]}: sweepctl status a'])
 
 
 def running(number):
@@ -906,16 +1050,52 @@ def wait_shows_progress_on_a_terminal_only():
         done = subprocess.run([SWEEPCTL, '--socket', fake.path, 'wait', 'a'], stdout=subprocess.PIPE, stderr=slave,
                               text=True, timeout=60, check=False)
         os.close(slave)
-        shown = b''
-        try:
-            while data := os.read(master, 65536):
-                shown += data
-        except OSError:
-            pass
-        os.close(master)
+        shown = all_shown(master)
         assert done.returncode == 0 and 'clean (verified)' in done.stdout, done
-        assert b'a: sweeping, verify, 99 %, 180 MiB/s, 59 min left' in shown, shown
+        assert re.search(rb'a: sweeping, verify, 99 %, 180 MiB/s, \d+ min left', shown), shown
         assert shown.endswith(b'\r'), shown
+
+
+# Follow
+
+
+EVENT = {'event': 18, 'at': HOUR, 'kind': 'finding', 'priority': 2, 'device': 'a', 'serial': None, 'slot': None,
+         'finding': None, 'sweep': None, 'text': 'a bit flipped'}
+CANNOT = Error('org.varlink.service.MethodNotImplemented', method='Monitor')
+
+
+@test
+def follow_shows_each_event_and_goes_on_after_the_last_one():
+    told = json.dumps({'parameters': EVENT, 'continues': True}).encode() + b'\0'
+    with FakeDaemon(Monitor=lambda parameters, before: CANNOT if before else Raw(told)) as fake:
+        done = expect(ask(fake, 'follow'), 1, '1970-01-01 01:00:00 UTC finding a: a bit flipped',
+                      error=['sweepd went away; going on when that is over', 'cannot do that (Monitor)'])
+        assert done.stdout.count('a bit flipped') == 1, done
+        assert fake.called('Monitor') == [{}, {'after_event': 18}], fake.calls
+    with FakeDaemon(Monitor=lambda parameters, before: CANNOT if before else Raw(told)) as fake:
+        assert json.loads(ask(fake, 'follow', '--json').stdout) == EVENT
+
+
+@test
+def follow_says_why_it_does_not_begin():
+    expect(run('follow', '--socket', '/none/such'), 1, error=['sweepd is not running', 'systemctl start sweepd'])
+    for seconds in '0', '-1', 'x', '1s', '', '99999999999':
+        expect(run('follow', '--exec', 'true', f'--timeout={seconds}'), 1, error=['is no number of seconds from 1 to'])
+    with FakeDaemon(Monitor=CANNOT) as fake, tempfile.TemporaryDirectory() as state:
+        os.makedirs(f'{state}/directory/position')
+        follow = ['follow', '--exec', '/bin/true']
+        expect(ask(fake, *follow, env={'STATE_DIRECTORY': ''}), 1,
+               error=['STATE_DIRECTORY is not set: what happens while this does not run will be missed'])
+        for directory, why in [('/' + 'x' * 4096, 'STATE_DIRECTORY is too long'),
+                               (f'{state}/none', 'No such file or directory. Without it events would be told again'),
+                               (f'{state}/directory', 'position: Is a directory'),
+                               ('/dev/null', '/dev/null/position: Not a directory')]:
+            done = expect(ask(fake, *follow, env={'STATE_DIRECTORY': directory}), 1, error=[why])
+            assert 'is no number' not in done.stderr, done
+    with FakeDaemon(Monitor=Raw(b'HTTP/1.1 400\r\n\0')) as fake:
+        expect(ask(fake, 'follow'), 1, error=['does not speak Varlink'])
+    with FakeDaemon(Monitor={}) as fake:
+        expect(ask(fake, 'follow'), 1, error=['does not speak Varlink'])
 
 
 # Report
@@ -969,7 +1149,23 @@ def report_never_calls_part_of_a_sweep_the_whole():
         expect(ask(fake, 'report', 'spare-7'), 0, 'incomplete, cancelled: no fault was met, but not everything was looked at',
                'identity: unknown')
     with reported() as fake:
-        expect(ask(fake, 'report', 'spare-7'), 1, error=['no sweep of spare-7 has begun yet. Start one'])
+        expect(ask(fake, 'report', 'spare-7'), 1, error=['no sweep of spare-7 has begun yet: sweepctl start spare-7'])
+    with reported(state='refused', reason=REASON) as fake:
+        expect(ask(fake, 'report', 'spare-7'), 1,
+               error=[f'has begun yet; it is refused: {REASON["found"]}: sweepctl status spare-7'])
+
+
+@test
+def how_long_a_sweep_took_fits_the_speed_beside_it():
+    for took_us, text, speed in [(0, '0 s', ''), (437_200, '437.2 ms', '4.6 TiB/s'), (999_990, '1.0 s', '2.0 TiB/s'),
+                                 (2_640_000, '2.6 s', '776 GiB/s'), (38_500_000, '38 s', ''),
+                                 (118_000_000, '1 min 58 s', ''), (3 * HOUR + HOUR // 30, '3 h 2 min', '')]:
+        took = sweep(12, running_us=took_us)
+        with reported(newest=took) as fake:
+            expect(ask(fake, 'report', 'spare-7'), 0, f'at work for: {text}', speed)
+            expect(ask(fake, 'history'), 0, f' {text} clean (verified)')
+            expect(ask(fake, 'status', 'spare-7'), 0, f'in {text}: clean (verified)')
+            expect(ask(fake, 'wait', 'spare-7'), 0, f'clean (verified), in {text}, 0 findings')
 
 
 test(a_daemon_that_says_nothing_is_given_up_on)  # the last of all

@@ -102,6 +102,11 @@ def two_extents_of_one_disk_are_swept_and_the_rest_left_alone(case):
     found = daemon.findings()
     assert sweep['verdict'] == 'faulty' and [(f['device'], f['offset']) for f in found] == [('one', place)], found
     expect_clean(daemon.sweep('two'))
+    # Fixed patterns on one: what is known of the other stays known, and is verified before it is written to.
+    expect_clean(daemon.sweep('one', patterns=['0xaa']))
+    sweep = daemon.sweep('two')
+    expect_clean(sweep)
+    assert sweep['bytes_verified'] == 2 * second[1], sweep
 
 
 @test
@@ -289,7 +294,7 @@ def history_has_the_newest_sweep_last(case):
 @test
 def progress_ends_where_the_work_does(case):
     disk = case.faultdisk(16 * MIB)
-    disk.command('delay all ms=2')
+    disk.command('delay all ms=10')
     daemon = case.daemon([device_entry('d0', disk, block_size='64K', queue_depth=4)])
     sweep_id = daemon.begin('d0')
     daemon.sweeping('d0')

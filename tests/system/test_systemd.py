@@ -318,6 +318,22 @@ def a_sweep_is_clean_and_planted_damage_is_in_the_journal(case):
 
 
 @test
+def a_canary_file_is_made_and_swept_in_its_sandbox(case):
+    need('mkfs.ext4')
+    machine = boot(case)
+    below = '/var/lib/sweepd/disk'
+    machine.run('mkfs.ext4', '-q', '-O', '^has_journal', machine.disk.path)
+    machine.run('mkdir', below)
+    machine.run('mount', machine.disk.path, below)
+    machine.run('chown', '-R', 'sweepd:sweepd', '/var/lib/sweepd')
+    path = f'{below}/canary'
+    entry = {'name': 'd0', 'path': path, 'create_size': '1M', 'mode': 'pattern', 'destroys_data': path,
+             'every': 'never'}
+    machine.write(machine.config, f'devices = {setting([entry])};\n')
+    assert [machine.sweep(), machine.sweep()] == [0, 0], machine.ctl('history').stdout + machine.text()
+
+
+@test
 def a_reload_of_a_bad_configuration_keeps_the_old_one_and_says_why(case):
     machine = boot(case)
     assert machine.ctl('status').returncode in (0, 2), machine.text()
@@ -396,14 +412,77 @@ def a_recovery_with_nothing_to_do_holds_nothing(case):
     assert machine.run('ls', '/run/sweepd-recover').stdout == ''
 
 
+ALERT_PROGRAM = r'''#!/bin/sh
+echo "$SWEEPD_KIND ${SWEEPD_FAULT:--} ${SWEEPD_DEVICE:--} ${SWEEPD_OFFSET:--} $SETTING $(id -un)" >>"$STATE_DIRECTORY/told"
+echo "told of $SWEEPD_KIND"
+exit %d
+'''
+
+
+def told(machine):
+    done = machine.run('cat', '/var/lib/sweepd-alert/told', check=False)
+    return [line for line in done.stdout.splitlines() if not line.startswith('sweep_')]
+
+
+def alert_text(machine, *matches):
+    return [entry['MESSAGE'] for entry in machine.journal('_SYSTEMD_UNIT=sweepd-alert.service', *matches)]
+
+
+def set_alert_program(machine, status):
+    path = os.path.join(os.path.dirname(machine.config), 'alert')
+    machine.write(path, ALERT_PROGRAM % status)
+    machine.run('chmod', '755', path)
+
+
+@test
+def an_alert_reaches_the_program_of_the_administrator_over_restarts_of_both(case):
+    machine = boot(case)
+    machine.run('systemctl', 'start', 'sweepd-alert.service')
+    assert machine.show('ConditionResult', 'sweepd-alert.service') == 'no', 'it runs without a program'
+    set_alert_program(machine, 0)
+    machine.write(os.path.join(os.path.dirname(machine.config), 'alert.env'), 'SETTING=set\n')
+    machine.run('systemctl', 'start', 'sweepd-alert.service')
+    assert machine.sweep() == 0, machine.text()
+    machine.disk.flip_bits(7 * UNIT, 1, case.rng)
+    assert machine.sweep() == 2, machine.text()
+    first = f'finding bit_flip d0 {7 * UNIT} set sweepd-alert'
+    eventually('the program was told', lambda: told(machine) == [first], 30)
+    assert 'told of finding' in alert_text(machine), machine.journal('_SYSTEMD_UNIT=sweepd-alert.service')
+
+    machine.run('systemctl', 'stop', 'sweepd-alert.service')
+    machine.disk.flip_bits(300 * UNIT, 1, case.rng)
+    assert machine.sweep() == 2, machine.text()
+    machine.run('systemctl', 'restart', 'sweepd.service')
+    machine.run('systemctl', 'start', 'sweepd-alert.service')
+    second = f'finding bit_flip d0 {300 * UNIT} set sweepd-alert'
+    eventually('it was told what it had missed', lambda: second in told(machine), 30)
+    machine.run('systemctl', 'restart', 'sweepd.service')
+    set_alert_program(machine, 3)
+    assert machine.ctl('alert-test').returncode == 0
+    eventually('what a program fails at is reported', lambda: any('was not delivered' in text
+               for text in alert_text(machine, 'PRIORITY=3')), 60)
+    told_of = told(machine)
+    assert (told_of.count(first), told_of.count(second)) == (1, 1), told_of
+    assert machine.show('NRestarts', 'sweepd-alert.service') == '0', alert_text(machine)
+
+
+@test
+def a_test_right_behind_the_first_start_arrives(case):
+    machine = boot(case)
+    set_alert_program(machine, 0)
+    assert machine.ctl('status').returncode in (0, 2), machine.text()
+    machine.run('sh', '-c', 'systemctl start sweepd-alert && sweepctl alert-test')
+    eventually('the program was told', lambda: [line for line in told(machine) if line.startswith('test ')], 30)
+
+
 @test
 def the_watchdog_brings_back_one_that_hangs(case):
-    machine = boot(case, 'WatchdogSec=1\nRestartSec=0\n')
+    machine = boot(case, 'WatchdogSec=3\nRestartSec=0\n')
     assert machine.ctl('status').returncode in (0, 2), machine.text()
     pid = machine.main_pid()
     machine.run('kill', '-STOP', pid)
     eventually('it was started again', lambda: machine.show('NRestarts') == '1'
-               and machine.show('ActiveState') == 'active', 20, 0.2)
+               and machine.show('ActiveState') == 'active', 40, 0.2)
     assert machine.main_pid() not in (pid, '0')
     assert machine.ctl('status').returncode in (0, 2), machine.text()
     assert machine.sweep() == 0, machine.text()

@@ -80,14 +80,15 @@ def originals_that_do_not_go_back_are_kept_for_a_person(case):
     kept = slow_pair(case)
     daemon = case.daemon([kept.entry()])
     sweep_id = daemon.begin('d0')
-    unit = overwritten(kept)[0]
-    kept.target.command(f'error write errno=EIO at={unit * UNIT} length={UNIT}')
-    hurry_journal(kept)
+    with overwritten(daemon, kept) as units:
+        unit = units[0]
+        kept.target.command(f'error write errno=EIO at={unit * UNIT} length={UNIT}')
+        kept.journal.command('clear')
     sweep = daemon.end(sweep_id)
     expect_end(sweep, 'restore_failed')
     eventually('the slot is pinned', lambda: PINNED in kept.states(), 30)
     assert kept.changed_units() == [unit], kept.changed_units()
-    assert 'alert: d0: ' in daemon.log_text(), daemon.log_text()
+    daemon.expect_told('alert: d0: ')
     lost = [f for f in daemon.findings('d0') if f['offset'] <= unit * UNIT < f['offset'] + f['length']]
     assert lost, daemon.findings('d0')
     # It stays so: over a start by hand, a restart, and --recover, which says that something is left.
@@ -104,10 +105,6 @@ def originals_that_do_not_go_back_are_kept_for_a_person(case):
     assert recover(daemon) == 1, 'what is pinned is a person\'s, also when the disk takes writes again'
 
 
-def hurry_journal(kept):
-    kept.journal.command('clear')
-
-
 def refusal(daemon):
     device = daemon.device('d0')
     return device['reason'] if device['state'] == 'refused' else None
@@ -119,8 +116,8 @@ def a_write_error_that_passes_leaves_no_trace_on_the_data(case):
     daemon = case.daemon([kept.entry()])
     for _ in range(4):
         sweep_id = daemon.begin('d0')
-        units = overwritten(kept)
-        kept.target.command(f'error write errno=EIO at={units[0] * UNIT} length={UNIT} times=2')
+        with overwritten(daemon, kept) as units:
+            kept.target.command(f'error write errno=EIO at={units[0] * UNIT} length={UNIT} times=2')
         daemon.end(sweep_id)
         recovered(daemon, ['d0'])
         kept.expect_kept('after write errors')
@@ -137,8 +134,8 @@ def a_flush_that_fails_once_loses_nothing(case):
     daemon = case.daemon([kept.entry()])
     for _ in range(3):
         sweep_id = daemon.begin('d0')
-        overwritten(kept)
-        kept.target.command('error flush errno=EIO times=1')
+        with overwritten(daemon, kept):
+            kept.target.command('error flush errno=EIO times=1')
         sweep = daemon.end(sweep_id)
         assert sweep['verdict'] == 'faulty', sweep
         assert 'flush_error' in [f['fault'] for f in daemon.findings('d0')], daemon.findings('d0')
@@ -163,11 +160,13 @@ def a_journal_that_fails_ends_the_sweep_and_loses_nothing(case):
 
 def expect_journal_failure(case, daemon, kept, request, times, midst, what):
     sweep_id = daemon.begin('d0')
+    fault = f'error {request} errno=EIO {times}'
     if midst:
-        overwritten(kept)
+        with overwritten(daemon, kept):
+            kept.journal.command(fault)
     else:
         daemon.sweeping('d0')
-    kept.journal.command(f'error {request} errno=EIO {times}')
+        kept.journal.command(fault)
     sweep = daemon.end(sweep_id)
     expect_end(sweep, 'journal_failed')
     if times and ARMED not in kept.states():
@@ -186,8 +185,8 @@ def a_journal_that_is_taken_away_keeps_the_device_from_being_swept(case):
     kept = slow_pair(case)
     daemon = case.daemon([kept.entry()])
     sweep_id = daemon.begin('d0')
-    overwritten(kept)
-    kept.journal.command('remove')
+    with overwritten(daemon, kept):
+        kept.journal.command('remove')
     expect_end(daemon.end(sweep_id), 'journal_failed')
     reason = start_refused(daemon, 'd0')
     assert reason['found'] and reason['remedy'], reason
@@ -206,8 +205,8 @@ def what_a_journal_says_is_made_durable_before_it_is_believed(case):
     kept = slow_pair(case)
     daemon = case.daemon([kept.entry()])
     daemon.begin('d0')
-    overwritten(kept)
-    daemon.kill9()
+    with overwritten(daemon, kept):
+        daemon.kill9()
     log = os.path.join(case.directory('log'), 'requests')
     kept.journal.command(f'log {log}')
     assert recover(daemon) == 0
@@ -223,8 +222,8 @@ def a_target_that_is_taken_away_is_put_right_when_it_is_back(case):
     kept = slow_pair(case)
     daemon = case.daemon([kept.entry()])
     sweep_id = daemon.begin('d0')
-    overwritten(kept)
-    kept.target.command('remove')
+    with overwritten(daemon, kept):
+        kept.target.command('remove')
     sweep = daemon.end(sweep_id)
     assert sweep['end'] == 'failed' and sweep['verdict'] != 'clean', sweep
     assert ARMED in kept.states(), kept.slots()
@@ -250,12 +249,12 @@ def a_journal_that_does_not_give_back_one_unit_loses_nothing_else(case):
     kept = slow_pair(case)
     daemon = case.daemon([kept.entry()])
     sweep_id = daemon.begin('d0')
-    overwritten(kept)
-    slot = next(i for i, s in enumerate(kept.slots()) if s.state == ARMED and kept.changed_units(s.offset, s.length))
-    armed = kept.slots()[slot]
-    # Not the first ones, which may be on their way back already; the pattern is still being written.
-    unit = armed.length // UNIT - 1 - case.rng.randrange(8)
-    kept.journal.command(f'error read errno=EIO at={data_place(kept, slot)[0] + unit * UNIT} length={UNIT}')
+    with overwritten(daemon, kept):
+        slot, armed = next((i, s) for i, s in enumerate(kept.slots())
+                           if s.state == ARMED and kept.changed_units(s.offset, s.length))
+        # Not the first ones, which may have been read already to go back.
+        unit = armed.length // UNIT - 1 - case.rng.randrange(8)
+        kept.journal.command(f'error read errno=EIO at={data_place(kept, slot)[0] + unit * UNIT} length={UNIT}')
     expect_end(daemon.end(sweep_id), 'journal_failed')
     eventually('it has come to an end', lambda: refusal(daemon), 60)
     lost = armed.offset // UNIT + unit
@@ -281,9 +280,9 @@ def a_journal_that_can_not_be_written_in_its_data_alone_loses_nothing(case):
     daemon = case.daemon([kept.entry()])
     for slot in range(2):
         sweep_id = daemon.begin('d0')
-        overwritten(kept)
-        at, length = data_place(kept, slot)
-        kept.journal.command(f'error write errno=EIO at={at} length={length}')
+        with overwritten(daemon, kept):
+            at, length = data_place(kept, slot)
+            kept.journal.command(f'error write errno=EIO at={at} length={length}')
         expect_end(daemon.end(sweep_id), 'journal_failed')
         daemon.stop(within_s=130)
         assert recover(daemon) == 0
@@ -303,7 +302,7 @@ def what_can_not_be_erased_from_the_journal_is_told(case):
     at, length = data_place(kept, 1)
     kept.journal.command(f'error write errno=EIO at={at} length={length}')
     expect_swept_clean(daemon, kept)
-    eventually('it is told', lambda: 'could not be erased' in daemon.log_text())
+    daemon.expect_told('could not be erased')
     assert 'Input/output error' in daemon.log_text() and kept.journal.path in daemon.log_text(), daemon.log_text()
 
 
@@ -313,8 +312,8 @@ def nothing_goes_back_while_somebody_else_holds_the_disk(case):
     kept = slow_pair(case)
     daemon = case.daemon([kept.entry()])
     daemon.begin('d0')
-    overwritten(kept)
-    daemon.kill9()
+    with overwritten(daemon, kept):
+        daemon.kill9()
     hurry(kept)
     changed = kept.changed_units()
     holder = os.open(kept.target.path, os.O_RDONLY | os.O_CLOEXEC)
@@ -345,8 +344,8 @@ def a_daemon_that_finds_the_disk_locked_says_so_and_tries_again_soon(case):
     kept = slow_pair(case)
     daemon = case.daemon([kept.entry()])
     daemon.begin('d0')
-    overwritten(kept)
-    daemon.kill9()
+    with overwritten(daemon, kept):
+        daemon.kill9()
     hurry(kept)
     holder = os.open(kept.target.path, os.O_RDONLY | os.O_CLOEXEC)
     fcntl.flock(holder, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -24,6 +24,10 @@ def run(*command):
     return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
 
 
+def install(root):
+    return run("meson", "install", "-C", sys.argv[1], "--no-rebuild", "--destdir", str(root))
+
+
 def installed(root, name):
     found = [p for p in root.rglob(name) if p.is_file()]
     assert len(found) == 1, f"{name} is installed {len(found)} times, not once"
@@ -102,6 +106,18 @@ def program_accepts_the_installed_configuration(root, _):
     assert result.returncode == 0, result.stdout
 
 
+def a_configuration_that_is_there_is_left_alone(root, _):
+    file = Path(f"{root}{setting(installed(root, 'sweepd.service').read_text(), 'ExecStart').split()[2]}")
+    before = file.read_text()
+    file.write_text("devices = ();  # mine\n")
+    result = install(root)
+    assert result.returncode == 0, result.stdout
+    assert file.read_text() == "devices = ();  # mine\n", "an installation over it replaced the configuration"
+    example, = root.rglob("examples/sweepd.conf")
+    assert example.read_text() == before, example
+    file.write_text(before)
+
+
 def user_and_groups_are_created(root, _):
     # udev and systemd bring group disk; an empty root has none.
     (root / "etc").mkdir(exist_ok=True)
@@ -128,6 +144,7 @@ TESTS = (
     recovery_works_on_what_the_daemon_works_on,
     program_and_configuration_are_installed,
     program_accepts_the_installed_configuration,
+    a_configuration_that_is_there_is_left_alone,
     user_and_groups_are_created,
     directory_of_the_control_socket_is_created,
 )
@@ -141,7 +158,7 @@ def main():
     failed = 0
     with tempfile.TemporaryDirectory(prefix="sweepd-units.") as directory:
         root = Path(directory, "root")
-        result = run("meson", "install", "-C", sys.argv[1], "--no-rebuild", "--destdir", str(root))
+        result = install(root)
         if result.returncode != 0:
             print(f"Bail out! meson install: {result.stdout}")
             return 1

@@ -8,9 +8,9 @@ named, the sweep is incomplete, and nothing is written to what took the disk's p
 import fcntl
 import os
 import signal
-import time
 
 from harness import (KIB, MIB, LoopDevice, device_entry, eventually, expect_clean, main, run, sha256, test)
+from keeping import stand_still
 
 LOOP_CHANGE_FD = 0x4C06
 LOOP_SET_CAPACITY = 0x4C07
@@ -31,7 +31,7 @@ def faulty_free(daemon, sweep, rule):
     assert rule in str(device['reason']) or device['state'] == 'idle', device
 
 
-def begin_in_the_middle(daemon, disk, bytes_done=2 * MIB, wait='delay all ms=3'):
+def begin_in_the_middle(daemon, disk, bytes_done=2 * MIB, wait='delay all ms=20'):
     """A sweep that is under way and will be for a while."""
     disk.command(wait)
     sweep_id = daemon.begin('d0')
@@ -58,12 +58,21 @@ class Alias:
         os.rename(self.path + '.new', self.path)
 
 
+def remove_at(daemon, disk, request):
+    """In the midst of a read or a write. A loop device makes EIO of what a flush fails with, and that is a fault."""
+    disk.command(f'hang {request} at=5M length=512')
+    sweep_id = daemon.begin('d0')
+    eventually('it is in the middle', lambda: int(disk.command('hanging')) > 0)
+    disk.command('remove errno=ENODEV')
+    disk.command('release errno=ENODEV')
+    return sweep_id
+
+
 @test
 def a_disk_that_is_removed_is_missing(case):
     disk = case.faultdisk(SIZE)
     daemon = case.daemon([device_entry('d0', disk, **SLOW)])
-    sweep_id = begin_in_the_middle(daemon, disk)
-    disk.command('remove errno=ENODEV')
+    sweep_id = remove_at(daemon, disk, 'write')
     faulty_free(daemon, daemon.end(sweep_id), 'missing')
     disk.command('reset')
     expect_clean(daemon.sweep('d0'))
@@ -73,8 +82,7 @@ def a_disk_that_is_removed_is_missing(case):
 def a_disk_that_is_removed_while_it_is_read_is_missing(case):
     disk = case.faultdisk(SIZE)
     daemon = case.daemon([device_entry('d0', disk, 'read', **SLOW)])
-    sweep_id = begin_in_the_middle(daemon, disk, MIB)
-    disk.command('remove errno=ENODEV')
+    sweep_id = remove_at(daemon, disk, 'read')
     faulty_free(daemon, daemon.end(sweep_id), 'missing')
     disk.command('reset')
     expect_clean(daemon.sweep('d0'), 'readable')
@@ -86,8 +94,10 @@ def a_disk_that_lost_its_medium_is_missing(case):
     disk = case.faultdisk(SIZE)
     daemon = case.daemon([device_entry('d0', disk, **SLOW)])
     sweep_id = begin_in_the_middle(daemon, disk)
+    stand_still(daemon, disk)  # between the two, what is past the end is an error like any other
     disk.command('shrink 0')
     capacity_changes(disk)
+    daemon.process.send_signal(signal.SIGCONT)
     faulty_free(daemon, daemon.end(sweep_id), 'missing')
     disk.command('reset')
     capacity_changes(disk)
@@ -142,7 +152,7 @@ def a_disk_that_was_exchanged_under_its_own_number_is_replaced(case):
     before = sha256(other)
     readonly = case.keep(LoopDevice(disk.backing, readonly=True))
     daemon = case.daemon([device_entry('d0', readonly, 'read', **SLOW)])
-    sweep_id = begin_in_the_middle(daemon, disk, MIB, 'delay read ms=3')
+    sweep_id = begin_in_the_middle(daemon, disk, MIB, 'delay read ms=20')
     with open(readonly.path, 'rb') as device, open(other, 'rb') as file:
         fcntl.ioctl(device, LOOP_CHANGE_FD, file.fileno())
     readonly.backing = other
@@ -155,8 +165,10 @@ def a_disk_that_shrinks_is_resized(case):
     disk = case.faultdisk(SIZE)
     daemon = case.daemon([device_entry('d0', disk, **SLOW)])
     sweep_id = begin_in_the_middle(daemon, disk)
+    stand_still(daemon, disk)
     disk.command(f'shrink {8 * MIB}')
     capacity_changes(disk)
+    daemon.process.send_signal(signal.SIGCONT)
     sweep = daemon.end(sweep_id)
     faulty_free(daemon, sweep, 'resized')
     assert str(SIZE) in sweep['reason']['found'] and str(8 * MIB) in sweep['reason']['found'], sweep['reason']
@@ -169,8 +181,7 @@ def a_file_that_is_cut_under_its_loop_device_is_noticed(case):
     daemon = case.daemon([device_entry('d0', disk, block_size='4K', queue_depth=1, segment='1M')])
     sweep_id = daemon.begin('d0')
     daemon.sweeping('d0', MIB)
-    daemon.process.send_signal(signal.SIGSTOP)  # between the two, a read past the end is an error like any other
-    time.sleep(0.1)
+    stand_still(daemon, disk)
     os.truncate(disk.backing, 2 * MIB)
     capacity_changes(disk)
     daemon.process.send_signal(signal.SIGCONT)
@@ -211,15 +222,32 @@ def a_disk_that_turns_read_only_is_named_so(case):
     expect_clean(daemon.sweep('d0'))
 
 
+def held_in_its_last_segment(daemon, disk):
+    """All is written, and none of it comes back until it is woken. The number of the sweep."""
+    disk.command('hang flush')  # behind the last write; what is read before the first one is not held
+    sweep_id = daemon.begin('d0')
+    eventually('it flushes', lambda: int(disk.command('hanging')) > 0)
+    disk.command('clear')
+    disk.command('hang read')
+    disk.command('release')
+    eventually('it verifies', lambda: (daemon.device('d0')['progress'] or {}).get('phase') == 'verify' and
+               int(disk.command('hanging')) > 0)
+    return sweep_id
+
+
+def wake(disk):
+    disk.command('clear')
+    disk.command('release')
+
+
 @test
 def a_disk_that_turns_read_only_after_the_last_write_is_named_so(case):
     """No write fails any more: the look at the end notices it."""
     disk = case.faultdisk(4 * MIB)
     daemon = case.daemon([device_entry('d0', disk, block_size='64K', queue_depth=4)])
-    disk.command('delay read ms=10')
-    sweep_id = daemon.begin('d0')
-    eventually('it verifies', lambda: (daemon.device('d0')['progress'] or {}).get('phase') == 'verify')
+    sweep_id = held_in_its_last_segment(daemon, disk)
     protect(case, disk)
+    wake(disk)
     faulty_free(daemon, daemon.end(sweep_id), 'read_only')
 
 
@@ -239,10 +267,9 @@ def a_disk_that_was_exchanged_in_the_last_segment_is_not_called_clean(case):
     before = sha256(other.backing)
     alias = Alias(case, disk)
     daemon = case.daemon([device_entry('d0', alias.path, destroys_data=disk.backing, block_size='64K', queue_depth=4)])
-    disk.command('delay read ms=10')
-    sweep_id = daemon.begin('d0')
-    eventually('it verifies', lambda: (daemon.device('d0')['progress'] or {}).get('phase') == 'verify')
+    sweep_id = held_in_its_last_segment(daemon, disk)
     alias.lead_to(other)
+    wake(disk)
     faulty_free(daemon, daemon.end(sweep_id), 'replaced')
     assert sha256(other.backing) == before
 

@@ -1,0 +1,181 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""
+Clocks that jump: NTP sets them, people do, and boards without a battery wake up in 1970. The daemon is the real one, but
+for its clock on the wall, which is off by what a test says.
+"""
+
+import mmap
+import os
+import struct
+import time
+
+from harness import MIB, device_entry, eventually, expect_clean, main, program, test, zone_where_it_is
+
+HOUR, DAY = 3600, 86400
+YEAR = 365 * DAY
+SPREAD = 900  # what was missed begins within so many seconds
+
+
+class Wall:
+    """A daemon's clock on the wall."""
+
+    def __init__(self, case):
+        self.path = os.path.join(case.scratch, 'step')
+        with open(self.path, 'wb') as file:
+            file.write(bytes(8))
+        with open(self.path, 'r+b') as file:
+            self.step = mmap.mmap(file.fileno(), 8)
+        self.by_s = 0
+
+    def jump(self, to_s):
+        """It is off by so much from now on."""
+        self.by_s = to_s
+        self.step[:] = struct.pack('=q', to_s * 10**6)
+
+    def now(self):
+        return time.time() + self.by_s
+
+    def daemon(self, case, devices, env=None):
+        daemon = case.daemon_not_started(devices)
+        daemon.env = {'WALL_STEP': self.path, **(env or {})}
+        daemon.program = program('SWEEPD_STEPPED', 'tests/system/sweepd_stepped')
+        return daemon.start()
+
+
+def begins_in(daemon, name, wall):
+    """Seconds until the device's next sweep is to begin; None: it is not planned."""
+    at = daemon.device(name)['next_start_at']
+    return None if at is None else at / 1e6 - wall.now()
+
+
+def slowly(name, disk, **keys):
+    """Swept in about a minute, in small steps."""
+    return device_entry(name, disk, 'read', rate_max='1M', block_size='64K', **keys)
+
+
+def with_time(daemon, names, wall, count):
+    """So many of those that are due now, and begin in some minutes: what was missed is spread by host and name, to any
+    second of SPREAD."""
+    def begin_late():
+        begin = {name: begins_in(daemon, name, wall) for name in names}
+        late = [name for name in names if begin[name] is not None and 60 < begin[name] < SPREAD + 1]
+        return late[:count] if len(late) >= count else None
+    return eventually(f'{count} are due', begin_late, 15)
+
+
+@test
+def jumps_start_no_storm_and_stall_nothing(case):
+    wall = Wall(case)
+    names = [f'd{i}' for i in range(12)]
+    daemon = wall.daemon(case, [device_entry(name, case.loop(MIB), 'read', every='30d') for name in names] +
+                         [slowly('busy', case.loop(40 * MIB))])
+    for name in names:
+        eventually(f'{name} was swept', lambda: daemon.sweeps(name) and daemon.sweeps(name)[0]['ended_at'], 30)
+    daemon.begin('busy')
+
+    def done():
+        return daemon.device('busy')['progress']['bytes_done']
+
+    for years, due in ((-30, True), (0, False), (10, True), (0, False), (-int(time.time() // YEAR), True), (0, False)):
+        before = eventually('it sweeps', lambda: done() or None, 30)
+        wall.jump(years * YEAR)
+        if len(names) > 4:
+            names = with_time(daemon, names, wall, 4)
+        for name in names:
+            if due:
+                eventually(f'{name} is due {years} years away', lambda: begins_in(daemon, name, wall) < SPREAD + 1, 15)
+            else:
+                eventually(f'{name} is due in a month again', lambda: 29 * DAY < begins_in(daemon, name, wall) < 31 * DAY,
+                           15)
+        assert [len(daemon.sweeps(name)) for name in names] == [1] * 4, [daemon.sweeps(name) for name in names]
+        eventually('the sweep goes on', lambda: done() > before, 15)
+        for device in daemon.devices():
+            assert 0 <= device['coverage'] <= 1 and device['state'] in ('idle', 'queued', 'sweeping'), device
+    assert not any(daemon.device(name)['overdue'] for name in names), daemon.devices()
+    daemon.call('CancelSweep', device='busy')
+
+
+@test
+def a_sweep_that_a_jump_meets_ends_clean_and_is_timed_by_the_other_clock(case):
+    wall = Wall(case)
+    daemon = wall.daemon(case, [device_entry('d0', case.loop(8 * MIB), 'read', every='30d', rate_max='2M',
+                                             block_size='64K')])
+    daemon.sweeping('d0')
+    for jump in (5 * YEAR, -3 * DAY, 0):
+        time.sleep(0.5)
+        wall.jump(jump)
+    sweep = eventually('it has ended', lambda: daemon.sweeps()[0] if daemon.sweeps()[0]['ended_at'] else None, 60)
+    expect_clean(sweep, 'readable')
+    assert 3 * 10**6 < sweep['running_us'] < HOUR * 10**6, sweep
+    assert len(daemon.sweeps()) == 1 and 29 * DAY < begins_in(daemon, 'd0', wall) < 31 * DAY, daemon.device('d0')
+
+
+@test
+def a_first_sweep_that_begins_in_1970_has_its_period_from_when_it_really_began(case):
+    """Boards without a battery: NTP sets the clock while the first sweep is under way, or rests."""
+    wall = Wall(case)
+    wall.jump(-int(time.time() // YEAR) * YEAR)
+    daemon = wall.daemon(case, [device_entry(name, case.loop(16 * MIB), 'read', every='30d', rate_max='2M',
+                                             block_size='64K') for name in ('d0', 'd1')])
+    began = time.time()
+    for name in ('d0', 'd1'):
+        daemon.sweeping(name, MIB)
+    daemon.call('PauseSweep', device='d1')
+    eventually('it rests', lambda: daemon.device('d1')['state'] == 'paused')
+    wall.jump(0)
+    eventually('its start is dated anew', lambda: daemon.device('d0')['progress']['started_at'] / 1e6 > began - 60, 5)
+    daemon.call('ResumeSweep', device='d1')
+    for name in ('d0', 'd1'):
+        sweep = eventually('it has ended', lambda: daemon.sweeps(name)[0] if daemon.sweeps(name)[0]['ended_at'] else None, 60)
+        expect_clean(sweep, 'readable')
+        assert began - 10 < sweep['started_at'] / 1e6 < time.time(), sweep
+        device = daemon.device(name)
+        assert device['state'] == 'idle' and not device['overdue'], device
+        assert 29 * DAY < begins_in(daemon, name, wall) < 31 * DAY, device
+    assert 'deadline' not in daemon.log_text(), daemon.log_text()
+    daemon.stop()
+    daemon.start()
+    for name in ('d0', 'd1'):
+        assert 29 * DAY < begins_in(daemon, name, wall) < 31 * DAY, name
+    device = daemon.device('d0')
+    assert device['coverage'] == 1 and device['oldest_checked_at'] / 1e6 >= began - 10, device
+
+
+@test
+def a_sweep_that_was_over_before_the_clock_was_set_is_made_again_and_nothing_was_missed(case):
+    wall = Wall(case)
+    wall.jump(-int(time.time() // YEAR) * YEAR)
+    names = [f'd{i}' for i in range(6)]
+    daemon = wall.daemon(case, [device_entry(name, case.loop(MIB), 'read', every='30d') for name in names])
+    for name in names:
+        eventually('it was swept', lambda: daemon.sweeps(name) and daemon.sweeps(name)[0]['ended_at'], 30)
+        eventually('it is due in a month', lambda: 29 * DAY < begins_in(daemon, name, wall) < 31 * DAY, 15)
+    wall.jump(0)
+    name, = with_time(daemon, names, wall, 1)
+    daemon.stop()
+    daemon.start()
+    device = daemon.device(name)
+    assert begins_in(daemon, name, wall) < SPREAD + 1 and not device['overdue'], device
+    time.sleep(3)
+    assert 'deadline' not in daemon.log_text(), daemon.log_text()
+
+
+@test
+def windows_go_by_the_clock_on_the_wall(case):
+    wall = Wall(case)
+    daemon = wall.daemon(case, [slowly('d0', case.loop(40 * MIB), every='30d', windows=['03:00-04:00'])],
+                         env=zone_where_it_is(3, 10))
+    daemon.sweeping('d0')
+    sweep_id = daemon.device('d0')['progress']['sweep_id']
+    wall.jump(3 * HOUR)
+    eventually('the window is closed', lambda: daemon.device('d0')['state'] == 'waiting', 20)
+    wall.jump(DAY)
+    eventually('it is open', lambda: daemon.device('d0')['state'] == 'sweeping', 30)
+    wall.jump(0)
+    assert daemon.device('d0')['progress']['sweep_id'] == sweep_id and len(daemon.sweeps()) == 1, daemon.sweeps()
+    daemon.call('CancelSweep', device='d0')
+
+
+if __name__ == '__main__':
+    main()
