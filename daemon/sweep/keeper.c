@@ -100,6 +100,7 @@ static void on_enter(struct keeper *k, struct keep_slot *slot) {
         case KEEP_COMPARE:
                 k->owner = slot;
                 clear_bits(slot, slot->bad);
+                clear_bits(slot, slot->unseen);
                 begin_counting(k, slot);
                 break;
         case KEEP_RESTORE:
@@ -606,8 +607,9 @@ static int init_slot(struct keeper *k, unsigned index) {
         int r = undo_table_init(&slot->table, room);
         slot->zero = calloc(words, sizeof *slot->zero);
         slot->bad = calloc(words, sizeof *slot->bad);
+        slot->unseen = calloc(words, sizeof *slot->unseen);
         slot->unwritten = calloc(words, sizeof *slot->unwritten);
-        return r < 0 || !slot->zero || !slot->bad || !slot->unwritten ? -ENOMEM : 0;
+        return r < 0 || !slot->zero || !slot->bad || !slot->unseen || !slot->unwritten ? -ENOMEM : 0;
 }
 
 int keeper_new(struct keeper **ret, struct sweep *s) {
@@ -637,6 +639,7 @@ struct keeper *keeper_free(struct keeper *k) {
                 undo_table_deinit(&k->slots[i].table);
                 free(k->slots[i].zero);
                 free(k->slots[i].bad);
+                free(k->slots[i].unseen);
                 free(k->slots[i].unwritten);
         }
         keep_io_deinit(k);

@@ -170,7 +170,7 @@ void keep_io_begin(struct keeper *k, struct keep_slot *slot, uint64_t at, uint32
         b->slot = slot;
         b->at = at;
         b->length_bytes = length_bytes;
-        b->second = false;
+        b->second = b->looks = false;
         b->run_at = b->run_bytes = 0;
         slot->blocks_out++;
         if (op == ENGINE_WRITE)
@@ -532,7 +532,7 @@ static bool narrow(struct keeper *k) {
         return true;
 }
 
-/* A second look at units that were wrong: one at a time. */
+/* A second look at units that were wrong, or that COMPARE could not read: one at a time. */
 
 static void read_again(struct keeper *k) {
         struct keep_doubt *d = &k->doubt;
@@ -562,10 +562,15 @@ static void doubt_completed(struct keeper *k) {
                 read_again(k);
                 return;
         }
-        if (!sweep_is_ending(k->s))
-                keep_judge_again(k, failed);
         d->done_bytes = 0;
-        d->unit++;
+        d->unit += sweep_is_ending(k->s) || keep_judge_again(k, failed);
+}
+
+/* Nothing goes where nobody has looked: recovery does. */
+static void give_up_looking(struct keeper *k) {
+        struct keep_block *b = STEAL(k->doubt.block);
+        keep_leave_armed(k, b->slot);
+        keep_block_done(k, b);
 }
 
 /* True: there was something to do. */
@@ -576,6 +581,7 @@ static bool doubt(struct keeper *k) {
         if (!d->block) {
                 d->block = take_first(&d->first, &d->last);
                 d->unit = d->done_bytes = 0;
+                d->differed = false;
                 keep_recheck(k);
         }
         uint32_t units = (uint32_t)undo_units(d->block->length_bytes);
@@ -585,6 +591,8 @@ static bool doubt(struct keeper *k) {
                 keep_block_done(k, STEAL(d->block));
         else if (d->unit < units && d->looks < SECOND_LOOKS_MAX)
                 d->looks++, read_again(k);
+        else if (d->unit < units && d->block->looks)
+                give_up_looking(k);
         else if (d->unit < units)
                 keep_judge_again(k, true), d->unit++;
         else

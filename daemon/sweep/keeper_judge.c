@@ -41,6 +41,8 @@ static void note_bad_unit(struct keeper *k, struct keep_slot *slot, size_t unit)
         keep_set_bit(slot->bad, unit);
         if (slot->step == KEEP_SAVE)
                 leave_out(slot, unit);
+        if (slot->step == KEEP_COMPARE && !undo_table_is_absent(&slot->table, unit))
+                keep_set_bit(slot->unseen, unit);
         if (slot->step != KEEP_RESTORE)
                 return;
         keep_set_bit(slot->unwritten, unit);
@@ -239,11 +241,34 @@ static void count_covered(struct keeper *k, const struct keep_block *b) {
         }
 }
 
-/* Of a block whose bytes are right, or were called wrong. */
+static void look_closer(struct keeper *k, struct keep_block *b) {
+        struct keep_doubt *d = &k->doubt;
+        b->next = NULL;
+        if (d->last)
+                d->last->next = b;
+        else
+                d->first = b;
+        d->last = b;
+}
+
+/* Only before the first write: after a flush that failed the originals may be there, or what they were to replace. */
+static bool has_unseen(const struct keep_block *b) {
+        bool any = false;
+        for (size_t i = 0; b->slot->restore_tries == 0 && i < undo_units(b->length_bytes); i++)
+                any |= keep_bit(b->slot->unseen, first_unit(b) + i);
+        return any;
+}
+
+/* Of a block whose bytes are right, or were called wrong, or of which nothing is unseen any more. */
 void keep_judge_end(struct keeper *k, struct keep_block *b) {
+        bool goes_back = b->slot->step == KEEP_RESTORE && !k->journal_failed && !k->foreign;
         if (!k->foreign)
                 count_covered(k, b);
-        if (b->slot->step == KEEP_RESTORE && !k->journal_failed) {
+        if (goes_back && !b->looks && has_unseen(b)) {
+                b->looks = true;
+                b->on_journal = false;
+                look_closer(k, b);
+        } else if (goes_back) {
                 b->second = true;
                 b->run_at = b->run_bytes = 0;
                 keep_next_run(k, b, ENGINE_WRITE);
@@ -254,20 +279,13 @@ void keep_judge_end(struct keeper *k, struct keep_block *b) {
 
 /* A block that a step has wholly read or written. */
 void keep_judge(struct keeper *k, struct keep_block *b) {
-        struct keep_doubt *d = &k->doubt;
         uint64_t bad[VERIFY_WORDS];
-        if (b->slot->step == KEEP_WRITE || b->second) {
+        if (b->slot->step == KEEP_WRITE || b->second)
                 keep_block_done(k, b);
-        } else if (check(k, b, b->bytes, bad) == 0) {
+        else if (check(k, b, b->bytes, bad) == 0)
                 keep_judge_end(k, b);
-        } else {
-                b->next = NULL;
-                if (d->last)
-                        d->last->next = b;
-                else
-                        d->first = b;
-                d->last = b;
-        }
+        else
+                look_closer(k, b);
 }
 
 /* A request of the block has been done, as a whole. */
@@ -354,15 +372,42 @@ static void unit_is_wrong(struct keeper *k, struct keep_block *b, size_t i, bool
         }
 }
 
+/* Which of the block's units are to be read again. */
 void keep_recheck(struct keeper *k) {
-        (void)check(k, k->doubt.block, k->doubt.block->bytes, k->doubt.bad);
+        struct keep_doubt *d = &k->doubt;
+        struct keep_block *b = d->block;
+        if (!b->looks) {
+                (void)check(k, b, b->bytes, d->bad);
+                return;
+        }
+        memset(d->bad, 0, sizeof d->bad);
+        for (size_t i = 0; i < undo_units(b->length_bytes); i++)
+                if (keep_bit(b->slot->unseen, first_unit(b) + i))
+                        keep_set_bit(d->bad, i);
+}
+
+/* The original goes where nothing can be read, and not where something else is: COMPARE would have stopped there. */
+static bool judge_look(struct keeper *k, bool failed) {
+        struct keep_doubt *d = &k->doubt;
+        struct keep_block *b = d->block;
+        uint64_t crc = b->slot->table.crcs[first_unit(b) + d->unit];
+        bool differs = failed ? d->differed : undo_crc(d->bytes, unit_length(b, d->unit)) != crc;
+        bool last = !differs || d->differed;
+        if (differs && last) {
+                add_foreign(k, unit_place(b, d->unit));
+                keep_foreign(k, unit_place(b, d->unit));
+        }
+        d->differed = !last;
+        return last;
 }
 
 /* The second look at a unit has ended; failed: it could not even be read, or not be asked for. */
-void keep_judge_again(struct keeper *k, bool failed) {
+bool keep_judge_again(struct keeper *k, bool failed) {
         struct keep_doubt *d = &k->doubt;
         struct keep_block *b = d->block;
         uint64_t bad[VERIFY_WORDS];
+        if (b->looks)
+                return judge_look(k, failed);
         struct keep_block unit = *b; /* as if it had been read alone */
         unit.at += (uint64_t)d->unit * UNIT_BYTES;
         unit.length_bytes = unit_length(b, d->unit);
@@ -373,6 +418,7 @@ void keep_judge_again(struct keeper *k, bool failed) {
                 keep_journal_failed(k, "reading back from", 0);
         else
                 memcpy(b->bytes + (size_t)d->unit * UNIT_BYTES, d->bytes, UNIT_BYTES);
+        return true;
 }
 
 static bool is_unwritten(const struct keep_slot *slot, struct extent place) {

@@ -43,6 +43,7 @@ struct keep_slot {
         struct undo_table table; /* absent: never written, and not in the journal */
         uint64_t *zero;      /* absent, as they are zeros on a device that discards; a bit for each unit, as below */
         uint64_t *bad;       /* could not be read or written in the pass: not judged in it */
+        uint64_t *unseen;    /* COMPARE could not read it: looked at once more, right before its original goes there */
         uint64_t *unwritten; /* the original could not be written: CHECK tells whether it is there all the same */
         size_t present;      /* units that are not absent */
         struct undo_marker marker; /* as it was last written, or is being written */
@@ -72,6 +73,7 @@ struct keep_block {
         uint64_t at; /* in the step's stretch */
         uint32_t length_bytes;
         bool second;     /* the second of the step's two requests: what was read is being written */
+        bool looks;      /* what of it is unseen is looked at on the target */
         bool on_journal; /* where its request is */
         uint32_t run_at; /* what is being read or written of the block */
         uint32_t run_bytes;
@@ -82,11 +84,12 @@ struct keep_block {
         struct keep_block *next; /* in the list that it is in */
 };
 
-/* Units whose bytes were wrong are read once more, to another place; one at a time. */
+/* Units whose bytes were wrong, or could not be compared, are read once more, to another place; one at a time. */
 struct keep_doubt {
         struct keep_block *first, *last; /* these wait */
         struct keep_block *block;        /* NULL: none */
-        uint64_t bad[VERIFY_WORDS];      /* units that were wrong, of the block */
+        uint64_t bad[VERIFY_WORDS];      /* units that were wrong, or are looked at, of the block */
+        bool differed;                   /* in a look: the unit is read once more, before that counts */
         uint32_t unit;                   /* that is being read again, to `bytes` */
         uint8_t *bytes;
         uint32_t done_bytes;
@@ -177,6 +180,6 @@ void keep_make_bytes(struct keeper *k, struct keep_block *b);
 void keep_bad_piece(struct keeper *k, struct keep_block *b, struct extent piece);
 void keep_judge(struct keeper *k, struct keep_block *b); /* all that a step asks of the block has been done */
 void keep_recheck(struct keeper *k);
-void keep_judge_again(struct keeper *k, bool failed);
+bool keep_judge_again(struct keeper *k, bool failed); /* true: that was the last look at the unit */
 void keep_judge_end(struct keeper *k, struct keep_block *b);
 void keep_settle(struct keeper *k, struct keep_slot *slot, enum persistence persistence);

@@ -44,8 +44,10 @@ struct memory_disk {
         uint64_t fault_at;
         unsigned after, times;
         uint32_t foreign_bytes;         /* that somebody else writes; 0: a unit */
+        bool foreign_unread;            /* the read before which that happens fails */
         bool stops_counting, uncounted; /* from then on */
-        enum disk_fault then;           /* when that has happened, for good */
+        enum disk_fault then;           /* when that has happened */
+        unsigned then_times;            /* 0: for good */
         uint64_t then_at;
         int then_error;
         unsigned look_fails; /* the n-th */
@@ -110,7 +112,7 @@ static void go_over_to_the_next(struct memory_disk *d) {
         d->fault = d->then;
         d->fault_at = d->then_at;
         d->error = d->then_error;
-        d->times = UINT32_MAX;
+        d->times = d->then_times ? d->then_times : UINT32_MAX;
         d->then = FAIL_NOTHING;
 }
 
@@ -171,7 +173,11 @@ static void transfer(struct memory_disk *d, struct engine_io *io) {
                         memset(d->bytes + d->fault_at, 'f', bytes);
                         d->written_bytes += bytes;
                         d->uncounted = d->stops_counting;
+                        if (d->foreign_unread)
+                                io->result = -EIO;
                 }
+                if (io->result < 0)
+                        break;
                 memcpy(io->buffer, d->bytes + io->offset_bytes, io->length_bytes);
                 if (is_hit && d->fault == ODD_READ)
                         io->result = d->odd;
@@ -663,6 +669,52 @@ START_TEST(without_time_to_narrow_what_somebody_else_wrote_is_not_overwritten) {
 }
 END_TEST
 
+/* It is read when the original is about to go there, and not before. */
+START_TEST(what_can_not_be_compared_is_looked_at_before_its_original_goes_there) {
+        for (size_t m = 0; m < ELEMENTS(modes); m++)
+                for (unsigned then = 0; then < 5; then++) {
+                        static const enum disk_fault faults[] = { FAIL_NOTHING, FLIP_READ, FAIL_READ, FLIP_READ,
+                                FAIL_READ };
+                        struct world *w = world_new(m);
+                        w->narrow_budget_us = 0;
+                        w->target.fault = FAIL_READ;
+                        w->target.fault_at = 6 * UNIT_BYTES; /* in the half for which there is no time */
+                        w->target.after = 1;                 /* COMPARE */
+                        w->target.times = 1;
+                        w->target.then = faults[then];
+                        w->target.then_at = 6 * UNIT_BYTES;
+                        w->target.then_times = then < 3; /* else for good */
+                        const struct sweep_record *record = run(w, modes[m], SWEEP_RUN, 0);
+                        ck_assert_int_eq(record->end, then < 3 ? END_FINISHED : END_FAILED);
+                        ck_assert_int_eq(record->verdict, VERDICT_FAULTY);
+                        assert_kept(w, m);
+                        world_free(w);
+                }
+}
+END_TEST
+
+START_TEST(what_somebody_wrote_where_nothing_could_be_compared_stays) {
+        for (size_t m = 0; m < ELEMENTS(modes); m++)
+                for (uint64_t at = 0; at < SIZE; at += 5 * UNIT_BYTES) {
+                        struct world *w = world_new(at);
+                        w->narrow_budget_us = 0;
+                        w->target.fault = FOREIGN_WRITE;
+                        w->target.fault_at = at;
+                        w->target.foreign_bytes = 512;
+                        w->target.foreign_unread = true;
+                        w->target.stops_counting = true; /* which would tell by itself */
+                        w->target.after = 1;             /* COMPARE */
+                        w->target.times = 1;
+                        const struct sweep_record *record = run(w, modes[m], SWEEP_RUN, 0);
+                        ck_assert_msg(strcmp(record->reason.rule, "foreign_write") == 0, "offset %" PRIu64 ": %s", at,
+                                record->reason.rule);
+                        memset(w->original + at, 'f', 512);
+                        assert_kept(w, at);
+                        world_free(w);
+                }
+}
+END_TEST
+
 /* A place elsewhere has used up all time. */
 START_TEST(without_time_to_narrow_an_original_that_went_back_is_read_all_the_same) {
         for (size_t m = 0; m < ELEMENTS(modes); m++) {
@@ -982,6 +1034,8 @@ int main(void) {
         tcase_add_test(tests, without_time_to_narrow_what_fails_beside_a_bad_place_loses_nothing);
         tcase_add_test(tests, without_time_to_narrow_what_somebody_else_wrote_is_not_overwritten);
         tcase_add_test(tests, without_time_to_narrow_an_original_that_went_back_is_read_all_the_same);
+        tcase_add_test(tests, what_can_not_be_compared_is_looked_at_before_its_original_goes_there);
+        tcase_add_test(tests, what_somebody_wrote_where_nothing_could_be_compared_stays);
         tcase_add_test(tests, a_write_error_after_which_the_originals_go_back_is_repaired);
         tcase_add_test(tests, an_original_that_does_not_go_back_stays_armed_and_stops_the_sweep);
         tcase_add_test(tests, what_a_failed_flush_may_have_lost_is_not_taken_from_a_cache);
