@@ -641,6 +641,20 @@ static bool recover_all(void) {
         return !armed;
 }
 
+/* All that is tried at a place fails, so that it can't be compared. */
+static void draw_look(void) {
+        f.plans[1] = f.plans[0];
+        f.plans[1].behind = true;
+        f.plans[1].skip = 0;
+        f.plans[0] = (struct plan){
+                .moment = MOMENT_COMPARE,
+                .mischief = MISCHIEF_ERROR,
+                .error = EIO,
+                .left = (unsigned)chance_between(&f.chance, 1, 8),
+        };
+        f.plan_count = 2;
+}
+
 static void one_round(void) {
         f.plan_count = chance_below(&f.chance, 8) == 0 ? 0 : chance_one_in(&f.chance, 4) ? 2 : 1;
         for (size_t i = 0; i < f.plan_count; i++)
@@ -651,6 +665,8 @@ static void one_round(void) {
                         (enum moment)MIN(first + NEAR_MOMENTS, MOMENT_UNDO_MARKERS - 1));
                 f.plans[1].behind = chance_one_in(&f.chance, 2);
         }
+        if (f.plan_count > 0 && f.plans[0].moment == MOMENT_LOOK) /* there is none but behind an error of COMPARE */
+                draw_look();
         begin_run(false);
         undo_sweep(&f.c, &f.world, order_now, &f.swept);
         f.counts->sweeps++;

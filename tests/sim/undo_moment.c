@@ -27,6 +27,7 @@ static const struct {
         [MOMENT_WRITE_FLUSH] = { "write: flush", ENGINE_FLUSH },
         [MOMENT_VERIFY] = { "verify", ENGINE_READ },
         [MOMENT_RESTORE_READ] = { "restore: read", ENGINE_READ },
+        [MOMENT_LOOK] = { "restore: look", ENGINE_READ },
         [MOMENT_RESTORE_WRITE] = { "restore: write", ENGINE_WRITE },
         [MOMENT_RESTORE_FLUSH] = { "restore: flush", ENGINE_FLUSH },
         [MOMENT_CHECK] = { "check", ENGINE_READ },
@@ -77,7 +78,8 @@ static const struct undo_marker *armed_at(
         return NULL;
 }
 
-static enum moment journal_moment(const struct undo_case *c, const struct world *w, const struct flight *f) {
+static enum moment journal_moment(
+        struct moment_watch *watch, const struct undo_case *c, const struct world *w, const struct flight *f) {
         unsigned slot;
         struct armed_slot slots[UNDO_SLOTS];
         struct undo_marker marker;
@@ -87,7 +89,10 @@ static enum moment journal_moment(const struct undo_case *c, const struct world 
                 return writes ? MOMENT_SEAL : MOMENT_READ_TABLE;
         case PLACE_DATA:
                 oracle_slots(c, &w->disks[DISK_JOURNAL].now, slots);
-                return writes ? MOMENT_SAVE_WRITE : slots[slot].armed ? MOMENT_RESTORE_READ : MOMENT_READ_BACK;
+                if (writes || !slots[slot].armed)
+                        return writes ? MOMENT_SAVE_WRITE : MOMENT_READ_BACK;
+                watch->restored[slot] = slots[slot].marker.record;
+                return MOMENT_RESTORE_READ;
         default:
                 if (!writes)
                         return MOMENT_ARM_CHECK;
@@ -118,7 +123,7 @@ static enum moment target_moment(
         if (!marker)
                 return MOMENT_SAVE_READ;
         if (watch->units[unit].record != marker->record)
-                return MOMENT_COMPARE;
+                return watch->restored[marker->slot] == marker->record ? MOMENT_LOOK : MOMENT_COMPARE;
         return watch->units[unit].original ? MOMENT_CHECK : MOMENT_VERIFY;
 }
 
@@ -152,7 +157,7 @@ enum moment moment_of(struct moment_watch *watch, const struct undo_case *c, con
         const struct crash_disk *d, const struct flight *f) {
         if (f->io->op == ENGINE_FLUSH)
                 return flush_moment(watch, d);
-        enum moment m = d->number == DISK_TARGET ? target_moment(watch, c, w, f) : journal_moment(c, w, f);
+        enum moment m = d->number == DISK_TARGET ? target_moment(watch, c, w, f) : journal_moment(watch, c, w, f);
         if (f->io->op == ENGINE_WRITE)
                 watch->last_write[d->number] = m;
         return watch->recovering ? of_recovery(m) : m;

@@ -22,6 +22,7 @@ enum moment {
         MOMENT_WRITE_FLUSH,
         MOMENT_VERIFY,
         MOMENT_RESTORE_READ,
+        MOMENT_LOOK, /* where nothing could be compared, before the original goes there */
         MOMENT_RESTORE_WRITE,
         MOMENT_RESTORE_FLUSH,
         MOMENT_CHECK,
@@ -48,6 +49,7 @@ enum { MOMENT_UNITS_MAX = 256 };
 struct moment_watch {
         bool recovering;
         enum moment last_write[DISKS];
+        uint64_t restored[UNDO_SLOTS]; /* the record that was read last to be put back */
         struct {
                 uint64_t record; /* of the armed slot in which it was written last */
                 bool original;   /* what was written then */
