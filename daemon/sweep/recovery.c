@@ -165,7 +165,6 @@ static void forget_verdicts(struct recovery *r) {
         r->foreign_met = r->o.foreign.length_bytes > 0 && extent_overlaps(r->o.foreign, r->slot->marker.place);
         r->changed = r->shelf.failed = false;
         r->rounds = 0;
-        r->flush_error = 0;
         r->copying = COPY_SEARCHING;
 }
 
@@ -183,6 +182,7 @@ static void next_slot(struct recovery *r) {
         memset(r->units, 0, r->table.room * sizeof *r->units);
         forget_verdicts(r);
         r->restarts = 0;
+        r->flush_error = 0;
         r->table_error = 0;
         r->table_again = false;
         if (m->mode == MODE_PRESERVE) {
@@ -282,7 +282,7 @@ static void step_classify(struct recovery *r) {
         if (recovery_io_spread(r))
                 return;
         recovery_decide(r);
-        if (r->o.unflushed || r->slot->marker.units_lost > 0)
+        if (r->o.unflushed || r->flush_error || r->slot->marker.units_lost > 0)
                 recovery_doubt_all(r);
         recovery_enter(r, r->foreign_met ? RECOVERY_SHELF : RECOVERY_RESTORE);
 }

@@ -770,6 +770,19 @@ START_TEST(after_a_failed_flush_everything_is_written_again) {
 }
 END_TEST
 
+/* A read that transfers nothing has the segment classified anew, and what was lost reads well from the cache. */
+START_TEST(a_failed_flush_is_not_forgotten_where_the_segment_is_classified_anew) {
+        arm(w, 0, place, MODE_PRESERVE, 0);
+        paint(w, 0, AT, AT + 512);
+        w->target.rules[0] = (struct memory_rule){ MEMORY_FAILS, ENGINE_FLUSH, 0, 0, 0, 1, EIO };
+        w->target.rules[1] = (struct memory_rule){ MEMORY_NOTHING, ENGINE_READ, AT + 6 * UNIT_BYTES,
+                AT + 7 * UNIT_BYTES, 1, 1, 0 };
+        run(w);
+        ends_freed();
+        ck_assert_uint_ge(w->result.bytes_written, 512 + SEGMENT);
+}
+END_TEST
+
 START_TEST(a_flush_that_fails_for_good_loses_all_of_the_segment) {
         arm(w, 0, place, MODE_PRESERVE, 0);
         paint(w, 0, AT, AT + 512);
@@ -1560,6 +1573,7 @@ int main(void) {
         tcase_add_test(tests, what_reads_back_wrong_for_good_is_lost);
         tcase_add_test(tests, what_can_not_be_read_back_is_lost);
         tcase_add_test(tests, after_a_failed_flush_everything_is_written_again);
+        tcase_add_test(tests, a_failed_flush_is_not_forgotten_where_the_segment_is_classified_anew);
         tcase_add_test(tests, a_flush_that_fails_for_good_loses_all_of_the_segment);
         tcase_add_test(tests, a_failed_flush_does_not_bring_back_what_is_foreign_or_unreadable);
         tcase_add_test(tests, pattern_whose_original_is_damaged_is_lost_alone);
