@@ -69,6 +69,7 @@ static struct {
         bool told[MOMENT_UNITS_MAX];       /* that its original is not there, or in doubt */
         bool table_rotten, any_foreign, window, journal_lies, journal_flush_failed, misread, pattern_lost, uncertain;
         bool marker_unread; /* a copy of a marker, for good */
+        bool marker_lost;   /* its write was */
         bool replaced, uncounted;
         bool foreign_after; /* right after this request has had its effect, somebody else writes there */
         enum sweep_order order;
@@ -300,6 +301,8 @@ static struct mishap mishap_of(
         case MISCHIEF_PHANTOM:
                 m.phantom = true;
                 f.journal_lies |= flight->moment == MOMENT_DISARM || flight->moment == MOMENT_UNDO_CLOSE;
+                f.marker_lost |= flight->moment == MOMENT_ARM || flight->moment == MOMENT_DISARM ||
+                        flight->moment == MOMENT_UNDO_CLOSE;
                 f.pattern_lost |= flight->moment == MOMENT_WRITE;
                 f.misread |= flight->moment == MOMENT_SAVE_READ || flight->moment == MOMENT_UNDO_MARKERS;
                 break;
@@ -531,7 +534,8 @@ static void judge_unit(size_t unit, const struct armed_slot *slots, bool strict)
                         "unit %zu, sector %u: somebody else's bytes are lost", unit, i);
                 if (theirs || ours)
                         continue;
-                bool left = armed && (!strict || f.any_foreign || f.misread) && (saved || f.journal_lies);
+                bool in_part = f.misread && oracle_sector_is_saved(&f.c, &f.journal, unit, i);
+                bool left = armed && (!strict || f.any_foreign || f.misread) && (saved || in_part || f.journal_lies);
                 MUST(left || rotten, "unit %zu, sector %u: the original is lost%s", unit, i,
                         armed ? ", though its slot is armed" : "");
                 MUST(!strict || f.told[unit], "unit %zu, sector %u: the original is not there, and nobody is told",
@@ -583,7 +587,8 @@ static void without_memory(void) {
 
 /*
  * As the journal's opener does it: the copy of a marker that does not count is made as the one that does. False: there
- * is none, as the journal's flushes failed while it was written; nothing was overwritten then, and a person must look.
+ * is none, as the journal's flushes failed while it was written, or one copy was lost and the other one torn; nothing
+ * was overwritten then, or all is back, and a person must look.
  */
 static bool tidy(void) {
         for (unsigned slot = 0; slot < UNDO_SLOTS; slot++) {
@@ -592,7 +597,7 @@ static bool tidy(void) {
                 size_t second = undo_marker_offset(f.c.segment_bytes, slot, 1) / PAGE_BYTES;
                 bool has_a = oracle_marker(&f.c, f.journal.pages[first], &a);
                 bool has_b = oracle_marker(&f.c, f.journal.pages[second], &b);
-                MUST(has_a || has_b || f.journal_flush_failed, "no copy of a marker is whole");
+                MUST(has_a || has_b || f.journal_flush_failed || f.marker_lost, "no copy of a marker is whole");
                 if (!has_a && !has_b)
                         return false;
                 if (has_a && (!has_b || a.sequence >= b.sequence))
@@ -615,7 +620,7 @@ static bool go_on(void) {
         memset(f.rotten, 0, sizeof f.rotten);
         memset(f.told, 0, sizeof f.told);
         f.table_rotten = f.any_foreign = f.window = f.journal_lies = f.journal_flush_failed = f.misread = f.uncertain =
-                f.marker_unread = f.pattern_lost = false;
+                f.marker_unread = f.marker_lost = f.pattern_lost = false;
         f.bad.bad = false;
         return true;
 }

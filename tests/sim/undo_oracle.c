@@ -59,17 +59,29 @@ static bool is_in_table(const struct undo_case *c, const struct image *journal, 
         return false;
 }
 
-bool oracle_is_saved(const struct undo_case *c, const struct image *journal, size_t unit, uint32_t original) {
+/* The bytes that the journal has of a unit that is armed; NULL: it has none that can be read. */
+static const uint8_t *saved_bytes(const struct undo_case *c, const struct image *journal, size_t unit) {
         struct armed_slot slots[UNDO_SLOTS];
         oracle_slots(c, journal, slots);
         for (unsigned i = 0; i < UNDO_SLOTS; i++)
                 if (slots[i].armed && holds(&slots[i].marker, unit)) {
                         uint64_t page = data_page(c, i, &slots[i].marker, unit);
-                        size_t bytes = MIN(UNIT_BYTES, c->size_bytes - (uint64_t)unit * UNIT_BYTES);
                         const struct page *saved = page_at(journal->pages[page]);
-                        return !saved->bad && memcmp(saved->bytes, page_at(original)->bytes, bytes) == 0;
+                        return saved->bad ? NULL : saved->bytes;
                 }
-        return false;
+        return NULL;
+}
+
+bool oracle_is_saved(const struct undo_case *c, const struct image *journal, size_t unit, uint32_t original) {
+        const uint8_t *saved = saved_bytes(c, journal, unit);
+        size_t bytes = MIN(UNIT_BYTES, c->size_bytes - (uint64_t)unit * UNIT_BYTES);
+        return saved && memcmp(saved, page_at(original)->bytes, bytes) == 0;
+}
+
+bool oracle_sector_is_saved(const struct undo_case *c, const struct image *journal, size_t unit, unsigned sector) {
+        const uint8_t *saved = saved_bytes(c, journal, unit);
+        size_t at = (size_t)sector * SECTOR_BYTES;
+        return saved && memcmp(saved + at, page_at(c->target.pages[unit])->bytes + at, SECTOR_BYTES) == 0;
 }
 
 /* Of its physical block: nothing in it may be written. */

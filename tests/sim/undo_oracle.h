@@ -32,3 +32,6 @@ const char *oracle_has_lone_copy(
 
 /* Where the original of a unit still is, in a slot that is armed. */
 bool oracle_is_saved(const struct undo_case *c, const struct image *journal, size_t unit, uint32_t original);
+
+/* Whether that slot has this sector of it, whatever it has of the others. */
+bool oracle_sector_is_saved(const struct undo_case *c, const struct image *journal, size_t unit, unsigned sector);
