@@ -540,6 +540,10 @@ static void read_again(struct keeper *k) {
         uint32_t at = d->unit * UNIT_BYTES, length = MIN(UNIT_BYTES, b->length_bytes - at);
         if (b->on_journal)
                 length = UNIT_BYTES;
+        if (d->piece_bytes > 0) {
+                at += d->piece_at;
+                length = d->piece_bytes;
+        }
         d->io = (struct engine_io){
                 .op = ENGINE_READ,
                 .offset_bytes = offset_of(k, b, at, b->on_journal) + d->done_bytes,
@@ -581,6 +585,7 @@ static bool doubt(struct keeper *k) {
         if (!d->block) {
                 d->block = take_first(&d->first, &d->last);
                 d->unit = d->done_bytes = 0;
+                d->piece_at = d->piece_bytes = 0;
                 d->differed = false;
                 keep_recheck(k);
         }

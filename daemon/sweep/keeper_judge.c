@@ -386,19 +386,38 @@ void keep_recheck(struct keeper *k) {
                         keep_set_bit(d->bad, i);
 }
 
-/* The original goes where nothing can be read, and not where something else is: COMPARE would have stopped there. */
+/* From the whole unit, if that can't be read, to its logical blocks, one after the other. False: there is none left. */
+static bool next_piece(struct keeper *k, bool failed) {
+        struct keep_doubt *d = &k->doubt;
+        uint32_t step = k->s->o.logical_block_bytes, unit_bytes = unit_length(d->block, d->unit);
+        bool any = d->piece_bytes == 0 ? failed && step < unit_bytes : d->piece_at + step < unit_bytes;
+        d->piece_at = any && d->piece_bytes > 0 ? d->piece_at + step : 0;
+        d->piece_bytes = any ? step : 0;
+        return any;
+}
+
+/*
+ * The original goes where nothing can be read, and not where something else is: COMPARE would have stopped there. What
+ * the block has from the journal is right by its checksum.
+ */
 static bool judge_look(struct keeper *k, bool failed) {
         struct keep_doubt *d = &k->doubt;
         struct keep_block *b = d->block;
-        uint64_t crc = b->slot->table.crcs[first_unit(b) + d->unit];
-        bool differs = failed ? d->differed : undo_crc(d->bytes, unit_length(b, d->unit)) != crc;
-        bool last = !differs || d->differed;
-        if (differs && last) {
+        const uint8_t *saved = b->bytes + (size_t)d->unit * UNIT_BYTES + d->piece_at;
+        uint32_t length = d->piece_bytes > 0 ? d->piece_bytes : unit_length(b, d->unit);
+        bool differs = failed ? d->differed : memcmp(d->bytes, saved, length) != 0;
+        if (differs && !d->differed) {
+                d->differed = true;
+                return false;
+        }
+        d->differed = false;
+        if (differs) {
                 add_foreign(k, unit_place(b, d->unit));
                 keep_foreign(k, unit_place(b, d->unit));
+                d->piece_at = d->piece_bytes = 0;
+                return true;
         }
-        d->differed = !last;
-        return last;
+        return !next_piece(k, failed);
 }
 
 /* The second look at a unit has ended; failed: it could not even be read, or not be asked for. */

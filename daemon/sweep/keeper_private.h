@@ -89,7 +89,8 @@ struct keep_doubt {
         struct keep_block *first, *last; /* these wait */
         struct keep_block *block;        /* NULL: none */
         uint64_t bad[VERIFY_WORDS];      /* units that were wrong, or are looked at, of the block */
-        bool differed;                   /* in a look: the unit is read once more, before that counts */
+        uint32_t piece_at, piece_bytes;  /* a look: the logical block of the unit, where that can't be read; 0: all */
+        bool differed;                   /* in a look: the piece is read once more, before that counts */
         uint32_t unit;                   /* that is being read again, to `bytes` */
         uint8_t *bytes;
         uint32_t done_bytes;

@@ -149,6 +149,7 @@ static void land_around(struct memory_disk *d, const struct engine_io *io) {
 }
 
 static void transfer(struct memory_disk *d, struct engine_io *io) {
+        enum disk_fault fault = d->fault;
         bool is_hit = hit(d, io);
         io->result = io->length_bytes;
         if (d->refuses && io->op == ENGINE_WRITE && io->offset_bytes <= d->refused_at &&
@@ -157,18 +158,18 @@ static void transfer(struct memory_disk *d, struct engine_io *io) {
                 land_around(d, io);
                 return;
         }
-        if (is_hit && (d->fault == FAIL_READ || d->fault == FAIL_WRITE || d->fault == FAIL_FLUSH)) {
+        if (is_hit && (fault == FAIL_READ || fault == FAIL_WRITE || fault == FAIL_FLUSH)) {
                 io->result = d->error ? -d->error : -EIO;
                 land_around(d, io);
                 go_over_to_the_next(d);
                 return;
         }
-        if (is_hit && d->fault == SHORT_READ)
+        if (is_hit && fault == SHORT_READ)
                 io->result = 512;
         switch (io->op) {
         case ENGINE_READ:
                 d->reads++;
-                if (is_hit && d->fault == FOREIGN_WRITE) {
+                if (is_hit && fault == FOREIGN_WRITE) {
                         uint32_t bytes = d->foreign_bytes ? d->foreign_bytes : UNIT_BYTES;
                         memset(d->bytes + d->fault_at, 'f', bytes);
                         d->written_bytes += bytes;
@@ -176,17 +177,17 @@ static void transfer(struct memory_disk *d, struct engine_io *io) {
                         if (d->foreign_unread)
                                 io->result = -EIO;
                 }
+                if (is_hit && fault == FOREIGN_WRITE)
+                        go_over_to_the_next(d);
                 if (io->result < 0)
                         break;
                 memcpy(io->buffer, d->bytes + io->offset_bytes, io->length_bytes);
-                if (is_hit && d->fault == ODD_READ)
+                if (is_hit && fault == ODD_READ)
                         io->result = d->odd;
-                if (is_hit && d->fault == FLIP_READ) {
+                if (is_hit && fault == FLIP_READ) {
                         ((uint8_t *)io->buffer)[d->fault_at - io->offset_bytes] ^= 1;
                         go_over_to_the_next(d);
                 }
-                if (is_hit && d->fault == FOREIGN_WRITE)
-                        go_over_to_the_next(d);
                 break;
         case ENGINE_WRITE:
                 if (d == &d->world->target)
@@ -715,6 +716,31 @@ START_TEST(what_somebody_wrote_where_nothing_could_be_compared_stays) {
 }
 END_TEST
 
+/* A sector between that nobody can read any more keeps the unit from being compared. */
+START_TEST(what_somebody_wrote_beside_an_unreadable_sector_stays) {
+        for (size_t m = 0; m < ELEMENTS(modes); m++)
+                for (unsigned bad = 0; bad < 8; bad++) {
+                        uint64_t at = SEGMENT + 5 * UNIT_BYTES, theirs = at + (bad + 3) % 8 * 512;
+                        struct world *w = world_new(bad);
+                        w->target.fault = FOREIGN_WRITE;
+                        w->target.fault_at = theirs;
+                        w->target.foreign_bytes = 512;
+                        w->target.foreign_unread = true;
+                        w->target.stops_counting = true;
+                        w->target.after = 1; /* COMPARE */
+                        w->target.times = 1;
+                        w->target.then = FAIL_READ;
+                        w->target.then_at = at + bad * UINT64_C(512);
+                        const struct sweep_record *record = run(w, modes[m], SWEEP_RUN, 0);
+                        ck_assert_msg(strcmp(record->reason.rule, "foreign_write") == 0, "sector %u: %s", bad,
+                                record->reason.rule);
+                        memset(w->original + theirs, 'f', 512);
+                        assert_kept(w, bad);
+                        world_free(w);
+                }
+}
+END_TEST
+
 /* A place elsewhere has used up all time. */
 START_TEST(without_time_to_narrow_an_original_that_went_back_is_read_all_the_same) {
         for (size_t m = 0; m < ELEMENTS(modes); m++) {
@@ -1036,6 +1062,7 @@ int main(void) {
         tcase_add_test(tests, without_time_to_narrow_an_original_that_went_back_is_read_all_the_same);
         tcase_add_test(tests, what_can_not_be_compared_is_looked_at_before_its_original_goes_there);
         tcase_add_test(tests, what_somebody_wrote_where_nothing_could_be_compared_stays);
+        tcase_add_test(tests, what_somebody_wrote_beside_an_unreadable_sector_stays);
         tcase_add_test(tests, a_write_error_after_which_the_originals_go_back_is_repaired);
         tcase_add_test(tests, an_original_that_does_not_go_back_stays_armed_and_stops_the_sweep);
         tcase_add_test(tests, what_a_failed_flush_may_have_lost_is_not_taken_from_a_cache);
