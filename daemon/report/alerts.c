@@ -29,7 +29,7 @@
 
 #define SYSLOG_SOCKET "/dev/log"
 
-enum { BATCH_MAX = 16, FIELDS_MAX = 16, FIELD_BYTES = 24 + DEVICE_NAME_BYTES + EVENT_TEXT_BYTES };
+enum { BATCH_MAX = 16, FIELDS_MAX = 20, FIELD_BYTES = 24 + DEVICE_NAME_BYTES + EVENT_TEXT_BYTES };
 
 struct alerts {
         struct sockaddr_un journal;
@@ -78,6 +78,16 @@ static void compose(char *line, size_t line_bytes, const struct event *event) {
                         *p = '?';
 }
 
+/* For the texts of the catalog, which would show the name of a field that is not there. */
+static void add_where(struct entry *entry, const struct event *event) {
+        if (!*event->serial && !*event->slot)
+                add_field(entry, "SWEEPD_WHERE=%s", "serial and slot unknown");
+        else
+                add_field(entry, "SWEEPD_WHERE=%s%s%s%s", *event->serial ? "serial " : "slot ",
+                        *event->serial ? event->serial : event->slot, *event->serial && *event->slot ? ", slot " : "",
+                        *event->serial ? event->slot : "");
+}
+
 static void compose_entry(struct entry *entry, const struct event *event, const char *line) {
         entry->count = 0;
         add_field(entry, "MESSAGE=%s", line);
@@ -87,6 +97,8 @@ static void compose_entry(struct entry *entry, const struct event *event, const 
         add_known(entry, "SWEEPD_DEVICE", event->device);
         add_known(entry, "SWEEPD_SERIAL", event->serial);
         add_known(entry, "SWEEPD_SLOT", event->slot);
+        if (*event->device)
+                add_where(entry, event);
         const struct finding *finding = event->has_finding ? &event->finding : NULL;
         add_number(entry, "SWEEPD_COUNT", event->count);
         add_number(entry, "SWEEPD_SWEEP_ID", event->sweep_id || !finding ? event->sweep_id : finding->sweep_id);

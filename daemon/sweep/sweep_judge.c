@@ -188,7 +188,7 @@ void sweep_add_unrestored(struct sweep *s, const struct stamp *stamp, struct ext
                 .persistence = PERSISTENCE_PERSISTENT,
         };
         text_copy(fault.text, sizeof fault.text,
-                "bytes of a preserve sweep that never put the data back: it is in that sweep's undo journal");
+                "bytes of a preserve sweep that never put the data back, and no journal that is armed here has it");
         detail_set(&fault.detail, "target_id", "%016" PRIx64, stamp->target_id);
         detail_set(&fault.detail, "generation", "%" PRIu64, stamp->generation);
         detail_set(&fault.detail, "nonce", "%016" PRIx64, stamp->nonce);

@@ -120,7 +120,7 @@ START_TEST(the_journal_gets_every_known_field_of_a_finding) {
                 "MESSAGE_ID=1be58b0d71df486e82acee12e6c77263", "PRIORITY=4", "SYSLOG_IDENTIFIER=sweepd",
                 "SWEEPD_DEVICE=spare-7", "SWEEPD_FAULT=zeroed", "SWEEPD_OFFSET=1073741824", "SWEEPD_LENGTH=4096",
                 "SWEEPD_PERSISTENCE=persistent", "SWEEPD_SWEEP_ID=5", "SWEEPD_FINDING_ID=12", "SWEEPD_SERIAL=ZA1234",
-                "SWEEPD_SLOT=enclosure 1 bay 7" };
+                "SWEEPD_SLOT=enclosure 1 bay 7", "SWEEPD_WHERE=serial ZA1234, slot enclosure 1 bay 7" };
         char got[4096];
         journal_fd = listen_at(ALERTS_JOURNAL_SOCKET);
         start(CAPACITY, false);
@@ -137,6 +137,15 @@ START_TEST(what_is_not_known_has_no_field) {
         deliver(make(EVENT_DAEMON, "", "started"), journal_fd, got, sizeof got);
         ck_assert(has_line(got, "MESSAGE=started"));
         ck_assert_ptr_null(strstr(got, "SWEEPD_"));
+}
+END_TEST
+
+START_TEST(the_catalog_has_words_for_a_disk_of_which_nothing_is_known) {
+        char got[4096];
+        journal_fd = listen_at(ALERTS_JOURNAL_SOCKET);
+        start(CAPACITY, false);
+        deliver(make(EVENT_DEVICE_MISSING, "spare-7", "gone"), journal_fd, got, sizeof got);
+        ck_assert(has_line(got, "SWEEPD_WHERE=serial and slot unknown"));
 }
 END_TEST
 
@@ -310,6 +319,7 @@ int main(void) {
         tcase_add_checked_fixture(tests, setup, teardown);
         tcase_add_test(tests, the_journal_gets_every_known_field_of_a_finding);
         tcase_add_test(tests, what_is_not_known_has_no_field);
+        tcase_add_test(tests, the_catalog_has_words_for_a_disk_of_which_nothing_is_known);
         tcase_add_test(tests, a_text_of_full_length_arrives_whole);
         tcase_add_test(tests, without_a_journal_syslog_gets_the_line);
         tcase_add_test(tests, a_journal_that_nobody_reads_any_more_is_no_journal);
