@@ -51,21 +51,18 @@ struct device *device_free(struct device *d) {
         return NULL;
 }
 
-static void forget_refusal(struct device *d) {
-        d->refusal = (struct reason){ 0 };
-        d->look_again_us = 0;
-}
-
 void device_reconfigure(struct device *d, struct device_config *config) {
         if (strcmp(d->config->path, config->path) != 0)
                 d->identified = false;
         device_config_ref(config);
         device_config_unref(d->config);
         d->config = config;
-        forget_refusal(d);
+        d->look_again_us = 0; /* what was refused may not be any more: until that was looked at, it is */
 }
 
 void device_remember(struct device *d, const struct ledger_device *past) {
+        /* That is counted with its progress, and again when it ends. */
+        uint64_t resting_bytes = past->resume ? past->resume->record.bytes.written : 0;
         d->history = (struct device_history){
                 .schedule = {
                         .last_started_us = past->last.started_us,
@@ -82,7 +79,7 @@ void device_remember(struct device *d, const struct ledger_device *past) {
                 .last_verified_us = past->last_verified_us,
                 .last_checked_us = past->last_checked_us,
                 .findings_resolved = past->findings_resolved,
-                .bytes_written = past->bytes_written,
+                .bytes_written = past->bytes_written - MIN(resting_bytes, past->bytes_written),
         };
         d->target_row = past->resume ? past->resume->record.target_row : past->last.target_row;
 }
@@ -131,16 +128,22 @@ struct agenda device_agenda(const struct device *d, uint64_t wall_us) {
                 .extent_bytes = device_config_extent(d->config, device_known_bytes(d)).length_bytes,
                 .awake_us = d->plan.awake_us,
                 .seed = d->plan.seed,
-                .started_us = d->thread && !d->recovering ? d->started_us
-                        : d->resume                       ? d->resume->record.started_us
-                                                          : 0,
+                .started_us = d->thread && !d->recovering && !d->looking ? d->started_us
+                        : d->resume                                      ? d->resume->record.started_us
+                                                                         : 0,
                 .waiting_us = d->unchecked_us,
         };
         return agenda_at(&question, wall_us);
 }
 
-static bool is_due(const struct device *d, uint64_t wall_us) {
+bool device_is_due(const struct device *d, uint64_t wall_us) {
         return schedule_next_start(&d->history.schedule, d->config->every_us, wall_us) <= wall_us;
+}
+
+void device_skip_period(struct device *d, uint64_t wall_us) {
+        d->history.schedule.last_ended_us = wall_us;
+        d->history.schedule.last_end = END_CANCELLED;
+        d->history.schedule.failures_in_a_row = 0;
 }
 
 bool device_is_watched(const struct device *d) {
@@ -178,7 +181,7 @@ enum device_state device_state(const struct device *d, uint64_t wall_us) {
                 return DEVICE_MISSING;
         if (d->refusal.rule[0])
                 return DEVICE_REFUSED;
-        return d->resume || is_due(d, wall_us) ? DEVICE_QUEUED : DEVICE_IDLE;
+        return d->resume || device_is_due(d, wall_us) ? DEVICE_QUEUED : DEVICE_IDLE;
 }
 
 /* When a sweep that rests may go on. */
@@ -199,8 +202,18 @@ uint64_t device_next_start_us(const struct device *d, uint64_t wall_us) {
         return MAX(start_us, d->look_again_us);
 }
 
+/* Only what a sweep does before it begins. What was found by reading the medium, a look does not see. */
+uint64_t device_next_look_us(const struct device *d, uint64_t wall_us) {
+        bool seen = d->refusal.rule[0] && strcmp(d->refusal.rule, "foreign_data") != 0;
+        if (!seen || d->to_recover || d->resume || d->wish.wanted || device_agenda(d, wall_us).start_us <= wall_us)
+                return SCHEDULE_NEVER;
+        return d->look_again_us;
+}
+
 /* Not by when they may start, which is the same for all when a window opens. */
 uint64_t device_turn_us(const struct device *d, uint64_t wall_us) {
+        if (device_next_look_us(d, wall_us) <= wall_us)
+                return wall_us;
         uint64_t start_us = device_next_start_us(d, wall_us);
         if (start_us > wall_us)
                 return SCHEDULE_NEVER;
@@ -278,7 +291,7 @@ static uint64_t end_at_this_rate(const struct device *d, const struct device_rec
 static void fill_progress(const struct device *d, struct device_record *ret, uint64_t wall_us) {
         if (!d->thread && d->resume)
                 fill_rest(d, ret);
-        if (!d->thread || d->recovering)
+        if (!d->thread || d->recovering || d->looking)
                 return;
         ret->has_progress = true;
         sweep_gauge_read(sweep_thread_gauge(d->thread), &ret->progress);
@@ -303,20 +316,28 @@ static void fill_yielding(const struct device *d, struct device_record *ret) {
 /* It is due, and does not begin. */
 static void fill_queued(const struct device *d, struct device_record *ret, uint64_t wall_us) {
         struct agenda agenda = device_agenda(d, wall_us);
-        char when[64];
+        char when[64], now[128], raise[192];
         text_format_local(when, sizeof when, agenda.start_us);
+        text_format(now, sizeof now, "It starts by itself; at once: sweepctl start %s.", d->config->name);
+        text_format(raise, sizeof raise,
+                "It starts by itself. To sweep as often as every says, raise write_limit; at once: sweepctl start %s.",
+                d->config->name);
         if (d->wish.wanted || agenda.start_us <= wall_us || agenda.hold == AGENDA_FREE)
                 reason_set(&ret->reason, "admission", "It starts by itself.", "it is about to start");
         else if (agenda.hold == AGENDA_WINDOW)
-                reason_set(&ret->reason, "window", "It starts by itself; at once: sweepctl start.",
-                        "its next window opens on %s", when);
+                reason_set(&ret->reason, "window", now, "its next window opens on %s", when);
         else if (agenda.hold == AGENDA_WRITES)
-                reason_set(&ret->reason, "write_limit",
-                        "It starts by itself. To sweep as often as every says, raise write_limit; at once: sweepctl start.",
-                        "write_limit holds it back until %s", when);
+                reason_set(&ret->reason, "write_limit", raise, "write_limit holds it back until %s", when);
         else
-                reason_set(&ret->reason, "missed", "It starts by itself; at once: sweepctl start.",
+                reason_set(&ret->reason, "missed", now,
                         "what was missed is made up for by one device after the other; its turn is on %s", when);
+}
+
+static void fill_paused(const struct device *d, struct device_record *ret) {
+        char remedy[128];
+        text_format(remedy, sizeof remedy, "To go on: sweepctl resume %s.", d->config->name);
+        reason_set(&ret->reason, "paused", remedy,
+                d->resume ? "its sweep was paused by hand" : "it was paused by hand, and no sweep begins");
 }
 
 static void fill_reason(const struct device *d, struct device_record *ret, uint64_t wall_us) {
@@ -342,8 +363,7 @@ static void fill_reason(const struct device *d, struct device_record *ret, uint6
                         "Check the path, the cabling and dmesg; sweepd looks again by itself.",
                         "there is no device at %s", d->config->path);
         else if (ret->state == DEVICE_PAUSED || ret->state == DEVICE_HELD)
-                reason_set(&ret->reason, "paused", "To go on: sweepctl resume.",
-                        d->resume ? "its sweep was paused by hand" : "it was paused by hand, and no sweep begins");
+                fill_paused(d, ret);
         else if (ret->state == DEVICE_WAITING)
                 reason_set(&ret->reason, "window", "It goes on by itself when the next one opens.",
                         "its window has closed in the middle of the sweep");
@@ -433,6 +453,8 @@ void device_fill_record(
         };
         text_copy(ret->name, sizeof ret->name, d->config->name);
         fill_progress(d, ret, wall_us);
+        if (ret->has_progress)
+                ret->bytes_written += ret->progress.bytes.written;
         fill_reason(d, ret, wall_us);
         fill_ages(d, ret, wall_us);
         fill_windows(d->config, ret, wall_us);

@@ -21,6 +21,9 @@
 
 struct call;
 
+/* After which one that is refused is looked at again. */
+#define DEVICE_LOOK_AGAIN_US USEC_PER_HOUR
+
 struct device_history {
         struct schedule_history schedule;
         bool swept;
@@ -106,6 +109,7 @@ struct device {
         bool to_recover;      /* its undo journal was not looked into yet, or still holds something: before any sweep */
         bool by_hand;         /* then also what is pinned */
         bool recovering;      /* that is what its thread does */
+        bool looking;         /* its thread only looks whether what is not due yet is still refused */
         uint64_t recovery_id; /* under which that reports findings; 0: none so far */
 
         struct sweep_thread *thread;          /* NULL: no sweep */
@@ -169,11 +173,20 @@ uint64_t device_next_start_us(const struct device *d, uint64_t wall_us);
 /* How large it is, as far as is known: 0. */
 uint64_t device_known_bytes(const struct device *d);
 
+/* Whether it is time for the next sweep, though something else may keep it from beginning. */
+bool device_is_due(const struct device *d, uint64_t wall_us);
+
+/* As if the sweep that is due had begun, and been cancelled. */
+void device_skip_period(struct device *d, uint64_t wall_us);
+
 /* What the plan says of it now. */
 struct agenda device_agenda(const struct device *d, uint64_t wall_us);
 
-/* For when the sweep was planned that may start now, or since when one has been under way that may go on. 0: at once;
- * SCHEDULE_NEVER: none may. */
+/* When one that is refused, and is not due, is to be looked at again. SCHEDULE_NEVER: not before it is due. */
+uint64_t device_next_look_us(const struct device *d, uint64_t wall_us);
+
+/* For when the sweep was planned that may start now, or since when one has been under way that may go on; now, where
+ * only a look is due. 0: at once; SCHEDULE_NEVER: none may. */
 uint64_t device_turn_us(const struct device *d, uint64_t wall_us);
 
 /* By when the sweep that is planned, or under way, has to be done, as far as is known: it may be over. 0: an undo

@@ -100,11 +100,12 @@ static void take_over_wish(struct device *d) {
 /* A sweep; but first of all, once, a look into the device's undo journal. */
 static int start(struct manager *m, struct device *d) {
         bool resumes = d->resume && !d->to_recover;
+        bool looks = device_next_look_us(d, clock_wall_us()) != SCHEDULE_NEVER;
         if (resumes)
                 take_over_wish(d);
         const char *overwrite = resumes ? d->resume->overwrite : d->wish.overwrite;
         struct sweep_thread_options options = {
-                .id = job_id(m, d),
+                .id = looks ? JOB_IDS + m->next_job_id++ : job_id(m, d),
                 .config = d->config,
                 .mode = resumes          ? d->resume->record.mode
                         : d->wish.wanted ? d->wish.mode
@@ -115,6 +116,7 @@ static int start(struct manager *m, struct device *d) {
                 .overwrite = overwrite,
                 .recover_only = d->to_recover,
                 .by_hand = d->by_hand,
+                .look_only = looks,
                 .state_dir = m->settings->state_dir,
                 .pool = m->pool,
                 .news = m->news,
@@ -135,12 +137,15 @@ static int start(struct manager *m, struct device *d) {
         d->running_config = device_config_ref(d->config);
         d->running_mode = options.mode;
         d->started_us = resumes ? d->resume->record.started_us : clock_wall_us();
-        if (!resumes && !options.recover_only)
+        if (!resumes && !options.recover_only && !looks)
                 d->began_us = clock_monotonic_us();
         d->wish.begun_us = clock_monotonic_us();
         d->stall = (struct device_stall){ 0 };
         d->hung = false;
-        d->under_way = d->refused = false;
+        d->under_way = false;
+        d->looking = d->refused = looks; /* until it is seen not to be */
+        if (looks)                       /* whatever comes of it */
+                d->look_again_us = clock_wall_us() + DEVICE_LOOK_AGAIN_US;
         d->awaits_mark = 0;
         d->requests_before = m->outbox.numbered;
         d->order = SWEEP_RUN;
@@ -219,7 +224,7 @@ void manager_sweep_ended(struct manager *m, struct device *d) {
              of_before = !d->recovering && !d->refused; /* the wish is what the thread was started for */
         d->thread = sweep_thread_join(d->thread);
         d->running_config = device_config_unref(d->running_config);
-        d->under_way = d->recovering = d->refused = d->by_hand = false;
+        d->under_way = d->recovering = d->looking = d->refused = d->by_hand = false;
         d->placed = false; /* until it is opened again its path counts */
         if (d->order == SWEEP_CANCEL && d->resume && !recovered)
                 rests_end(m, d, END_CANCELLED, &(struct reason){ 0 });
@@ -313,7 +318,8 @@ void manager_set_clock(struct manager *m) {
                 wait_us = MIN(wait_us, rests_window_wait_us(m->devices[i], now_us));
                 if (m->devices[i]->held_by_pid > 0)
                         wait_us = MIN(wait_us, BUSY_TICK_US);
-                uint64_t start_us = device_next_start_us(m->devices[i], now_us);
+                uint64_t start_us = MIN(
+                        device_next_start_us(m->devices[i], now_us), device_next_look_us(m->devices[i], now_us));
                 if (manager_may_start(m, m->devices[i]) && start_us > now_us)
                         wait_us = MIN(wait_us, start_us - now_us);
         }

@@ -30,7 +30,7 @@ enum {
 /* --- the clock --- */
 
 static bool is_sweeping(const struct device *d) {
-        return d->thread && !d->recovering;
+        return d->thread && !d->recovering && !d->looking;
 }
 
 static uint64_t host_number(void) {

@@ -469,24 +469,40 @@ static void start_sweep(struct manager *m, struct call *call, const struct contr
                 call_reply_sweep_id(STEAL(d->wish.call), d->wish.sweep_id);
 }
 
+/* So that the sweep that is not to begin has a number in the history. */
+static void want_what_is_due(struct manager *m, struct device *d) {
+        d->wish = (struct device_wish){
+                .wanted = true,
+                .mode = d->config->mode,
+                .patterns = d->config->patterns,
+                .sweep_id = m->next_sweep_id++,
+        };
+}
+
 static void cancel_sweep(struct manager *m, struct call *call, const struct control_request *r) {
         struct device *d = device_or_fail(m, call, r->device);
         if (!d)
                 return;
-        if (!d->thread && !d->wish.wanted && !d->resume) {
+        uint64_t now_us = clock_wall_us();
+        bool due = device_is_due(d, now_us), runs = d->thread && !d->looking;
+        if (!runs && !d->wish.wanted && !d->resume && !due) {
                 call_fail_not_running(call, d->config->name);
                 return;
         }
-        if (d->thread) {
+        if (runs) {
                 d->order = SWEEP_CANCEL;
                 sweep_thread_order(d->thread, SWEEP_CANCEL);
+        } else if (d->resume) {
+                rests_end(m, d, END_CANCELLED, &(struct reason){ 0 });
         } else {
-                if (d->resume)
-                        rests_end(m, d, END_CANCELLED, &(struct reason){ 0 });
-                else
-                        routes_store_unbegun(m, d, END_CANCELLED, NULL);
-                device_drop_wish(d);
+                if (!d->wish.wanted)
+                        want_what_is_due(m, d);
+                routes_store_unbegun(m, d, END_CANCELLED, NULL);
+                if (due)
+                        device_skip_period(d, now_us);
         }
+        if (!runs)
+                device_drop_wish(d);
         d->held = false; /* what was paused is over */
         rests_store_intent(m, d);
         call_reply_empty(call);

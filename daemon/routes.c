@@ -19,8 +19,7 @@
 #include <syslog.h>
 #include <unistd.h>
 
-#define MENDED_US     (30 * USEC_PER_SEC) /* after which what was left armed is tried again */
-#define LOOK_AGAIN_US USEC_PER_HOUR
+#define MENDED_US (30 * USEC_PER_SEC) /* after which what was left armed is tried again */
 
 static struct ledger_request *request_for(enum ledger_op op, uint64_t sweep_id) {
         struct ledger_request *request;
@@ -353,11 +352,11 @@ void routes_store_unbegun(struct manager *m, const struct device *d, enum sweep_
         }
 }
 
-static void answer_refused(struct manager *m, struct device *d) {
+static void answer_refused(struct manager *m, struct device *d, const struct reason *reason) {
         if (d->wish.call)
-                call_fail_refused(STEAL(d->wish.call), d->config->name, &d->refusal);
+                call_fail_refused(STEAL(d->wish.call), d->config->name, reason);
         else if (d->wish.wanted && !d->resume)
-                routes_store_unbegun(m, d, END_FAILED, &d->refusal);
+                routes_store_unbegun(m, d, END_FAILED, reason);
         bool stored = d->wish.wanted;
         device_drop_wish(d);
         if (stored)
@@ -368,6 +367,16 @@ static void answer_refused(struct manager *m, struct device *d) {
 static bool waits_for_others(const struct device *d) {
         const char *rule = d->refusal.rule;
         return d->recovering && (strcmp(rule, "recovery_busy") == 0 || strcmp(rule, "in_use") == 0);
+}
+
+/* Asked for by somebody, and not what the device is configured for: no news of the device. */
+static bool is_own_idea(const struct device *d) {
+        const struct device_wish *w = &d->wish;
+        if (!w->wanted || d->resume)
+                return false;
+        bool same = w->mode == d->config->mode &&
+                (w->mode != MODE_PATTERN || pattern_list_is(&w->patterns, &d->config->patterns));
+        return !same || w->overwrite;
 }
 
 static void on_refused(struct manager *m, struct device *d, const struct news *news) {
@@ -386,10 +395,17 @@ static void on_refused(struct manager *m, struct device *d, const struct news *n
         bool changed = strcmp(d->refusal.rule, news->reason.rule) != 0 ||
                 strcmp(d->refusal.found, news->reason.found) != 0;
         bool missing = strcmp(news->reason.rule, "missing") == 0 && device_is_watched(d);
-        d->refusal = news->reason;
-        d->look_again_us = clock_wall_us() + (waits_for_others(d) ? MENDED_US : LOOK_AGAIN_US);
-        answer_refused(m, d);
+        bool own_idea = is_own_idea(d) && !missing;
         d->refused = true;
+        if (own_idea) {
+                answer_refused(m, d, &news->reason);
+                return;
+        }
+        d->refusal = news->reason;
+        d->look_again_us = clock_wall_us() + (waits_for_others(d) ? MENDED_US : DEVICE_LOOK_AGAIN_US);
+        if (d->config != d->running_config) /* meanwhile it was configured anew */
+                d->look_again_us = 0;
+        answer_refused(m, d, &d->refusal);
         if (missing) {
                 d->absent = true;
                 d->refusal = (struct reason){ 0 };
@@ -574,15 +590,21 @@ static void describe_untried(char *text, size_t text_bytes, const struct survey 
                         survey->late_untried, survey->late_reads);
 }
 
+/* What was acknowledged and has not grown since is known: who said so is not to be told each time. */
+static bool is_no_news(const struct manager *m, const struct device *d, const struct sweep_record *r) {
+        struct finding_counts counts = finding_book_counts(m->book, d->config->name);
+        return r->verdict == VERDICT_CLEAN ||
+                (r->verdict == VERDICT_FAULTY && r->end == END_FINISHED && counts.open_faults == 0 &&
+                        counts.acknowledged > 0);
+}
+
 static void tell_end(struct manager *m, struct device *d, const struct sweep_record *r, const char *untried) {
-        char verified[32], written[32], verdict[64];
-        text_format_size(verified, sizeof verified, r->bytes.verified);
-        text_format_size(written, sizeof written, r->bytes.written);
+        char verdict[64];
         const char *assurance = assurance_name(r->assurance);
         text_format(verdict, sizeof verdict, assurance ? "%s (%s)" : "%s", verdict_name(r->verdict), assurance);
         const char *end = sweep_end_name(r->end);
         routes_tell_sums(m, d->config->name, clock_monotonic_us());
-        routes_tell_end(m, r->verdict == VERDICT_CLEAN ? LOG_INFO : LOG_WARNING, d, r,
+        routes_tell_end(m, is_no_news(m, d, r) ? LOG_INFO : LOG_WARNING, d, r,
                 "sweep %" PRIu64 " %s: %s, %" PRIu64 " finding%s; %" PRIu64 " bytes read, %" PRIu64 " written, %" PRIu64
                 " verified in %.1f s%s%s%s",
                 r->id, end ? end : "ended", verdict, r->findings, r->findings == 1 ? "" : "s", r->bytes.read,
@@ -595,8 +617,8 @@ static void note_hung_early(struct manager *m, struct device *d, const struct sw
         if (d->under_way || strcmp(r->reason.rule, "hung") != 0 || strcmp(d->refusal.rule, "hung") == 0)
                 return;
         d->refusal = r->reason;
-        d->look_again_us = clock_wall_us() + LOOK_AGAIN_US;
-        answer_refused(m, d);
+        d->look_again_us = clock_wall_us() + DEVICE_LOOK_AGAIN_US;
+        answer_refused(m, d, &d->refusal);
 }
 
 /* What main found while the sweep could not. */
@@ -651,7 +673,7 @@ static void on_ended(struct manager *m, struct device *d, struct news *news) {
                 tell_end(m, d, r, untried);
                 if (strcmp(r->reason.rule, "foreign_data") == 0) {
                         d->refusal = r->reason;
-                        d->look_again_us = clock_wall_us() + LOOK_AGAIN_US;
+                        d->look_again_us = clock_wall_us() + DEVICE_LOOK_AGAIN_US;
                 }
                 if (strcmp(r->reason.rule, "missing") == 0)
                         d->absent = true;
@@ -680,6 +702,9 @@ static void handle(struct manager *m, struct device *d, struct news *news) {
                 break;
         case NEWS_STARTED:
                 on_started(m, d, news);
+                break;
+        case NEWS_PERMITTED:
+                end_refusal(m, d);
                 break;
         case NEWS_REFUSED:
                 on_refused(m, d, news);

@@ -18,6 +18,7 @@
 
 enum news_kind {
         NEWS_IDENTIFIED, /* identified: answered with the target's record, or a denial */
+        NEWS_PERMITTED,  /* who only looks: nothing stands against a sweep. The last news but ENDED */
         NEWS_REFUSED,    /* reason: the interlock or the device said no; nothing was swept. The last news but ENDED */
         NEWS_STARTED,    /* checkpoint: the sweep passed every check and begins, or goes on from there */
         NEWS_ADOPTED,    /* stamp: the target bears stamps newer than the ledger; answered: its ranges are forgotten */

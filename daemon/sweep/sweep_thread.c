@@ -541,8 +541,14 @@ static void run_sweep(struct sweep_thread *t) {
 static void sweep(struct sweep_thread *t) {
         if (!mend_first(t) || t->o.recover_only)
                 return;
-        if (!open_target(t) || !is_the_one(t) || !identify(t) || !lock(t) || !permitted(t) || !may_resume(t) ||
-                !keep_file(t))
+        if (!open_target(t) || !is_the_one(t) || !identify(t) || !lock(t) || !permitted(t) || !may_resume(t))
+                return;
+        if (t->o.look_only) {
+                struct news news = { .kind = NEWS_PERMITTED, .sweep_id = t->o.id };
+                post_patiently(t, &news);
+                return;
+        }
+        if (!keep_file(t))
                 return;
         if (sweep_mode_keeps(t->o.mode) && (!open_journal(t) || !settle(t)))
                 return;

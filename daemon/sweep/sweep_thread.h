@@ -28,6 +28,7 @@ struct sweep_thread_options {
         const char *state_dir;        /* copied */
         bool recover_only; /* put back what the undo journal holds, and end: NEWS_RECOVERED, or NEWS_REFUSED */
         bool by_hand;      /* with recover_only: also what was pinned */
+        bool look_only;    /* only ask whether a sweep would be refused, and end: NEWS_PERMITTED, or NEWS_REFUSED */
         struct verify_pool *pool;
         struct queue *news; /* takes struct news *, heap */
 };

@@ -85,6 +85,26 @@ def a_finding_is_told_once_again_after_repeat_and_once_when_it_is_over(case):
 
 
 @test
+def sweeps_that_find_only_what_was_acknowledged_are_no_warning(case):
+    disk, log = case.faultdisk(8 * MIB), Syslog(case)
+    disk.command(f'error read at={3 * MIB} length={UNIT}')
+    daemon = log.start(case, [device_entry('d0', disk, 'read')])
+
+    def loudness():
+        daemon.sweep('d0')
+        log.expect_tests(daemon, loudness.tests)
+        loudness.tests += 1
+        return [priority for priority, _, text in log.entries if 'finished: faulty' in text][-1]
+    loudness.tests = 1
+    assert loudness() == 4
+    finding, = daemon.findings('d0')
+    daemon.call('Acknowledge', ids=[finding['id']])
+    assert loudness() == 6
+    disk.command(f'error read at={5 * MIB} length={UNIT}')
+    assert loudness() == 4, 'there is one more, which nobody has acknowledged'
+
+
+@test
 def a_repeat_is_not_forgotten_by_a_restart(case):
     disk, log = case.faultdisk(8 * MIB), Syslog(case)
     disk.command(f'error read at={3 * MIB} length={UNIT}')

@@ -334,5 +334,41 @@ def who_asks_again_after_a_refusal_is_refused_again_and_never_told_that_it_is_bu
         assert start_refused(daemon, 'd0')['rule'] == 'destroys_data_mismatch'
 
 
+
+@test
+def what_somebody_asked_for_in_vain_is_no_news_of_the_device(case):
+    reads, spare = case.loop(MIB), case.loop(MIB)
+    daemon = case.daemon([device_entry('reads', reads, 'read'), device_entry('spare', spare)])
+    daemon.sweep_all(['reads', 'spare'])
+    def worth():
+        return [(d['state'], d['verdict'], d['needs_attention'], d['next_due_at']) for d in daemon.devices()]
+    before = worth()
+    for name, parameters in (('reads', {'mode': 'pattern'}), ('spare', {'overwrite': 'foo'})):
+        reason = start_refused(daemon, name, **parameters)
+        assert reason['remedy'], reason
+        eventually('the thread has ended', lambda: daemon.device(name)['state'] == 'idle', 5)
+    assert worth() == before, f'{before}, then {worth()}'
+    assert 'not swept' not in daemon.log_text()
+
+
+@test
+def what_is_refused_stays_so_over_a_reload_until_it_was_looked_at(case):
+    disk = case.loop(MIB)
+    wrong = device_entry('d0', disk, destroys_data='something else')
+    daemon = case.daemon([wrong])
+    rule = expect_refused(daemon, 'd0', 'destroys_data_mismatch')['rule']
+    for _ in range(3):
+        daemon.call('Reload')
+        device = daemon.device('d0')
+        assert device['state'] == 'refused' and device['reason']['rule'] == rule, device
+    daemon.expect_told('not swept', times=1)
+    before = sha256(disk.backing)
+    daemon.configure([device_entry('d0', disk)])
+    daemon.call('Reload')
+    eventually('it is not refused any more', lambda: daemon.device('d0')['state'] == 'idle')
+    daemon.expect_told('it is not refused any more', times=1)
+    assert not daemon.sweeps('d0') and sha256(disk.backing) == before, 'a look has begun a sweep'
+    expect_clean(daemon.sweep('d0'))
+
 if __name__ == '__main__':
     main()

@@ -288,6 +288,29 @@ def a_queued_sweep_can_be_cancelled(case):
 
 
 @test
+def a_sweep_that_is_due_and_waits_for_its_place_can_be_cancelled_and_its_period_is_skipped(case):
+    slow, others = case.faultdisk(4 * MIB), [case.loop(MIB) for _ in range(2)]
+    slow.command('delay read ms=100')
+    entries = [device_entry('slow', slow, 'read', block_size='64K', queue_depth=2)]
+    daemon = case.daemon(entries, limits={'concurrent_sweeps': 1})
+    first = daemon.begin('slow')
+    daemon.sweeping('slow')
+    daemon.configure(entries + [device_entry(f'd{i}', d, 'read', every='30d') for i, d in enumerate(others)])
+    daemon.call('Reload')
+    daemon.begin('d1')  # due, and wanted by somebody, too
+    for name in ('d0', 'd1'):
+        assert daemon.device(name)['state'] == 'queued', daemon.device(name)
+        daemon.ctl('cancel', name, as_json=False)
+        device = daemon.device(name)
+        assert device['state'] == 'idle' and device['next_due_at'] > (time.time() + 29 * 86400) * 1e6, device
+        sweep, = daemon.sweeps(name)
+        assert sweep['end'] == 'cancelled' and sweep['bytes_read'] == 0, sweep
+    slow.command('clear')
+    expect_clean(daemon.end(first), 'readable')
+    assert [len(daemon.sweeps(f'd{i}')) for i in range(2)] == [1, 1]
+
+
+@test
 def rude_clients_do_no_harm(case):
     daemon = case.daemon([device_entry('d0', case.loop(MIB))])
     rude = [b'\0', b'{}\0', b'[]\0', b'null\0', b'{"method":1}\0', b'{"method":"io.sweepd.GetDaemon"', b'\xff\xfe\0',
