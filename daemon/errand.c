@@ -13,6 +13,7 @@
 #include "base/text.h"
 #include "media/target.h"
 #include "sweep/rescue.h"
+#include "sweep/undo_note.h"
 #include "sweep/undo_store.h"
 
 #include <assert.h>
@@ -48,6 +49,7 @@ struct errand {
         enum errand_kind kind;
         uint64_t id;
         char *identity, *directory;
+        bool only_places;
         struct errand_place *places;
         size_t place_count;
         int wake_fd;
@@ -185,24 +187,46 @@ static bool is_place(const struct errand *e, const char *device) {
         return false;
 }
 
+/* Where it was when something was armed in it: the configuration may say something else by now. */
+static void find_places(struct errand *e) {
+        struct undo_note note;
+        for (size_t i = 0; e->directory && i < e->place_count; i++)
+                if (undo_note_read(&note, e->directory, e->places[i].device) == UNDO_NOTE_OK)
+                        text_copy(e->places[i].journal, sizeof e->places[i].journal, note.journal);
+}
+
+static bool is_configured(const struct errand *e, const char *device) {
+        bool any = false;
+        for (size_t i = 0; i < e->place_count; i++)
+                any |= strcmp(e->places[i].device, device) == 0;
+        return any;
+}
+
 static void closedirp(DIR **dir) {
         if (*dir)
                 closedir(*dir);
 }
 
+/* The name of the device before it. False: the file's name has not got that suffix. */
+static bool is_called(const char *file, const char *suffix, char device[static DEVICE_NAME_BYTES]) {
+        size_t length = strlen(file), end = strlen(suffix);
+        return length > end && strcmp(file + length - end, suffix) == 0 &&
+                text_format(device, DEVICE_NAME_BYTES, "%.*s", (int)(length - end), file);
+}
+
+/* In the directory itself, or where a note says that there is one. */
 static void list_orphans(struct errand *e) {
-        static const char suffix[] = ".undo";
         CLEANUP(closedirp)
         DIR *list = opendir(e->directory);
-        struct errand_place place = { 0 };
-        text_copy(place.journal, sizeof place.journal, e->directory);
+        struct undo_note note;
         for (struct dirent *entry; list && (entry = readdir(list));) {
-                size_t length = strlen(entry->d_name);
-                if (length <= strlen(suffix) || strcmp(entry->d_name + length - strlen(suffix), suffix) != 0)
-                        continue;
-                size_t name = length - strlen(suffix);
-                if (text_format(place.device, sizeof place.device, "%.*s", (int)name, entry->d_name) &&
-                        !is_place(e, place.device))
+                struct errand_place place = { 0 };
+                if (is_called(entry->d_name, ".undo", place.device) && !is_place(e, place.device))
+                        text_copy(place.journal, sizeof place.journal, e->directory);
+                else if (is_called(entry->d_name, UNDO_NOTE_SUFFIX, place.device) && !is_configured(e, place.device) &&
+                        undo_note_read(&note, e->directory, place.device) == UNDO_NOTE_OK)
+                        text_copy(place.journal, sizeof place.journal, note.journal);
+                if (place.journal[0])
                         list_place(e, &place);
         }
 }
@@ -211,7 +235,7 @@ static void list(struct errand *e) {
         for (size_t i = 0; i < e->place_count && !atomic_load(&e->cancelled); i++)
                 if (!e->id || !e->found)
                         list_place(e, &e->places[i]);
-        if (e->directory && !atomic_load(&e->cancelled) && (!e->id || !e->found))
+        if (e->directory && !e->only_places && !atomic_load(&e->cancelled) && (!e->id || !e->found))
                 list_orphans(e);
 }
 
@@ -387,6 +411,7 @@ static void forget(struct errand *e) {
 static void *errand_run(void *userdata) {
         struct errand *e = userdata;
         pthread_setname_np(pthread_self(), "errand");
+        find_places(e);
         if (e->kind == ERRAND_LIST)
                 list(e);
         else if (e->kind == ERRAND_ORPHANS)
@@ -444,6 +469,7 @@ int errand_start(struct errand **ret, const struct errand_options *o) {
                 return -ENOMEM;
         for (size_t i = 0; i < o->place_count; i++)
                 e->places[i] = o->places[i];
+        e->only_places = o->only_places;
         int r = queue_new(&e->items, ITEMS_MAX, o->wake_fd);
         if (r < 0)
                 return r;

@@ -32,8 +32,10 @@ enum errand_kind {
 struct errand_options {
         enum errand_kind kind;
         uint64_t id;
-        const char *identity;              /* ERRAND_FORGET: as typed */
-        const char *directory;             /* NULL, or where there may be journals of devices that are not configured */
+        const char *identity; /* ERRAND_FORGET: as typed */
+        const char *
+                directory; /* where there may be journals of devices that are not configured, and notes of where else */
+        bool only_places;  /* and not what else there is in the directory */
         const struct errand_place *places; /* copied */
         size_t place_count;
         int wake_fd; /* an eventfd, borrowed: signalled when there is something to take */

@@ -81,7 +81,7 @@ static int start(struct manager *m) {
                 add_place(m, m->devices[i], &places[count++]);
         for (size_t i = 0; i < m->leaving_count; i++)
                 add_place(m, m->leaving[i], &places[count++]);
-        text_format(directory, sizeof directory, "%s/undo", m->settings->state_dir);
+        mend_directory(directory, m->settings->state_dir);
         struct errand_options options = {
                 .kind = ERRAND_ORPHANS,
                 .directory = directory,

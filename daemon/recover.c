@@ -12,6 +12,7 @@
 #include "model/finding.h"
 #include "plan/settings.h"
 #include "sweep/mend.h"
+#include "sweep/undo_note.h"
 #include "sweep/undo_store.h"
 
 #include <dirent.h>
@@ -44,12 +45,16 @@ static bool wait_on(void *userdata) {
         return true;
 }
 
+static bool may_turn_up(const struct reason *reason) {
+        return strcmp(reason->rule, "missing") == 0 || strcmp(reason->rule, "journal_missing") == 0;
+}
+
 /* A disk may turn up a little later than we do. *patience_ms: what is left of it, for all devices together. */
 static int mend(
         struct mend_result *result, struct reason *reason, const struct mend_options *options, int *patience_ms) {
         for (;;) {
                 int r = mend_run(result, reason, options);
-                if (r != MEND_E_REFUSED || strcmp(reason->rule, "missing") != 0 || *patience_ms <= 0)
+                if (r != MEND_E_REFUSED || !may_turn_up(reason) || *patience_ms <= 0)
                         return r;
                 poll(NULL, 0, TRY_AGAIN_MS);
                 *patience_ms -= TRY_AGAIN_MS;
@@ -106,13 +111,18 @@ static void hold(const char *directory, const struct device_config *config) {
 
 /* Whether its journal holds something, or can't be asked. */
 static bool may_be_armed(const struct device_config *config, const char *state_dir) {
-        char path[PATH_MAX];
+        char path[PATH_MAX], directory[PATH_MAX];
         struct reason reason;
+        struct undo_note note;
         struct undo_store *store = NULL;
         struct undo_store_state state = { 0 };
+        mend_directory(directory, state_dir);
+        int r = undo_note_read(&note, directory, config->name);
+        if (r != UNDO_NOTE_E_NONE)
+                return true;
         mend_journal_path(path, config, state_dir);
         struct undo_store_options options = { .journal = path, .device = config->name, .look_only = true };
-        int r = undo_store_open(&store, &reason, &options);
+        r = undo_store_open(&store, &reason, &options);
         if (r == UNDO_STORE_OK)
                 r = undo_store_state(store, &state);
         undo_store_close(store);
@@ -131,11 +141,11 @@ static bool is_configured(const struct settings *settings, const char *directory
 }
 
 /* False: the journal of a device that is not configured (any more) holds something. */
-static bool look_at_orphan(const char *directory, const char *name) {
+static bool look_at_orphan(const char *journal, const char *name) {
         struct undo_store *store = NULL;
         struct undo_store_state state = { 0 };
-        struct reason reason = { 0 };
-        struct undo_store_options options = { .journal = directory, .device = name };
+        struct reason reason = { .found = "is not there" };
+        struct undo_store_options options = { .journal = journal, .device = name };
         int r = undo_store_open(&store, &reason, &options);
         if (r == UNDO_STORE_OK)
                 r = undo_store_state(store, &state);
@@ -145,9 +155,9 @@ static bool look_at_orphan(const char *directory, const char *name) {
         }
         const struct undo_head *head = r == UNDO_STORE_OK ? undo_store_head(store) : NULL;
         fprintf(stderr,
-                "%s/%s.undo belongs to no configured device, and %s (disk: serial \"%s\" %s). Add an entry of that name to "
-                "the configuration, and run sweepd --recover.\n",
-                directory, name,
+                "The undo journal of \"%s\" at %s belongs to no configured device, and %s (disk: serial \"%s\" %s). Add an "
+                "entry of that name to the configuration, and run sweepd --recover.\n",
+                name, journal,
                 !head                                    ? reason.found
                         : state.armed + state.pinned > 0 ? "holds originals that are not back in their place"
                                                          : "may hold originals: the marker of a slot is damaged",
@@ -161,21 +171,34 @@ static void closedirp(DIR **dir) {
                 closedir(*dir);
 }
 
+static bool is_device(const struct settings *settings, const char *name) {
+        bool any = false;
+        for (size_t i = 0; i < settings->device_count; i++)
+                any |= strcmp(settings->devices[i]->name, name) == 0;
+        return any;
+}
+
+/* The name before it. False: the file's name has not got that suffix. */
+static bool is_called(const char *file, const char *suffix, char name[static DEVICE_NAME_BYTES]) {
+        size_t length = strlen(file), end = strlen(suffix);
+        return length > end && strcmp(file + length - end, suffix) == 0 &&
+                text_format(name, DEVICE_NAME_BYTES, "%.*s", (int)(length - end), file);
+}
+
+/* In the directory itself, or where a note says that there is one. */
 static bool look_for_orphans(const struct settings *settings) {
-        static const char suffix[] = ".undo";
-        char directory[PATH_MAX];
+        char directory[PATH_MAX], name[DEVICE_NAME_BYTES];
+        struct undo_note note;
         bool all = true;
-        text_format(directory, sizeof directory, "%s/undo", settings->state_dir);
+        mend_directory(directory, settings->state_dir);
         CLEANUP(closedirp)
         DIR *list = opendir(directory);
         for (struct dirent *entry; list && (entry = readdir(list));) {
-                char name[DEVICE_NAME_BYTES];
-                size_t length = strlen(entry->d_name);
-                if (length <= strlen(suffix) || strcmp(entry->d_name + length - strlen(suffix), suffix) != 0)
-                        continue;
-                text_format(name, sizeof name, "%.*s", (int)(length - strlen(suffix)), entry->d_name);
-                if (!is_configured(settings, directory, name))
+                if (is_called(entry->d_name, ".undo", name) && !is_configured(settings, directory, name))
                         all &= look_at_orphan(directory, name);
+                else if (is_called(entry->d_name, UNDO_NOTE_SUFFIX, name) && !is_device(settings, name) &&
+                        undo_note_read(&note, directory, name) == UNDO_NOTE_OK && strcmp(note.journal, directory) != 0)
+                        all &= look_at_orphan(note.journal, name);
         }
         return all;
 }

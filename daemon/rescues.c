@@ -73,11 +73,12 @@ static int start_list(struct manager *m, struct rescue_task *t, const char *devi
         for (size_t i = 0; i < m->device_count; i++)
                 if (!device[0] || strcmp(m->devices[i]->config->name, device) == 0)
                         fill_place(m, m->devices[i], &places[count++]);
-        text_format(directory, sizeof directory, "%s/undo", m->settings->state_dir);
+        mend_directory(directory, m->settings->state_dir);
         struct errand_options options = {
                 .kind = ERRAND_LIST,
                 .id = id,
-                .directory = device[0] ? NULL : directory,
+                .directory = directory,
+                .only_places = device[0],
                 .places = places,
                 .place_count = count,
                 .wake_fd = m->rescues_fd,

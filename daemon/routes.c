@@ -366,7 +366,8 @@ static void answer_refused(struct manager *m, struct device *d, const struct rea
 /* Originals are to go back, and somebody uses the disk: they must not wait for an hour when he has gone. */
 static bool waits_for_others(const struct device *d) {
         const char *rule = d->refusal.rule;
-        return d->recovering && (strcmp(rule, "recovery_busy") == 0 || strcmp(rule, "in_use") == 0);
+        return (d->recovering && (strcmp(rule, "recovery_busy") == 0 || strcmp(rule, "in_use") == 0)) ||
+                strcmp(rule, "recovery") == 0 || strcmp(rule, "journal_missing") == 0;
 }
 
 /* Asked for by somebody, and not what the device is configured for: no news of the device. */

@@ -11,6 +11,7 @@
 #include "base/text.h"
 #include "media/engine_libaio.h"
 #include "media/target.h"
+#include "sweep/undo_note.h"
 #include "sweep/undo_store.h"
 
 #include <errno.h>
@@ -28,6 +29,9 @@ struct mending {
         const struct mend_options *o;
         struct mend_result *result;
         struct reason *reason;
+        char directory[PATH_MAX]; /* of notes */
+        struct undo_note note;
+        bool noted;
         struct undo_store *store;
         struct target *target;
         struct recovery *recovery;
@@ -37,11 +41,15 @@ DEFINE_FREEP(struct undo_store, undo_store_close, store_closep)
 DEFINE_FREEP(struct target, target_close, target_closep)
 DEFINE_FREEP(struct engine, engine_free, engine_freep)
 
+void mend_directory(char path[static PATH_MAX], const char *state_dir) {
+        text_format(path, PATH_MAX, "%s/undo", state_dir);
+}
+
 void mend_journal_path(char path[static PATH_MAX], const struct device_config *config, const char *state_dir) {
         if (config->journal)
                 text_copy(path, PATH_MAX, config->journal);
         else
-                text_format(path, PATH_MAX, "%s/undo", state_dir);
+                mend_directory(path, state_dir);
 }
 
 /* From here on the one or the other may block. */
@@ -148,6 +156,39 @@ static int check_blocks(struct mending *m) {
         return MEND_E_REFUSED;
 }
 
+/* It may be late, as disks are at boot, or its path has another one now. */
+static int miss_journal(struct mending *m, const char *path, const char *what) {
+        char remedy[REASON_TEXT_BYTES];
+        text_format(remedy, sizeof remedy,
+                "Plug in, or mount, what it lies on: it is looked for again by itself. If it is lost for good, and the device is as it should be, remove %s/%s%s.",
+                m->directory, m->o->config->name, UNDO_NOTE_SUFFIX);
+        reason_set(m->reason, "journal_missing", remedy,
+                "The undo journal of %s may hold originals that are not back in their place, and %s at %s.",
+                m->o->config->path, what, path);
+        return MEND_E_REFUSED;
+}
+
+static int find_journal(struct mending *m, char path[static PATH_MAX]) {
+        const struct device_config *config = m->o->config;
+        mend_directory(m->directory, m->o->state_dir);
+        int r = undo_note_read(&m->note, m->directory, config->name);
+        if (r < 0)
+                return r;
+        if (r == UNDO_NOTE_E_DAMAGED) {
+                reason_set(m->reason, "journal_damaged",
+                        "Remove it once you know that no sweep of the device was cut short; see sweepctl history, and what journals there are.",
+                        "%s/%s%s, which says where the undo journal of %s is, is damaged.", m->directory, config->name,
+                        UNDO_NOTE_SUFFIX, config->path);
+                return MEND_E_REFUSED;
+        }
+        m->noted = r == UNDO_NOTE_OK;
+        if (m->noted)
+                text_copy(path, PATH_MAX, m->note.journal);
+        else
+                mend_journal_path(path, config, m->o->state_dir);
+        return MEND_OK;
+}
+
 static int conclude(struct mending *m) {
         struct undo_store_state state;
         (void)go_on(m, true); /* likewise */
@@ -173,25 +214,30 @@ static int conclude(struct mending *m) {
                         m->o->config->path);
                 return MEND_E_REFUSED;
         }
-        return MEND_OK;
+        /* Copies of what somebody else wrote have to be found, too. */
+        return m->noted && state.shelved == 0 ? undo_note_remove(m->directory, m->o->config->name) : MEND_OK;
 }
 
 static int mend(struct mending *m) {
         struct undo_store_state state;
         char path[PATH_MAX];
-        mend_journal_path(path, m->o->config, m->o->state_dir);
+        (void)go_on(m, true); /* that is looked at in any case */
+        int r = find_journal(m, path);
+        if (r != MEND_OK)
+                return r;
         struct undo_store_options options = { .journal = path, .device = m->o->config->name };
         CLEANUP(store_closep)
         struct undo_store *store = NULL;
         CLEANUP(target_closep)
         struct target *target = NULL;
-        (void)go_on(m, true); /* that is looked at in any case */
-        int r = undo_store_open(&store, m->reason, &options);
+        r = undo_store_open(&store, m->reason, &options);
         if (r == UNDO_STORE_E_NONE)
-                return MEND_OK;
+                return m->noted ? miss_journal(m, path, "there is none") : MEND_OK;
         if (r != UNDO_STORE_OK)
                 return r < 0 ? r : MEND_E_REFUSED;
         m->store = store;
+        if (m->noted && undo_store_head(store)->journal_id != m->note.journal_id)
+                return miss_journal(m, path, "there is another one");
         r = undo_store_state(store, &state);
         if (r < 0)
                 return r;

@@ -5,6 +5,9 @@
  * that a sweep takes, and runs the recovery to its end. May block for as long as the disks do, and up to 30 s for a
  * lock.
  *
+ * Where the note (undo_note.h) says that a journal may hold originals, that one is worked on, wherever it lies, and it
+ * is waited for: not to see it does not mean that it is empty.
+ *
  * Rules of refusals: those of undo_store.h and target_open(); recovery rescue recovery_busy logical_block.
  */
 #pragma once
@@ -40,7 +43,10 @@ struct mend_result {
         unsigned left_armed, left_pinned;
 };
 
-/* Where the journal of a device is: what its configuration says, or the directory `undo` in the state directory. */
+/* The directory of journals that are configured nowhere else, and of all notes. */
+void mend_directory(char path[static PATH_MAX], const char *state_dir);
+
+/* Where the journal of a device is to be: what its configuration says, or that directory. */
 void mend_journal_path(char path[static PATH_MAX], const struct device_config *config, const char *state_dir);
 
 /* Negative errno: unexpected. *ret and *reason are written in any case. */

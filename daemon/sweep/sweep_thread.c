@@ -17,6 +17,7 @@
 #include "sweep/interlock.h"
 #include "sweep/layout.h"
 #include "sweep/mend.h"
+#include "sweep/undo_note.h"
 #include "sweep/undo_store.h"
 
 #include <assert.h>
@@ -383,6 +384,27 @@ static void on_journal_progress(void *userdata) {
         owe(userdata, REQUEST_JOURNAL);
 }
 
+/* From here on until nothing is in it any more it is looked for there, whatever the configuration says. */
+static int note_journal(struct sweep_thread *t, const char *path, struct reason *reason) {
+        char directory[PATH_MAX];
+        struct undo_note before, note = { .journal_id = undo_store_head(t->store)->journal_id };
+        mend_directory(directory, t->state_dir);
+        int r = undo_note_read(&before, directory, t->o.config->name);
+        if (r == UNDO_NOTE_OK && strcmp(before.journal, path) != 0) {
+                reason_set(reason, "rescue", "See: sweepctl rescue list. Then it can be given up (rescue forget).",
+                        "The undo journal that was in use before, %s, keeps copies of what somebody else wrote.",
+                        before.journal);
+                return UNDO_STORE_E_REFUSED;
+        }
+        text_copy(note.journal, sizeof note.journal, path);
+        r = undo_note_write(&note, directory, t->o.config->name);
+        if (r == 0)
+                return UNDO_STORE_OK;
+        reason_set(reason, "journal_note", "Make room on, or mend, the disk of the state directory.",
+                "Where the undo journal is can't be written down in %s: %s.", directory, strerror(-r));
+        return UNDO_STORE_E_REFUSED;
+}
+
 static bool open_journal(struct sweep_thread *t) {
         char path[PATH_MAX];
         struct reason reason = { 0 };
@@ -403,6 +425,15 @@ static bool open_journal(struct sweep_thread *t) {
         paid(t);
         if (!may_go_on(t))
                 return false;
+        if (r == UNDO_STORE_OK && t->undo.armed + t->undo.pinned + t->undo.unknown > 0) {
+                /* mend_first() did not see that, for whatever reason: nothing may be saved there over it. */
+                reason_set(&reason, "recovery", "It is worked through by itself.",
+                        "The undo journal %s of %s holds something that was not there a moment ago.", path,
+                        t->o.config->path);
+                r = UNDO_STORE_E_REFUSED;
+        }
+        if (r == UNDO_STORE_OK)
+                r = note_journal(t, path, &reason);
         if (r < 0 && !reason.rule[0])
                 fail(t, "opening the undo journal", r);
         else if (r != UNDO_STORE_OK)
@@ -570,6 +601,15 @@ static void sweep(struct sweep_thread *t) {
         }
 }
 
+/* Where that fails the next recovery does it. */
+static void forget_journal(struct sweep_thread *t) {
+        char directory[PATH_MAX];
+        struct undo_store_state state;
+        mend_directory(directory, t->state_dir);
+        if (undo_store_state(t->store, &state) == 0 && state.armed + state.pinned + state.unknown + state.shelved == 0)
+                (void)undo_note_remove(directory, t->o.config->name);
+}
+
 /* What was saved is nobody's business any more. A daemon that is being stopped has no time for that: the next sweep
  * erases it, at its end. Positive errno: it could not be erased. */
 static int close_journal(struct sweep_thread *t, unsigned left_armed) {
@@ -579,6 +619,7 @@ static int close_journal(struct sweep_thread *t, unsigned left_armed) {
         owe(t, REQUEST_JOURNAL);
         t->journal = engine_free(t->journal);
         int r = left_armed == 0 && !stopping ? undo_store_erase(t->store) : 0;
+        forget_journal(t);
         t->store = undo_store_close(t->store);
         paid(t);
         return r < 0 && r != -EBUSY ? -r : 0; /* busy: it holds what is told of otherwise */

@@ -193,13 +193,17 @@ static int open_failed(struct undo_store *s, struct reason *reason, const struct
         return failed(reason, "opening", s->path, error);
 }
 
-/* A whole head, of either copy. */
-static bool read_head(struct undo_store *s) {
-        for (unsigned copy = 0; copy < 2; copy++)
-                if (read_at(s, s->chunk, UNDO_PAGE_BYTES, undo_head_offset(copy)) == 0 &&
-                        undo_head_read(&s->head, s->chunk))
-                        return true;
-        return false;
+/* A whole head, of either copy. -EUCLEAN: there is none; or why that is not known. */
+static int read_head(struct undo_store *s) {
+        int error = -EUCLEAN;
+        for (unsigned copy = 0; copy < 2; copy++) {
+                int r = read_at(s, s->chunk, UNDO_PAGE_BYTES, undo_head_offset(copy));
+                if (r == 0 && undo_head_read(&s->head, s->chunk))
+                        return 0;
+                if (r < 0)
+                        error = r;
+        }
+        return error;
 }
 
 static void fill_head(struct undo_head *head, const struct undo_store_options *o) {
@@ -275,7 +279,9 @@ static int make_file(struct undo_store *s, struct reason *reason, const struct u
 }
 
 static int open_directory(struct reason *reason, const struct undo_store_options *o, int *ret) {
-        if (o->make && mkdir(o->journal, 0700) < 0 && errno != EEXIST && errno != ENOENT)
+        /* A directory there would keep udev from making the node, or the link, when the disk is back. */
+        bool is_node = strncmp(o->journal, "/dev/", 5) == 0 && strncmp(o->journal, "/dev/shm/", 9) != 0;
+        if (o->make && !is_node && mkdir(o->journal, 0700) < 0 && errno != EEXIST && errno != ENOENT)
                 return failed(reason, "creating", o->journal, errno);
         int fd = open(o->journal, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (fd < 0 && errno == ENOENT && !o->make)
@@ -318,20 +324,25 @@ static int open_file(struct undo_store *s, struct reason *reason, const struct u
         if (r != UNDO_STORE_OK)
                 return r;
         s->size_bytes = (uint64_t)st.st_size;
-        if (!read_head(s) || s->size_bytes < undo_journal_bytes(s->head.segment_bytes))
+        r = read_head(s);
+        if (r < 0 && r != -EUCLEAN)
+                return failed(reason, "reading", s->path, -r);
+        if (r < 0 || s->size_bytes < undo_journal_bytes(s->head.segment_bytes))
                 return REFUSE(
                         reason, "journal_damaged", undo_store_damaged_remedy, "%s is no whole undo journal.", s->path);
         bool other = o->make && (s->head.segment_bytes != o->segment_bytes || !undo_store_is_of(s, o->target));
         return other && !is_in_use(s) ? make_file(s, reason, o, directory) : UNDO_STORE_OK;
 }
 
-static bool is_blank(struct undo_store *s) {
-        if (read_at(s, s->chunk, BLANK_BYTES, 0) < 0)
-                return false;
+/* 1, 0; negative errno. */
+static int is_blank(struct undo_store *s) {
+        int r = read_at(s, s->chunk, BLANK_BYTES, 0);
+        if (r < 0)
+                return r;
         for (size_t i = 0; i < BLANK_BYTES; i++)
                 if (s->chunk[i])
-                        return false;
-        return true;
+                        return 0;
+        return 1;
 }
 
 static int make_on_device(struct undo_store *s, struct reason *reason, const struct undo_store_options *o) {
@@ -339,6 +350,20 @@ static int make_on_device(struct undo_store *s, struct reason *reason, const str
                 return no_room(s, reason, o, ENOSPC);
         int r = write_through(s, o);
         return r < 0 ? no_room(s, reason, o, -r) : UNDO_STORE_OK;
+}
+
+/* There is no journal on it. */
+static int take_device(struct undo_store *s, struct reason *reason, const struct undo_store_options *o) {
+        if (!o->make)
+                return UNDO_STORE_E_NONE;
+        int blank = s->size_bytes < BLANK_BYTES ? 0 : is_blank(s);
+        if (blank < 0)
+                return failed(reason, "reading", s->path, -blank);
+        if (!blank)
+                return REFUSE(reason, "journal_foreign",
+                        "If nothing on it is needed, overwrite its first MiB with zeros (blkdiscard -z -l 1M); else set another `journal`.",
+                        "%s holds something that is no undo journal.", s->path);
+        return make_on_device(s, reason, o);
 }
 
 /* Only a device whose beginning is empty is made a journal: this one may be anybody's, by a slip of the pen. */
@@ -361,15 +386,11 @@ static int open_device(struct undo_store *s, struct reason *reason, const struct
                 r = make_durable(s, reason, -1);
         if (r != UNDO_STORE_OK)
                 return r;
-        if (!read_head(s)) {
-                if (!o->make)
-                        return UNDO_STORE_E_NONE;
-                if (s->size_bytes < BLANK_BYTES || !is_blank(s))
-                        return REFUSE(reason, "journal_foreign",
-                                "If nothing on it is needed, overwrite its first MiB with zeros (blkdiscard -z -l 1M); else set another `journal`.",
-                                "%s holds something that is no undo journal.", s->path);
-                return make_on_device(s, reason, o);
-        }
+        r = read_head(s);
+        if (r == -EUCLEAN)
+                return take_device(s, reason, o);
+        if (r < 0) /* what can't be read may hold originals */
+                return failed(reason, "reading", s->path, -r);
         if (s->size_bytes < undo_journal_bytes(s->head.segment_bytes))
                 return REFUSE(reason, "journal_damaged", "See what became of its size before anything else.",
                         "%s is smaller than the undo journal that it holds.", s->path);

@@ -6,7 +6,7 @@ import fcntl
 import os
 import time
 
-from harness import KIB, MIB, SECTOR, UNIT, Skip, eventually, kill_and_wait, main, test
+from harness import KIB, MIB, SECTOR, UNIT, Skip, eventually, expect_clean, kill_and_wait, main, test
 from keeping import (ARMED, PINNED, Kept, journal_bytes, kept_faultdisks, overwritten, recover, recover_once,
                      recovered)
 from refusals import expect_refused, start_refused
@@ -197,6 +197,79 @@ def a_journal_that_is_taken_away_keeps_the_device_from_being_swept(case):
     daemon.start()
     hurry(kept)
     expect_swept_clean(daemon, kept)
+
+
+def killed_when_overwritten(case, daemon, kept):
+    daemon.begin(kept.name)
+    with overwritten(daemon, kept):
+        daemon.kill9()
+    assert kept.changed_units() and ARMED in kept.states()
+
+
+def expect_put_back(daemon, kept, timeout_s=60):
+    eventually('it is at rest', lambda: daemon.device(kept.name)['progress'] is None and
+               ARMED not in kept.states(), timeout_s)
+    kept.expect_kept('in the end')
+
+
+@test
+def a_journal_that_can_not_be_read_for_a_moment_is_not_taken_for_an_empty_one(case):
+    """Neither by the recovery, nor by the sweep that is to go on behind it and would save over it."""
+    kept = slow_pair(case)
+    daemon = case.daemon([kept.entry()])
+    killed_when_overwritten(case, daemon, kept)
+    hurry(kept)
+    changed = kept.changed_units()
+    kept.journal.command('error read at=0 length=8K times=4')
+    assert recover(daemon) != 0
+    assert kept.changed_units() == changed and ARMED in kept.states()
+    kept.journal.command('clear')
+    kept.journal.command('error read at=0 length=8K times=2')
+    daemon.start()
+    eventually('it is seen', lambda: kept.changed_units() != changed, 60)
+    expect_put_back(daemon, kept)
+
+
+@test
+def a_journal_that_is_not_there_is_waited_for_and_found_wherever_it_was(case):
+    kept = slow_pair(case)
+    there = os.path.join(case.directory('j'), 'journal')
+    os.symlink(kept.journal.path, there)
+    kept.keys['journal'] = there
+    daemon = case.daemon([kept.entry()])
+    killed_when_overwritten(case, daemon, kept)
+    hurry(kept)
+    changed = kept.changed_units()
+    os.unlink(there)
+    daemon.start()
+    device = eventually('it is refused', lambda: (d := daemon.device('d0'))['state'] == 'refused' and d)
+    assert device['reason']['rule'] == 'journal_missing' and there in device['reason']['found'], device
+    daemon.stop()
+    # The configuration names another one by now; what is armed is in the old one all the same.
+    other = case.faultdisk(kept.journal.size)
+    daemon.configure([dict(kept.entry(), journal=other.path)])
+    os.symlink(kept.journal.path, there)
+    assert kept.changed_units() == changed
+    assert recover(daemon) == 0
+    kept.expect_kept('after the recovery')
+    daemon.start()
+    expect_clean(daemon.end(eventually('it goes on', lambda: daemon.sweeps('d0'))[-1]['id']))
+
+
+@test
+def the_journal_of_an_entry_that_is_gone_is_told_of_wherever_it_is(case):
+    kept = slow_pair(case)
+    daemon = case.daemon([kept.entry()])
+    killed_when_overwritten(case, daemon, kept)
+    hurry(kept)
+    daemon.configure([])
+    assert recover(daemon) != 0
+    daemon.start()
+    eventually('it is told', lambda: daemon.call('GetDaemon')['daemon']['unowned_journals'] == [kept.journal.path])
+    daemon.configure([kept.entry()])
+    daemon.call('Reload')
+    eventually('it is nobody\'s no more', lambda: not daemon.call('GetDaemon')['daemon']['unowned_journals'], 60)
+    expect_put_back(daemon, kept)
 
 
 @test

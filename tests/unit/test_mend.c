@@ -11,6 +11,7 @@
 #include "media/engine_libaio.h"
 #include "media/target.h"
 #include "sweep/content.h"
+#include "sweep/undo_note.h"
 #include "sweep/undo_store.h"
 
 #include <sys/eventfd.h>
@@ -41,7 +42,12 @@ static struct {
         unsigned may_go_on; /* so often; 0: for ever */
         unsigned stuck;     /* nothing comes back until so many looks */
         bool wakes;
+        int note, removal;
+        unsigned shelved;
 } answers;
+
+static struct undo_note noted;
+static unsigned notes_removed;
 
 /* NOLINTBEGIN(bugprone-reserved-identifier): the linker's names */
 int __real_recovery_new(struct recovery **ret, const struct recovery_options *options);
@@ -58,10 +64,27 @@ struct target *__wrap_target_close(struct target *t);
 int __wrap_engine_libaio_of_target(struct engine **ret, struct target *t, unsigned depth, int fd);
 int __wrap_recovery_new(struct recovery **ret, const struct recovery_options *options);
 uint64_t __wrap_clock_monotonic_us(void);
+int __wrap_undo_note_read(struct undo_note *ret, const char *directory, const char *device);
+int __wrap_undo_note_remove(const char *directory, const char *device);
+
+int __wrap_undo_note_read(struct undo_note *ret, const char *directory, const char *device) {
+        ck_assert_str_eq(directory, "/state/undo");
+        ck_assert_str_eq(device, "d");
+        if (answers.note == UNDO_NOTE_OK)
+                *ret = noted;
+        return answers.note;
+}
+
+int __wrap_undo_note_remove(const char *directory, const char *device) {
+        ck_assert_str_eq(directory, "/state/undo");
+        ck_assert_str_eq(device, "d");
+        notes_removed++;
+        return answers.removal;
+}
 
 int __wrap_undo_store_open(struct undo_store **ret, struct reason *why, const struct undo_store_options *options) {
         ck_assert(!options->make && !options->look_only);
-        ck_assert_str_eq(options->journal, "/state/undo");
+        ck_assert_str_eq(options->journal, answers.note == UNDO_NOTE_OK ? noted.journal : "/state/undo");
         ck_assert_str_eq(options->device, "d");
         if (answers.store == UNDO_STORE_E_REFUSED)
                 reason_set(why, "journal_damaged", "Look.", "It is damaged.");
@@ -76,7 +99,7 @@ int __wrap_undo_store_state(const struct undo_store *s, struct undo_store_state 
         ck_assert_ptr_eq(s, &journal);
         if (answers.state < 0 && answers.states-- == 0)
                 return answers.state;
-        *ret = (struct undo_store_state){ 0 };
+        *ret = (struct undo_store_state){ .shelved = answers.shelved };
         for (unsigned slot = 0; slot < UNDO_SLOTS; slot++) {
                 struct undo_marker best = { 0 }, m;
                 for (unsigned copy = 0; copy < UNDO_MARKER_COPIES; copy++)
@@ -194,9 +217,12 @@ static void plant(unsigned slot, enum undo_state state) {
 }
 
 static void setup(void) {
+        noted = (struct undo_note){ .journal = "/srv/before", .journal_id = JOURNAL_ID };
+        notes_removed = 0;
         static struct engine_ops ops;
         uint64_t random = 1;
         memset(&answers, 0, sizeof answers);
+        answers.note = UNDO_NOTE_E_NONE;
         ops = memory_ops;
         ops.free = keep;
         crash = (struct memory_crash){ 0 };
@@ -295,6 +321,44 @@ START_TEST(without_a_journal_or_anything_in_it_nothing_is_opened) {
         answers.store = UNDO_STORE_E_NONE;
         ck_assert_int_eq(mend(true), MEND_OK);
         ck_assert_uint_eq(looks, 0);
+}
+END_TEST
+
+/* Not to see it does not mean that it is empty. */
+START_TEST(a_journal_that_was_noted_and_is_not_there_stands_against_it) {
+        answers.note = UNDO_NOTE_OK;
+        answers.store = UNDO_STORE_E_NONE;
+        ck_assert_int_eq(mend(false), MEND_E_REFUSED);
+        ck_assert_str_eq(reason.rule, "journal_missing");
+        ck_assert_ptr_nonnull(strstr(reason.found, "/srv/before"));
+        answers.store = UNDO_STORE_OK;
+        noted.journal_id++; /* another one is there */
+        ck_assert_int_eq(mend(false), MEND_E_REFUSED);
+        ck_assert_str_eq(reason.rule, "journal_missing");
+        answers.note = UNDO_NOTE_E_DAMAGED;
+        ck_assert_int_eq(mend(false), MEND_E_REFUSED);
+        ck_assert_str_eq(reason.rule, "journal_damaged");
+        answers.note = -EIO;
+        ck_assert_int_eq(mend(false), -EIO);
+        ck_assert_uint_eq(notes_removed, 0);
+}
+END_TEST
+
+START_TEST(what_was_noted_is_worked_through_wherever_it_is_and_the_note_goes_with_the_last_of_it) {
+        plant(0, UNDO_ARMED);
+        answers.note = UNDO_NOTE_OK;
+        answers.shelved = 1;
+        ck_assert_int_eq(mend(false), MEND_OK);
+        ck_assert(result.tried);
+        ck_assert_uint_eq(notes_removed, 0);
+        answers.shelved = 0;
+        ck_assert_int_eq(mend(false), MEND_OK);
+        ck_assert_uint_eq(notes_removed, 1);
+        answers.removal = -EROFS;
+        ck_assert_int_eq(mend(false), -EROFS);
+        plant(1, UNDO_PINNED);
+        ck_assert_int_eq(mend(false), MEND_E_REFUSED);
+        ck_assert_uint_eq(notes_removed, 2);
 }
 END_TEST
 
@@ -450,6 +514,8 @@ int main(void) {
         tcase_add_checked_fixture(tests, setup, teardown);
         tcase_add_test(tests, a_journal_is_where_the_configuration_says);
         tcase_add_test(tests, without_a_journal_or_anything_in_it_nothing_is_opened);
+        tcase_add_test(tests, a_journal_that_was_noted_and_is_not_there_stands_against_it);
+        tcase_add_test(tests, what_was_noted_is_worked_through_wherever_it_is_and_the_note_goes_with_the_last_of_it);
         tcase_add_test(tests, what_is_armed_is_put_back);
         tcase_add_test(tests, a_slot_of_which_nobody_knows_stands_against_it_and_the_other_one_goes_back);
         tcase_add_test(tests, what_is_somebody_elses_is_left_to_a_person);
