@@ -71,11 +71,13 @@ static void offer_listed(const struct typed *t, const char *method, const char *
         bool known = ctl_list(&ctl, method, must(json_object()), field, &records);
         for (size_t i = 0; known && i < json_array_size(records); i++) {
                 const json_t *record = json_array_get(records, i);
-                char number[WORD_BYTES], what[WORD_BYTES];
+                char number[WORD_BYTES], what[WORD_BYTES], verdict[VERDICT_TEXT_BYTES] = "";
                 text_format(number, sizeof number, "%" PRIu64, field_count(record, "id"));
+                if (field_text(record, "verdict"))
+                        field_verdict(verdict, record);
                 text_format(what, sizeof what, "%s %s",
                         field_text_or(record, "device", field_text_or(record, "state", "")),
-                        field_text_or(record, "fault", field_text_or(record, "verdict", "")));
+                        field_text_or(record, "fault", verdict));
                 offer(t, field_text_or(record, "name", number), what);
         }
         ctl_close(&ctl);

@@ -16,7 +16,7 @@ from ctl_harness import SWEEPCTL, Skip, all_shown, ask, expect, main, run, test
 from fake_daemon import Error, FakeDaemon, Raw, device, each, finding
 
 COMPLETIONS = Path(__file__).resolve().parents[2] / 'tools/completions'
-DEVICES = [device('spare-7'), device('spare-8'), device('data-1', verdict='faulty')]
+DEVICES = [device('spare-7'), device('spare-8', mode='read', assurance='readable'), device('data-1', verdict='faulty')]
 
 
 def serving(**answers):
@@ -90,6 +90,8 @@ def names_and_numbers_come_from_the_daemon():
         assert candidates(fake, 'rescue', 'retry', '') == ['1234']
         told = run('--complete', f'--socket={fake.path}', 'status', 'd').stdout
         assert told == 'data-1\tidle faulty\n', told
+        told = run('--complete', f'--socket={fake.path}', 'status', 'spare-').stdout
+        assert told == 'spare-7\tidle clean (verified)\nspare-8\tidle clean (readable)\n', told
         # It would take a login for each key.
         before = len(fake.calls)
         assert candidates(fake, '-H', 'far', 'status', '') == [] and len(fake.calls) == before
@@ -169,7 +171,7 @@ def zsh_takes_what_sweepctl_offers():
             assert not done.stderr, done
             return [line for line in done.stdout.splitlines() if line]
         assert zsh('pau') == ['pause:let the sweep rest, and begin no other']
-        assert zsh('status', '') == ['spare-7:idle clean', 'spare-8:idle clean', 'data-1:idle faulty']
+        assert zsh('status', '') == ['spare-7:idle clean (verified)', 'spare-8:idle clean (readable)', 'data-1:idle faulty']
         assert zsh('start', '--mode=pa') == ['--mode=pattern:']
         assert zsh('rescue', 'export', '--output', '') == ['files']
         assert zsh('-H', '') == ['hosts']
@@ -188,8 +190,8 @@ def fish_takes_what_sweepctl_offers():
             assert not done.stderr, done
             return done.stdout.splitlines()
         assert fish('sweepctl pau') == ['pause\tlet the sweep rest, and begin no other']
-        assert fish(f'sweepctl --socket {fake.path} status ') == ['data-1\tidle faulty', 'spare-7\tidle clean',
-                                                                  'spare-8\tidle clean']
+        assert fish(f'sweepctl --socket {fake.path} status ') == [
+            'data-1\tidle faulty', 'spare-7\tidle clean (verified)', 'spare-8\tidle clean (readable)']
         assert fish('sweepctl start --mode pa') == ['pattern']
         assert fish('sweepctl rescue export --output swee') == ['sweepctl']
     subprocess.run(['fish', '-n', COMPLETIONS / 'sweepctl.fish'], check=True)
