@@ -103,7 +103,6 @@ static const struct {
         const char *method, *what, *shown_by;
 } numbered[] = {
         { "GetFinding", "finding", "sweepctl errors --all" },
-        { "Acknowledge", "finding", "sweepctl errors" },
         { "GetSweep", "sweep", "sweepctl history" },
         { "ExportRescue", "rescue", "sweepctl rescue list" },
         { "RetryRescue", "rescue", "sweepctl rescue list" },
@@ -111,6 +110,11 @@ static const struct {
 };
 
 static void no_such_id(const char *method, const json_t *p) {
+        if (strcmp(method, "Acknowledge") == 0) { /* sweepd has no word of its own for one that is over */
+                ctl_complain(
+                        "finding %" PRIu64 " is over, or does not exist: sweepctl errors --all", field_count(p, "id"));
+                return;
+        }
         for (size_t i = 0; i < ELEMENTS(numbered); i++)
                 if (strcmp(method, numbered[i].method) == 0) {
                         ctl_complain("there is no %s %" PRIu64 "; all that there are: %s", numbered[i].what,

@@ -640,7 +640,7 @@ def a_number_that_is_not_there_says_what_has_numbers():
     with FakeDaemon(GetFinding=unknown, Acknowledge=unknown, ExportRescue=unknown, RetryRescue=unknown,
                     ForgetRescue=unknown, Reload=unknown) as fake:
         for command, text in [(['finding', '5'], 'there is no finding 5; all that there are: sweepctl errors --all'),
-                              (['ack', '5'], 'there is no finding 5; all that there are: sweepctl errors'),
+                              (['ack', '5'], 'finding 5 is over, or does not exist: sweepctl errors --all'),
                               (['rescue', 'retry', '5'], 'there is no rescue 5; all that there are: sweepctl rescue list'),
                               (['rescue', 'forget', '5', '--serial', 'x'], 'there is no rescue 5; all that there are'),
                               (['reload'], 'knows nothing of the number 5')]:
@@ -874,7 +874,7 @@ def ack_takes_many_ids_and_a_comment():
         expect(ask(fake, 'alert-test'), 0, 'sweepd was told to send an alert.')
         assert fake.called('TestAlert') == [{}]
     with FakeDaemon(Acknowledge=Error('NoSuchId', id=9)) as fake:
-        expect(ask(fake, 'ack', '9'), 1, error=['there is no finding 9; all that there are: sweepctl errors'])
+        expect(ask(fake, 'ack', '9'), 1, error=['finding 9 is over, or does not exist: sweepctl errors --all'])
 
 
 @test
