@@ -66,8 +66,14 @@ void ctl_close(struct ctl *ctl) {
         ctl->client = client_free(ctl->client);
 }
 
+bool ctl_reopen(struct ctl *ctl) {
+        ctl->client = client_free(ctl->client);
+        return client_open(&ctl->client, ctl->socket_path) == 0;
+}
+
 static bool check_connection(struct ctl *ctl, int r) {
-        if (r != CLIENT_OK)
+        ctl->away = r == CLIENT_E_CLOSED || r == CLIENT_E_TIMEOUT;
+        if (r != CLIENT_OK && !(ctl->patient && ctl->away))
                 explain_broken_connection(ctl->socket_path, r);
         return r == CLIENT_OK;
 }

@@ -12,7 +12,9 @@
 struct ctl {
         struct client *client;
         const char *socket_path;
-        bool json; /* answers go out as they came; else they are made printable on arrival */
+        bool json;    /* answers go out as they came; else they are made printable on arrival */
+        bool patient; /* that sweepd goes away is nothing to complain of: whoever asks goes on (ctl_reopen()) */
+        bool away;    /* the last call failed by that */
 };
 
 /* Exit statuses of sweepctl. */
@@ -27,6 +29,9 @@ void ctl_raise(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* False: it did not work, and stderr says why. */
 bool ctl_open(struct ctl *ctl, const char *socket_path, bool json);
 void ctl_close(struct ctl *ctl);
+
+/* A new connection in place of one that broke. False: there is nobody to connect to yet. */
+bool ctl_reopen(struct ctl *ctl);
 
 /*
  * One call, one reply. parameters: a new reference that is taken over. *ret: a new reference to the reply's

@@ -87,8 +87,8 @@ static const struct command commands[] = {
                 .usage = "DEVICE",
                 .summary = "wait for the end of a sweep, and answer by its result",
                 .help = "Waits for the sweep of DEVICE that is queued or running; if there is none, answers by the "
-                        "last one. Exits with 0 if it was clean, 2 if it found faults, 3 if it is incomplete or was "
-                        "cancelled.",
+                        "last one. It goes on over a restart of sweepd, which may be away for 90 seconds. Exits with 0 if "
+                        "it was clean, 2 if it found faults, 3 if it is incomplete or was cancelled.",
                 .operand = OPERAND_DEVICE,
                 .run = command_wait },
         { .name = "watch",

@@ -2,7 +2,8 @@
 /*
  * Scripts trust the answer of `wait`, so it must be about the right sweep: not about an older one while the sweep that
  * was asked for is still queued, nor about the next one when that begins at once. A sweep may also begin and end
- * between two looks. Hence: remember the last sweep first, then look at the device, and follow one id.
+ * between two looks. Hence: remember the last sweep first, then look at the device, and follow one id. A burn-in takes
+ * days, and sweepd may be upgraded meanwhile: the sweep goes on, so the wait does.
  */
 #include "commands.h"
 
@@ -27,13 +28,21 @@ enum { POLL_SHORT_MS = 200, POLL_LONG_MS = 1000, POLL_SHORT_COUNT = 25 };
 /* How long a sweep that is no longer running may take to be recorded as ended. */
 enum { SETTLE_LOOKS_MAX = 30 };
 
+/* How long sweepd may be away. */
+enum { AWAY_MAX_S = 90 };
+
+/* States in which a sweep can stay for long without any work being done. */
+static const char *const resting[] = { "queued", "paused", "waiting", "held" };
+
 struct waiting {
         struct ctl *ctl;
         const char *device;
         uint64_t id;       /* the sweep that is followed; 0: not known yet */
         uint64_t id_least; /* what is followed is no older than this */
         unsigned looks, idle_looks;
-        size_t line_columns; /* of the progress line on the terminal; 0: none is shown */
+        uint64_t away_since_us; /* 0: sweepd answers */
+        unsigned told;          /* BIT()s of `resting` that were said to be what is waited for */
+        size_t line_columns;    /* of the progress line on the terminal; 0: none is shown */
 };
 
 /* A new reference to the device's last sweep, or NULL where there is none. False: stderr says why. */
@@ -127,6 +136,18 @@ static void show_progress(struct waiting *w, const json_t *device) {
         w->line_columns = printable_columns(safe);
 }
 
+/* A log that ends here would look like a wait that hangs. Each state once: a window may close each morning. */
+static void tell_why(struct waiting *w, const json_t *device) {
+        const char *found = field_text(field_object(device, "reason"), "found");
+        for (unsigned i = 0; i < ELEMENTS(resting); i++) {
+                if (isatty(STDERR_FILENO) || w->told & BIT(i) || !field_is(device, "state", resting[i]))
+                        continue;
+                w->told |= (unsigned)BIT(i);
+                ctl_complain("still waiting: %s is %s%s%s; more: sweepctl status %s", w->device, resting[i],
+                        found ? ": " : "", found ? found : "", w->device);
+        }
+}
+
 static void pause_a_little(struct waiting *w) {
         unsigned ms = w->looks++ < POLL_SHORT_COUNT ? POLL_SHORT_MS : POLL_LONG_MS;
         struct timespec span = { ms / 1000, (long)(ms % 1000) * 1000000 };
@@ -190,23 +211,58 @@ static bool look(struct waiting *w, json_t *device, json_t **sweep, bool *over) 
         return true;
 }
 
+/* As look(), at the device as it is now, in place of how it was. */
+static bool look_again(struct waiting *w, json_t **device, json_t **sweep, bool *over) {
+        json_t *next = NULL;
+        if (!look_at_device(w, &next))
+                return false;
+        json_decref(*device);
+        *device = next;
+        return look(w, next, sweep, over);
+}
+
+/* After a look that failed: the next sweepd that answers knows the same sweep. False: stderr says why not. */
+static bool find_again(struct waiting *w) {
+        uint64_t now_us = clock_monotonic_us();
+        if (!w->ctl->away)
+                return false;
+        if (w->away_since_us == 0) {
+                ctl_complain("sweepd went away; the wait goes on when it is back");
+                w->away_since_us = now_us;
+        }
+        do {
+                if (clock_monotonic_us() - w->away_since_us > AWAY_MAX_S * USEC_PER_SEC) {
+                        ctl_complain("sweepd has been away for over %d s, and the sweep of %s was not over: systemctl "
+                                     "status sweepd; when it runs again: sweepctl wait %s",
+                                AWAY_MAX_S, w->device, w->device);
+                        return false;
+                }
+                nanosleep(&(struct timespec){ .tv_sec = 1 }, NULL);
+        } while (!ctl_reopen(w->ctl));
+        w->idle_looks = 0; /* the next one takes up its sweeps first */
+        return true;
+}
+
+static void rest_between_looks(struct waiting *w, const json_t *device) {
+        if (w->away_since_us > 0)
+                ctl_complain("sweepd is back");
+        w->away_since_us = 0;
+        tell_why(w, device);
+        show_progress(w, device);
+        pause_a_little(w);
+        clear_line(w);
+}
+
 /* Until the sweep that is queued or running has ended. first: the device as it was seen first. */
 static int follow(struct waiting *w, json_t *first) {
         CLEANUP_JSON json_t *device = json_incref(first), *sweep = NULL;
-        for (;;) {
-                bool over = false;
-                if (!look(w, device, &sweep, &over))
+        bool over = false;
+        w->ctl->patient = true;
+        for (bool seen = look(w, device, &sweep, &over); !over; seen = look_again(w, &device, &sweep, &over)) {
+                if (seen)
+                        rest_between_looks(w, device);
+                else if (!find_again(w))
                         return STATUS_FAILED;
-                if (over)
-                        break;
-                show_progress(w, device);
-                pause_a_little(w);
-                clear_line(w);
-                json_t *next = NULL;
-                if (!look_at_device(w, &next))
-                        return STATUS_FAILED;
-                json_decref(device);
-                device = next;
         }
         return sweep ? answer_by(w, sweep, true) : never_ended(w, device);
 }

@@ -920,7 +920,8 @@ def history_tells_how_long_reads_took_where_there_is_room():
             assert '77' not in shown, shown
 
 
-# A daemon that takes a call and never answers is given up on after half a minute; the other tests run meanwhile.
+# A daemon that takes a call and never answers is given up on after half a minute, one that stays away in a wait after
+# one and a half; the other tests run meanwhile.
 
 class Silence:
     def __init__(self):
@@ -929,7 +930,22 @@ class Silence:
                                        stderr=subprocess.PIPE, text=True)
 
 
-SILENCE = Silence() if SWEEPCTL and not sys.argv[2:] else None
+class Abandoned:
+    def __init__(self):
+        seen = threading.Event()
+
+        def list_devices(_, before):
+            if before == 2:
+                seen.set()
+            return {'device': running(12)}
+
+        self.fake = FakeDaemon(ListDevices=list_devices, ListSweeps=[{}])
+        self.asking = subprocess.Popen([SWEEPCTL, '--socket', self.fake.path, 'wait', 'a'], stdout=subprocess.PIPE,
+                                       stderr=subprocess.PIPE, text=True)
+        assert seen.wait(60)
+        self.fake.stop()
+
+
 
 
 def a_daemon_that_says_nothing_is_given_up_on():
@@ -942,6 +958,14 @@ def a_daemon_that_says_nothing_is_given_up_on():
 
 
 # wait
+
+
+def running(number):
+    return device('a', state='sweeping', progress={**PROGRESS, 'sweep_id': number})
+
+
+# They begin before any test does.
+SILENCE, ABANDONED = (Silence(), Abandoned()) if SWEEPCTL and not sys.argv[2:] else (None, None)
 
 ENDS = [(sweep(12), 0), (sweep(12, verdict='faulty', findings=1), 2),
         (sweep(12, verdict='faulty', findings=1, end='cancelled'), 2), (sweep(12, findings=1), 0),
@@ -965,10 +989,6 @@ def wait_answers_by_the_last_sweep_where_none_runs():
     with FakeDaemon(ListDevices={'device': refused}, ListSweeps=[{}]) as fake:
         expect(ask(fake, 'wait', 'a'), 1,
                error=[f'none has ended; it is refused: {REASON["found"]}: sweepctl status a'])
-
-
-def running(number):
-    return device('a', state='sweeping', progress={**PROGRESS, 'sweep_id': number})
 
 
 def following(states, recorded):
@@ -1002,15 +1022,28 @@ def wait_follows_the_running_sweep_to_its_end():
 
 @test
 def wait_never_answers_by_an_older_sweep_while_one_is_queued():
-    queued = device('a', state='queued')
+    queued = device('a', state='queued', reason={**REASON, 'found': 'another sweep is running'})
+    waits = 'still waiting: a is queued: another sweep is running; more: sweepctl status a'
     # The queued one runs between two looks: only the list of sweeps shows it.
     with following([queued] * 3 + [device('a')],
                    lambda looks: [sweep(11)] + ([sweep(12, verdict='faulty')] if looks >= 3 else [])) as fake:
-        expect(ask(fake, 'wait', 'a'), 2, 'Sweep 12 of a: faulty')
+        done = expect(ask(fake, 'wait', 'a'), 2, 'Sweep 12 of a: faulty', error=[waits])
+        assert done.stderr.count('queued') == 1, done
     # The queued one is recorded as not ended from the start.
     with following([queued] * 3 + [running(12)] * 2 + [device('a')],
                    lambda looks: [sweep(11), sweep(12) if looks >= 5 else sweep(12, ended_at=None, end=None)]) as fake:
-        expect(ask(fake, 'wait', 'a'), 0, 'Sweep 12 of a: clean (verified)')
+        expect(ask(fake, 'wait', 'a'), 0, 'Sweep 12 of a: clean (verified)', error=[waits])
+
+
+@test
+def wait_says_once_for_each_state_what_it_waits_for():
+    rests = [device('a', state=state, reason=REASON) for state in ('paused', 'waiting', 'paused', 'waiting')]
+    with following([running(12), *rests, running(12), device('a')],
+                   lambda looks: [sweep(12) if looks >= 6 else sweep(12, ended_at=None, end=None)]) as fake:
+        done = expect(ask(fake, 'wait', 'a', '--json'), 0, error=[
+            f'still waiting: a is {state}: {REASON["found"]}; more: sweepctl status a' for state in ('paused', 'waiting')])
+        assert len(done.stderr.splitlines()) == 2, done
+        assert json.loads(done.stdout)['sweeps'][0]['id'] == 12, done
 
 
 @test
@@ -1036,10 +1069,43 @@ def wait_says_when_the_queued_sweep_never_ran():
 
 
 @test
-def wait_says_when_the_daemon_goes_away():
-    with FakeDaemon(ListSweeps=each('sweep', [sweep(11)]),
-                    ListDevices=lambda _, before: {'device': running(12)} if before < 2 else Raw(b'')) as fake:
-        expect(ask(fake, 'wait', 'a'), 1, error=['sweepd went away'])
+def wait_goes_on_with_the_next_daemon_and_the_same_sweep():
+    """An upgrade: the socket is gone, then somebody answers who hangs up, then one who has the sweep queued."""
+    down = threading.Event()
+
+    def list_devices(_, before):
+        if before == 2:
+            down.set()
+        return Raw(b'') if 2 <= before < 4 else {'device': running(12) if before < 6 else running(13)}
+
+    with FakeDaemon(ListDevices=list_devices, ListSweeps=each('sweep', [sweep(11)]), GetSweep={'sweep': sweep(12)}) as fake:
+        asking = subprocess.Popen([SWEEPCTL, '--socket', fake.path, 'wait', 'a'], stdout=subprocess.PIPE,
+                                  stderr=subprocess.PIPE, text=True)
+        assert down.wait(60)
+        fake.stop()
+        os.unlink(fake.path)
+        time.sleep(1.5)
+        fake.start()
+        told, complaint = asking.communicate(timeout=60)
+        assert asking.returncode == 0 and 'Sweep 12 of a: clean (verified)' in told, (told, complaint)
+        assert complaint == ('sweepctl: sweepd went away; the wait goes on when it is back\n'
+                             'sweepctl: sweepd is back\n'), complaint
+        assert fake.called('GetSweep') == [{'id': 12}], fake.calls
+    # What it does not understand, or is told no for good, ends it at once.
+    for answer, text in [(Raw(b'garbage\0'), 'does not speak Varlink'),
+                         (Error('NoSuchDevice', device='a', nearest=None), 'no device is named "a"')]:
+        with FakeDaemon(ListSweeps=each('sweep', [sweep(11)]),
+                        ListDevices=lambda _, before, answer=answer: {'device': running(12)} if before < 2 else answer) as fake:
+            expect(ask(fake, 'wait', 'a'), 1, error=[text])
+
+
+def wait_gives_up_on_a_daemon_that_stays_away():
+    abandoned = ABANDONED or Abandoned()
+    told, complaint = abandoned.asking.communicate(timeout=180)
+    assert abandoned.asking.returncode == 1 and not told, told
+    assert ('sweepd has been away for over 90 s, and the sweep of a was not over: systemctl status sweepd; when it runs '
+            'again: sweepctl wait a') in complaint, complaint
+    abandoned.fake.directory.cleanup()
 
 
 @test
@@ -1169,6 +1235,7 @@ def how_long_a_sweep_took_fits_the_speed_beside_it():
 
 
 test(a_daemon_that_says_nothing_is_given_up_on)  # the last of all
+test(wait_gives_up_on_a_daemon_that_stays_away)
 
 if __name__ == '__main__':
     main()
