@@ -6,6 +6,7 @@
 #include "commands.h"
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/text.h"
 #include "field.h"
 #include "must.h"
@@ -15,6 +16,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 enum { HEX_ROW_BYTES = 8, NUMBER_BYTES = 24 };
 
@@ -125,12 +127,25 @@ static void show_sample(const char *expected, const char *found, uint64_t first)
         }
 }
 
+/* Moments among the details are UTC, for programs; here they stand beside others that are local. */
+static void localise(char to[static TIME_TEXT_BYTES], const char *text) {
+        struct tm day = { 0 };
+        const char *end = strptime(text, "%Y-%m-%dT%H:%M:%SZ", &day);
+        time_t seconds = end && !*end ? timegm(&day) : -1;
+        to[0] = '\0';
+        if (seconds >= 0)
+                page_time(to, (uint64_t)seconds * USEC_PER_SEC);
+}
+
 static void show_details(const json_t *finding, size_t width) {
         json_t *details = json_object_get(finding, "detail");
         const char *key;
         json_t *value;
         json_object_foreach(details, key, value) {
-                page_fact(stdout, width, key, "%s", json_is_string(value) ? json_string_value(value) : "?");
+                char when[TIME_TEXT_BYTES];
+                const char *text = json_is_string(value) ? json_string_value(value) : "?";
+                localise(when, text);
+                page_fact(stdout, width, key, "%s", when[0] ? when : text);
         }
 }
 

@@ -598,6 +598,18 @@ def a_finding_in_full_has_the_bytes_side_by_side():
             expect(ask(fake, 'finding', '7'), 0)
 
 
+@test
+def a_finding_in_full_has_its_times_as_clocks_here_show_them():
+    detail = {'generation_begun': '2026-02-01T12:00:00Z', 'over_at': '2026-07-01T12:00:00Z', 'other': '2026-07-01T12:00:00Z!'}
+    answer = {'finding': finding(7, detail=detail, first_seen_at=0), 'expected': None, 'found': None}
+    with FakeDaemon(GetFinding=answer) as fake:
+        zone = {'TZ': 'CET-1CEST,M3.5.0,M10.5.0/3'}
+        done = expect(ask(fake, 'finding', '7', env=zone), 0, 'generation_begun: 2026-02-01 13:00:00 CET',
+                      'over_at: 2026-07-01 14:00:00 CEST', 'other: 2026-07-01T12:00:00Z!', 'first seen: 1970-01-01 01:00:00 CET')
+        expect_width(done.stdout)
+        expect_document(ask(fake, 'finding', '7', '--json', env=zone), 0, answer)
+
+
 # Errors of the daemon
 
 
