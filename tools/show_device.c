@@ -50,12 +50,20 @@ static void show_place(const json_t *device, size_t width) {
         page_fact(stdout, width, "swept", "%s from offset %s", length, from);
 }
 
+/* Where sweepd names no moment: what has a period, and was never swept, is due already. */
+static const char *due_otherwise(const json_t *device) {
+        const json_t *every = json_object_get(device, "every_us");
+        if (!every)
+                return "unknown";
+        return json_is_integer(every) ? "now" : "never";
+}
+
 static void show_times(const json_t *device, size_t width) {
-        static const struct {
+        const struct {
                 const char *field, *label, *otherwise;
-        } facts[] = { { "last_sweep_ended_at", "last ended", "never" }, { "next_due_at", "next due", "never" },
-                { "next_start_at", "next start", "not planned" }, { "oldest_checked_at", "all checked", "never" },
-                { "oldest_verified_at", "all verified", "never" } };
+        } facts[] = { { "last_sweep_ended_at", "last ended", "never" },
+                { "next_due_at", "next due", due_otherwise(device) }, { "next_start_at", "next start", "not planned" },
+                { "oldest_checked_at", "all checked", "never" }, { "oldest_verified_at", "all verified", "never" } };
         char time[TIME_TEXT_BYTES];
         for (size_t i = 0; i < ELEMENTS(facts); i++) {
                 field_time(time, device, facts[i].field, facts[i].otherwise);

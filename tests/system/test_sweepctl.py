@@ -429,6 +429,14 @@ def status_of_one_device_says_what_its_verdict_and_its_pace_are_worth():
 
 
 @test
+def status_of_one_device_that_was_never_swept_is_due_unless_it_never_is():
+    for every, due in (7 * DAY, 'now'), (None, 'never'):
+        new = device('a', verdict='unknown', last_sweep_ended_at=None, next_due_at=None, every_us=every)
+        with FakeDaemon(ListDevices=each('device', [new]), ListSweeps=[{}], ListFindings=[{}]) as fake:
+            expect(ask(fake, 'status', 'a'), 0, f'next due: {due} next start: ')
+
+
+@test
 def status_of_one_device_says_why_its_last_sweep_failed():
     failed = sweep(7, verdict='incomplete', end='failed', assurance=None, reason={**REASON, 'found': 'the cable fell out'})
     with FakeDaemon(ListDevices=each('device', [device('a', needs_attention=True)]), ListSweeps=each('sweep', [failed]),
