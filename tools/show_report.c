@@ -70,7 +70,7 @@ static void show_device(const struct report *r) {
 /* What it is worth, in words that need no manual. */
 static const char *worth(const json_t *sweep) {
         if (!field_count(sweep, "ended_at"))
-                return "not over yet";
+                return "not everything was looked at yet";
         if (field_is(sweep, "verdict", "faulty"))
                 return "faults were met, see the findings";
         if (!field_is(sweep, "verdict", "clean"))

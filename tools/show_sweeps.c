@@ -23,7 +23,7 @@ void sweep_result(char to[static RESULT_TEXT_BYTES], const json_t *sweep) {
         uint64_t ended_us;
         char verdict[VERDICT_TEXT_BYTES];
         if (!field_number(sweep, "ended_at", &ended_us)) {
-                text_copy(to, RESULT_TEXT_BYTES, "running");
+                text_copy(to, RESULT_TEXT_BYTES, "not over"); /* at work, paused, or waiting for its window */
                 return;
         }
         field_verdict(verdict, sweep);

@@ -6,7 +6,7 @@
 
 enum { RESULT_TEXT_BYTES = 128, NEVER_TEXT_BYTES = 1024 };
 
-/* "running", "clean (verified)", "faulty", "incomplete, cancelled". */
+/* "not over", "clean (verified)", "faulty", "incomplete, cancelled". */
 void sweep_result(char to[static RESULT_TEXT_BYTES], const json_t *sweep);
 
 /* Behind "it was never swept": ": sweepctl start NAME"; or what keeps it from that, and where more is said. */
