@@ -53,19 +53,41 @@ struct parse {
         size_t word_count;
 };
 
-static void complain_unknown(const char *what, const char *given, const char *const *known, const char *ask) {
-        const char *nearest = text_nearest(given, known);
+/* The only one that begins so, or NULL. */
+static const char *only_begun(const char *beginning, const char *const *known) {
+        const char *found = NULL;
+        for (; *known; known++) {
+                if (strncmp(*known, beginning, strlen(beginning)) != 0)
+                        continue;
+                if (found)
+                        return NULL;
+                found = *known;
+        }
+        return found;
+}
+
+/* Whoever types half a word and goes on to Enter means that word, even where a shorter one comes nearer. */
+static const char *meant(const char *given, const char *const *known) {
+        const char *begun = only_begun(given, known);
+        return begun ? begun : text_nearest(given, known);
+}
+
+static void complain_unknown(const char *what, const char *given, const char *nearest, const char *ask) {
         if (nearest)
                 ctl_complain("there is no %s \"%s\"; did you mean %s?", what, given, nearest);
         else
                 ctl_complain("there is no %s \"%s\"; all of them: %s", what, given, ask);
 }
 
+/* One letter is one letter away from every other: only a long option that begins with it can be meant. */
 static bool unknown_option(const char *given) {
         const char *known[OPTION_COUNT + 1] = { 0 };
+        char longer[OPTION_TEXT_BYTES];
         for (size_t i = 0; i < OPTION_COUNT; i++)
                 known[i] = options[i].name;
-        complain_unknown("option", given, known, "sweepctl --help");
+        text_format(longer, sizeof longer, "-%s", given);
+        const char *nearest = strlen(given) == 2 ? only_begun(longer, known) : meant(given, known);
+        complain_unknown("option", given, nearest, "sweepctl --help");
         return false;
 }
 
@@ -267,7 +289,7 @@ static const struct command *find_command(const struct command *commands, const 
                 if (strcmp(commands[i].name, name) == 0)
                         return &commands[i];
         }
-        complain_unknown("command", name, known, "sweepctl --help");
+        complain_unknown("command", name, meant(name, known), "sweepctl --help");
         return NULL;
 }
 
@@ -342,7 +364,7 @@ static bool check_mode(const struct options *o) {
         for (size_t i = 0; options_modes[i]; i++)
                 if (strcmp(o->arguments.mode, options_modes[i]) == 0)
                         return true;
-        complain_unknown("mode", o->arguments.mode, options_modes, "sweepctl start --help");
+        complain_unknown("mode", o->arguments.mode, meant(o->arguments.mode, options_modes), "sweepctl start --help");
         return false;
 }
 

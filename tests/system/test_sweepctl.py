@@ -57,14 +57,17 @@ def no_command_is_an_error_with_help():
 @test
 def a_slip_gets_the_nearest_command_or_option():
     for given, nearest in [('stats', 'status'), ('error', 'errors'), ('histroy', 'history'), ('retrie', 'retire'),
-                           ('relaod', 'reload')]:
+                           ('relaod', 'reload'), ('stat', 'status'), ('hist', 'history'), ('sta', 'start'), ('err', 'errors')]:
         expect(run(given), 1, error=[f'there is no command "{given}"; did you mean {nearest}?'])
     with FakeDaemon() as fake:
         expect(ask(fake, 'follow', '--timeout', '5'), 1, error=['--timeout is for the program of --exec, which is not given'])
         assert not fake.calls
     expect(run('frobnicate'), 1, error=['there is no command "frobnicate"; all of them: sweepctl --help'])
     expect(run('status', '--jsn'), 1, error=['there is no option "--jsn"; did you mean --json?'])
-    expect(run('-x', 'status'), 1, error=['there is no option "-x"'])
+    for given, nearest in ('-h', '--help'), ('-v', '--version'), ('-j', '--json'), ('--vers', '--version'):
+        expect(run(given), 1, error=[f'there is no option "{given}"; did you mean {nearest}?'])
+    for given in '-x', '-o':
+        expect(run(given, 'status'), 1, error=[f'there is no option "{given}"; all of them: sweepctl --help'])
     expect(run('--' + 'x' * 500, 'status'), 1, error=['there is no option'])
     expect(run('start', 'a', '--mode', 'patern'), 1, error=['there is no mode "patern"; did you mean pattern?'])
     expect(run('start', 'a', '--patterns', '0xaa,55'), 1, error=['--patterns: "55" is not a pattern: write a byte as 0x'])
