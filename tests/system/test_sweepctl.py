@@ -9,6 +9,7 @@ import json
 import os
 import pty
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -579,6 +580,19 @@ def errors_are_2_while_one_is_unacknowledged():
     for state in 'acknowledged', 'resolved', 'retired':
         with FakeDaemon(ListFindings=each('finding', [finding(1, state=state)])) as fake:
             expect(ask(fake, 'errors', '--all'), 0, state)
+
+
+@test
+def the_example_of_open_offsets_gives_those_and_no_others():
+    if not shutil.which('jq'):
+        raise Skip('there is no jq')
+    manual = Path(__file__).resolve().parents[2] / 'tools/sweepctl.1'
+    example = re.search(r'^sweepctl (errors spare-7 --json) \|\n *(jq .*)$', manual.read_text(encoding='utf-8'), re.M)
+    findings = [finding(1, offset=512), finding(2, offset=1024, state='acknowledged'), finding(3, offset=4096)]
+    with FakeDaemon(ListFindings=each('finding', findings)) as fake:
+        told = ask(fake, *example[1].split()).stdout
+        done = subprocess.run(['sh', '-c', example[2]], input=told, capture_output=True, text=True, check=True, timeout=60)
+        assert done.stdout == '512\n4096\n', done
 
 
 @test
