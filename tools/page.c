@@ -18,7 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { WIDTH_DEFAULT = 80, LINES_DEFAULT = 24, WIDTH_LEAST = 40, FACT_INDENT = 18 };
+enum { WIDTH_DEFAULT = 80, LINES_DEFAULT = 24, WIDTH_LEAST = 20, WIDTH_NARROW = 40, FACT_INDENT = 18 };
 
 static int output_fd = STDOUT_FILENO;
 
@@ -76,9 +76,10 @@ void page_fact(FILE *to, size_t width, const char *label, const char *format, ..
         va_end(arguments);
         const char *colon = *label ? ":" : "";
         size_t label_columns = printable_columns(label) + strlen(colon);
-        size_t at = MAX(label_columns + 1, FACT_INDENT);
+        size_t indent = width < WIDTH_NARROW ? 2 : FACT_INDENT; /* there is no room for a column of its own */
+        size_t at = MAX(label_columns + 1, indent);
         fprintf(to, "%s%s%*s", label, colon, (int)(at - label_columns), "");
-        wrap(to, width, at, FACT_INDENT, text);
+        wrap(to, width, at, indent, text);
 }
 
 /* False: there is no such day. */

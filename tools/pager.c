@@ -10,6 +10,7 @@
 #include "child.h"
 #include "ctl.h"
 #include "page.h"
+#include "paint.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -38,8 +39,8 @@ static const char *chosen_pager(void) {
         const char *chosen = getenv("SWEEPCTL_PAGER");
         if (!chosen)
                 chosen = getenv("PAGER");
-        if (!chosen)
-                return "";
+        if (!chosen) /* less stops to complain of a terminal that can do too little */
+                return paint_possible(page_output()) ? "" : NULL;
         return *chosen && strcmp(chosen, "cat") != 0 ? chosen : NULL;
 }
 

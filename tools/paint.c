@@ -9,11 +9,16 @@
 #include <string.h>
 #include <unistd.h>
 
+bool paint_possible(int fd) {
+        const char *terminal = getenv("TERM");
+        bool dumb = !terminal || !*terminal || strcmp(terminal, "dumb") == 0;
+        return !dumb && isatty(fd);
+}
+
 bool paint_wanted(int fd) {
-        const char *no_color = getenv("NO_COLOR"), *terminal = getenv("TERM");
+        const char *no_color = getenv("NO_COLOR");
         bool refused = no_color && *no_color;
-        bool dumb = !terminal || strcmp(terminal, "dumb") == 0;
-        return !refused && !dumb && isatty(fd);
+        return !refused && paint_possible(fd);
 }
 
 void paint_text(FILE *to, bool wanted, enum paint paint, const char *text) {

@@ -7,6 +7,9 @@
 
 enum paint { PAINT_PLAIN, PAINT_DIM, PAINT_GOOD, PAINT_WARNING, PAINT_ALARM };
 
+/* Whether a terminal is there that takes escape sequences. */
+bool paint_possible(int fd);
+
 /* Whether what goes to that descriptor is to be in colour. */
 bool paint_wanted(int fd);
 

@@ -11,6 +11,7 @@
 #include "field.h"
 #include "must.h"
 #include "page.h"
+#include "printable.h"
 #include "table.h"
 
 #include <inttypes.h>
@@ -18,7 +19,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { HEX_ROW_BYTES = 8, NUMBER_BYTES = 24 };
+enum { HEX_ROW_BYTES = 8, NUMBER_BYTES = 24, SAMPLE_LINE_BYTES = 128 };
 
 DEFINE_FREEP(struct table, table_free, table_freep)
 
@@ -54,7 +55,8 @@ static void show_findings(const json_t *findings) {
         for (size_t i = 0; i < json_array_size(findings); i++)
                 add_finding_row(table, json_array_get(findings, i));
         table_print(table, stdout, page_width());
-        puts("\nOne in full: sweepctl finding ID");
+        putchar('\n');
+        page_text(stdout, page_width(), 0, 2, "One in full: sweepctl finding ID");
 }
 
 static int errors_status(const json_t *findings) {
@@ -112,18 +114,27 @@ static void format_characters(char to[static HEX_ROW_BYTES + 1], const char *tex
         to[n] = '\0';
 }
 
+static void print_cut(char *line, size_t width) {
+        line[printable_bytes(line, width)] = '\0';
+        puts(line);
+}
+
 /* first: where on the device the first byte is. */
-static void show_sample(const char *expected, const char *found, uint64_t first) {
+static void show_sample(const char *expected, const char *found, uint64_t first, size_t width) {
         size_t expected_length = strlen(expected), found_length = strlen(found);
         size_t bytes = MAX(expected_length, found_length) / 2;
-        printf("\n%13s %-*s   %s\n", "at byte", 3 * HEX_ROW_BYTES, " expected", " found");
+        char line[SAMPLE_LINE_BYTES];
+        text_format(line, sizeof line, "%13s %-*s   %s", "at byte", 3 * HEX_ROW_BYTES, " expected", " found");
+        putchar('\n');
+        print_cut(line, width);
         for (size_t at = 0; at < bytes; at += HEX_ROW_BYTES) {
                 char left[3 * HEX_ROW_BYTES + 1], right[3 * HEX_ROW_BYTES + 1], characters[HEX_ROW_BYTES + 1];
                 format_hex(left, sizeof left, expected, expected_length, at);
                 format_hex(right, sizeof right, found, found_length, at);
                 format_characters(characters, found, found_length, at);
-                printf("%13" PRIu64 " %-*s   %-*s  %-*s%s\n", first + at, 3 * HEX_ROW_BYTES, left, 3 * HEX_ROW_BYTES,
-                        right, HEX_ROW_BYTES, characters, strcasecmp(left, right) == 0 ? "" : "  <");
+                text_format(line, sizeof line, "%13" PRIu64 " %-*s   %-*s  %s%s", first + at, 3 * HEX_ROW_BYTES, left,
+                        3 * HEX_ROW_BYTES, right, characters, strcasecmp(left, right) == 0 ? "" : "  <");
+                print_cut(line, width);
         }
 }
 
@@ -183,7 +194,7 @@ static void show_finding(const json_t *answer, const json_t *finding) {
         show_details(finding, width);
         const char *expected = field_text(answer, "expected"), *found = field_text(answer, "found");
         if (expected && found && is_hex(expected) && is_hex(found))
-                show_sample(expected, found, sample_at(finding));
+                show_sample(expected, found, sample_at(finding), width);
 }
 
 int command_finding(struct ctl *ctl, const struct arguments *arguments) {

@@ -14,6 +14,7 @@
 #include "must.h"
 #include "page.h"
 #include "paint.h"
+#include "printable.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -21,7 +22,7 @@
 #include <unistd.h>
 
 /* As many as the daemon keeps apart, in rows of a power of two that leave room for an offset. */
-enum { REGIONS = 1024, CELLS_MIN = 32, CELLS_MAX = 256, OFFSET_COLUMNS = 12 };
+enum { REGIONS = 1024, CELLS_MIN = 8, CELLS_MAX = 256, OFFSET_COLUMNS = 12, LEGEND_BYTES = 80 };
 
 enum cell {
         CELL_FAULT,
@@ -101,19 +102,21 @@ static void print_picture(struct map *map, size_t row) {
 }
 
 /* Only what is in the picture. */
-static void print_legend(const struct map *map) {
+static void print_legend(const struct map *map, size_t width) {
         for (enum cell c = 0; c < CELL_KINDS; c++) {
                 bool age = c >= CELL_WEEK;
                 if (map->counts[c] == 0)
                         continue;
-                char text[] = { cells[c].letter, '\0' };
-                printf("%*s", OFFSET_COLUMNS, "");
-                paint_text(stdout, map->colour, cells[c].paint, text);
-                printf("  %s%s, in %zu\n",
+                char text[] = { cells[c].letter, '\0' }, words[LEGEND_BYTES];
+                text_format(words, sizeof words, "%s%s, in %zu",
                         !age                            ? ""
                                 : map->age_of[0] == 'v' ? "verified "
                                                         : "read ",
                         cells[c].legend, map->counts[c]);
+                words[printable_bytes(words, width - OFFSET_COLUMNS - 3)] = '\0';
+                printf("%*s", OFFSET_COLUMNS, "");
+                paint_text(stdout, map->colour, cells[c].paint, text);
+                printf("  %s\n", words);
         }
 }
 
@@ -188,7 +191,7 @@ int command_map(struct ctl *ctl, const struct arguments *arguments) {
                 .colour = paint_wanted(page_output()),
         };
         print_picture(&map, cells_in_row(width));
-        print_legend(&map);
+        print_legend(&map, width);
         print_words(&map, arguments->device, width);
         return STATUS_FINE;
 }

@@ -15,7 +15,8 @@
 #include <stdint.h>
 #include <string.h>
 
-enum { GAP = 2, WIDTH_MIN = 8, NOTE_INDENT = 4 };
+/* WIDTH_NARROW: below, keys are cut off, too: a line that wraps is a picture that falls apart. */
+enum { GAP = 2, WIDTH_MIN = 8, WIDTH_NARROW = 40, NOTE_INDENT = 4 };
 
 struct row {
         char *cells[TABLE_COLUMNS_MAX];
@@ -119,36 +120,35 @@ static struct layout lay_out(const struct table *t, size_t width) {
 }
 
 static void print_cut(FILE *to, const char *text, size_t width) {
-        assert(width > 3);
-        fprintf(to, "%.*s...", (int)printable_bytes(text, width - 3), text);
+        size_t dots = MIN(width, (size_t)3);
+        fprintf(to, "%.*s%.*s", (int)printable_bytes(text, width - dots), text, (int)dots, "...");
 }
 
-static void print_row(const struct table *t, const struct layout *l, char *const *cells, FILE *to) {
-        size_t at = 0;
-        for (size_t i = 0; i <= l->last; i++) {
-                size_t width = l->widths[i], columns = printable_columns(cells[i]);
+/* Up to this column: a terminal narrower than the least widths gets the first columns. */
+static void print_row(const struct table *t, const struct layout *l, char *const *cells, FILE *to, size_t end) {
+        size_t at = 0, is_at = 0; /* where the cell belongs, and how far the line is */
+        bool alone = false;       /* nothing goes behind the last cell any more */
+        for (size_t i = 0; i <= l->last && at < end; i++) {
+                size_t width = MIN(l->widths[i], end - at), columns = printable_columns(cells[i]);
                 if (width == 0)
                         continue;
-                if (columns <= width) {
+                fprintf(to, "%s%*s", alone ? "\n" : "", (int)(alone ? at : at - is_at), "");
+                is_at = at + MIN(width, columns);
+                alone = columns > width && t->columns[i].kind == COLUMN_KEY && end >= WIDTH_NARROW;
+                if (columns <= width || alone)
                         fputs(cells[i], to);
-                } else if (t->columns[i].kind == COLUMN_KEY) {
-                        fprintf(to, "%s\n%*s", cells[i], (int)at, "");
-                        columns = 0;
-                } else {
+                else
                         print_cut(to, cells[i], width);
-                        columns = width;
-                }
-                if (i < l->last)
-                        fprintf(to, "%*s", (int)(width - columns + GAP), "");
-                at += width + GAP;
+                at += l->widths[i] + GAP;
         }
 }
 
-static void print_painted(const struct table *t, const struct layout *l, const struct row *row, FILE *to) {
+static void print_painted(
+        const struct table *t, const struct layout *l, const struct row *row, FILE *to, size_t width) {
         CLEANUP_FREE char *line = NULL;
         size_t line_bytes;
         FILE *text = must(open_memstream(&line, &line_bytes));
-        print_row(t, l, row->cells, text);
+        print_row(t, l, row->cells, text, width);
         must_succeed(fclose(text));
         paint_text(to, row->paint != PAINT_PLAIN && paint_wanted(page_output()), row->paint, line);
 }
@@ -158,10 +158,10 @@ void table_print(const struct table *t, FILE *to, size_t width) {
         char *titles[TABLE_COLUMNS_MAX];
         for (size_t i = 0; i < t->column_count; i++)
                 titles[i] = (char *)t->columns[i].title;
-        print_row(t, &l, titles, to);
+        print_row(t, &l, titles, to, width);
         fputc('\n', to);
         for (size_t i = 0; i < t->row_count; i++) {
-                print_painted(t, &l, &t->rows[i], to);
+                print_painted(t, &l, &t->rows[i], to, width);
                 fputc('\n', to);
                 if (t->rows[i].note)
                         page_text(to, width, NOTE_INDENT, NOTE_INDENT, t->rows[i].note);

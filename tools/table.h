@@ -11,7 +11,7 @@ struct table;
 
 enum column_kind {
         COLUMN_PLAIN,    /* cut off where it does not fit */
-        COLUMN_KEY,      /* never cut off, since it is typed again: a long one gets a line to itself */
+        COLUMN_KEY,      /* typed again, so not cut off on 40 columns or more: a long one gets a line to itself */
         COLUMN_OPTIONAL, /* left out where the table is too wide, the last one first */
 };
 

@@ -310,7 +310,7 @@ int command_watch(struct ctl *ctl, const struct arguments *arguments) {
                 .before = must(json_object()),
                 .fresh = must(json_array()),
                 .json = ctl->json,
-                .screen = !ctl->json && isatty(STDOUT_FILENO),
+                .screen = !ctl->json && paint_possible(STDOUT_FILENO),
                 .colour = paint_wanted(STDOUT_FILENO),
         };
         if (w.screen)

@@ -4,14 +4,16 @@
 
 import json
 import os
+import pty
 import re
 import shutil
 import subprocess
 import tempfile
+import threading
 import time
 
-from ctl_harness import SWEEPCTL, Skip, ask, expect, expect_document, expect_width, main, on_terminal, test
-from fake_daemon import DAY, NOW, PROGRESS, REASON, Error, FakeDaemon, Raw, device, each, finding
+from ctl_harness import SWEEPCTL, Skip, all_shown, ask, expect, expect_document, expect_width, main, on_terminal, test
+from fake_daemon import DAY, NOW, PROGRESS, REASON, Error, FakeDaemon, Raw, device, each, finding, sweep
 
 # map
 
@@ -57,12 +59,13 @@ def map_of_a_device_that_is_only_read_shows_when_it_was_read():
 @test
 def map_uses_the_width_and_the_colours_of_a_terminal():
     with FakeDaemon(GetMap=surface('X'), ListDevices={'device': device('a')}) as fake:
-        for columns, cells in (80, 64), (200, 128), (20, 32):
+        for columns, cells in (80, 64), (200, 128), (44, 32), (43, 16), (20, 8):
             shown = on_terminal(fake, columns, 'map', 'a', NO_COLOR='1')
             assert '\x1b' not in shown, shown
             assert f'  X{"#" * (cells - 1)}\n' in shown, shown
         assert '\x1b[1;31mX\x1b[0m' in on_terminal(fake, 80, 'map', 'a', NO_COLOR='')
-        assert '\x1b' not in on_terminal(fake, 80, 'map', 'a', NO_COLOR='', TERM='dumb')
+        for dumb in 'dumb', '':
+            assert '\x1b' not in on_terminal(fake, 80, 'map', 'a', NO_COLOR='', TERM=dumb)
 
 
 @test
@@ -324,6 +327,43 @@ def watch_writes_lines_of_what_changed_where_there_is_no_terminal():
     with FakeDaemon(ListDevices=devices, ListFindings=[{}]) as fake:
         lines, _ = lines_of_watch(fake, '--json', until='"idle"')
         assert [json.loads(line)['device']['state'] for line in lines] == ['sweeping', 'sweeping', 'idle'], lines
+
+
+@test
+def watch_sends_no_escape_sequences_to_a_terminal_that_takes_none():
+    def devices(_parameters, before):
+        if before >= 2:
+            done.set()
+        return each('device', [at_work('a')])
+
+    for terminal in '', 'dumb':
+        done = threading.Event()
+        with FakeDaemon(ListDevices=devices, ListFindings=[{}]) as fake:
+            master, slave = pty.openpty()
+            child = subprocess.Popen([SWEEPCTL, '--socket', fake.path, 'watch'], stdout=slave,
+                                     env={**os.environ, 'TERM': terminal, 'NO_COLOR': ''})
+            os.close(slave)
+            assert done.wait(60)
+            child.terminate()
+            shown = all_shown(master)
+            child.wait(60)
+            assert b'a  sweeping, ' in shown and b'\x1b' not in shown, shown
+
+
+@test
+def narrow_terminals_get_lines_that_are_cut_and_not_wrapped():
+    one = device('a', state='refused', reason={**REASON, 'found': 'in use', 'remedy': 'free it'}, needs_attention=True)
+    answer = {'finding': finding(7, detail={}), 'expected': '00112233445566778899', 'found': '00112233445566778898'}
+    for columns in 24, 36:
+        with FakeDaemon(ListDevices=lambda asked, _: {'device': one} if asked else each('device', [one, device('b')]),
+                        ListFindings=each('finding', [finding(7)]), ListSweeps=each('sweep', [sweep(1)]),
+                        GetFinding=answer, GetMap=surface('X?Ss#+-.')) as fake:
+            for command, status in (['errors'], 2), (['finding', '7'], 0), (['map', 'a'], 0), (['history'], 0):
+                shown = on_terminal(fake, columns, *command, status=status, lines=200, NO_COLOR='1')
+                assert max(map(len, shown.splitlines()), default=0) <= columns, shown
+            with Screen(fake, columns) as screen:
+                lines = screen.until('a  refused')
+                assert [line.split()[0] for line in lines[2:]] == ['a', 'b'], lines
 
 
 @test

@@ -486,6 +486,9 @@ def without_a_choice_of_its_own_the_pager_is_that_of_others_or_less():
         assert 'paged: DEVICE' in on_terminal(fake, 80, 'status', without=['SWEEPCTL_PAGER'], PAGER='sed "s/^/paged: /"')
         shown = on_terminal(fake, 80, 'status', without=['SWEEPCTL_PAGER', 'PAGER'], PATH=path)
         assert f'less -FRSX secure={"1" if os.geteuid() == 0 else ""}\n' in shown and '\nDEVICE' in shown, shown
+        for dumb in 'dumb', '':
+            shown = on_terminal(fake, 80, 'status', without=['SWEEPCTL_PAGER', 'PAGER'], PATH=path, TERM=dumb)
+            assert 'less' not in shown and '\nDEVICE' in shown, shown
 
 
 @test
@@ -509,7 +512,8 @@ def colour_goes_to_terminals_of_people_who_want_it():
             assert re.search(rf'\x1b\[{colour}m{name} .*\x1b\[0m\n', shown), shown
         assert '\ngood ' in shown, shown
         assert '\x1b' not in on_terminal(fake, 80, 'status', status=2, NO_COLOR='1')
-        assert '\x1b' not in on_terminal(fake, 80, 'status', status=2, NO_COLOR='', TERM='dumb')
+        for dumb in 'dumb', '':
+            assert '\x1b' not in on_terminal(fake, 80, 'status', status=2, NO_COLOR='', TERM=dumb)
         assert '\x1b' not in ask(fake, 'status', env={'TERM': 'xterm', 'NO_COLOR': ''}).stdout
 
 
