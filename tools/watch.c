@@ -19,13 +19,22 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { LINE_BYTES = 1024, NEW_MAX = 6, STEP_PERCENT = 10, BAR_MIN = 10, BAR_MAX = 40, NAME_COLUMNS_MAX = 30 };
+enum {
+        LINE_BYTES = 1024,
+        NEW_MAX = 6,
+        STEP_PERCENT = 10,
+        BAR_MIN = 10,
+        BAR_MAX = 40,
+        BAR_LEAST = 4,
+        NAME_COLUMNS_MAX = 30
+};
 
 struct watch {
         const char *socket_path, *device;
@@ -125,9 +134,9 @@ static void describe_finding(char to[static LINE_BYTES], const json_t *finding) 
                 field_text_or(finding, "text", ""));
 }
 
-/* Behind the bar: how fast, how long still; or else the verdict and why it does not go on. */
-static void describe_rest(char to[static LINE_BYTES], const json_t *device) {
-        const json_t *progress = field_object(device, "progress"), *reason = field_object(device, "reason");
+/* Behind the bar: how fast, how long still, or else the verdict; and what is wrong. */
+static void describe_pace(char to[static LINE_BYTES], const json_t *device) {
+        const json_t *progress = field_object(device, "progress");
         char rate[PLACE_TEXT_BYTES], left[64], verdict[VERDICT_TEXT_BYTES];
         uint64_t eta_us, now_us = clock_wall_us();
         to[0] = '\0';
@@ -147,6 +156,12 @@ static void describe_rest(char to[static LINE_BYTES], const json_t *device) {
                 text_append(to, LINE_BYTES, ", %" PRIu64 " finding%s", open, open == 1 ? "" : "s");
         if (field_true(device, "overdue"))
                 text_append(to, LINE_BYTES, ", overdue");
+}
+
+/* The same, and why it does not go on. */
+static void describe_rest(char to[static LINE_BYTES], const json_t *device) {
+        const json_t *reason = field_object(device, "reason");
+        describe_pace(to, device);
         if (reason)
                 text_append(to, LINE_BYTES, "; %s", field_text_or(reason, "found", field_text_or(reason, "rule", "?")));
 }
@@ -166,33 +181,80 @@ static void put_line(FILE *to, const struct watch *w, enum paint paint, size_t w
         fputs("\033[K\n", to);
 }
 
-static void put_device(FILE *to, const struct watch *w, const json_t *device, size_t width, size_t name_columns) {
-        const json_t *progress = field_object(device, "progress");
+/* What all lines of devices have in common, so that they can be compared. */
+struct layout {
+        size_t width, name_columns;
+        size_t bar_columns; /* 0: there is none */
+        bool phases;
+};
+
+/* As far as the percents: name, state and bar. */
+static void describe_way(char to[static LINE_BYTES], const struct layout *l, const json_t *device) {
         const char *name = field_text_or(device, "name", "?");
-        size_t bar_columns = MIN(MAX(width / 5, (size_t)BAR_MIN), (size_t)BAR_MAX);
-        int percent = field_percent(progress);
-        char line[LINE_BYTES], rest[LINE_BYTES], done[BAR_MAX + 16];
-        bar(done, sizeof done, bar_columns, MAX(percent, 0));
-        describe_rest(rest, device);
-        text_format(line, sizeof line, "%s%*s  %-10s  ", name,
-                (int)(name_columns - MIN(printable_columns(name), name_columns)), "",
+        int percent = field_percent(field_object(device, "progress"));
+        char done[BAR_MAX + 16] = "";
+        text_format(to, LINE_BYTES, "%s%*s  %-10s  ", name,
+                (int)(l->name_columns - MIN(printable_columns(name), l->name_columns)), "",
                 field_text_or(device, "state", "?"));
-        if (percent >= 0)
-                text_append(line, sizeof line, "%s %3d %% %s, %s", done, percent, field_text_or(progress, "phase", "?"),
-                        rest);
-        else
-                text_append(line, sizeof line, "%s", rest);
-        put_line(to, w, severity_paint(device), width, line);
+        if (percent < 0)
+                return;
+        if (l->bar_columns > 0)
+                bar(done, sizeof done, l->bar_columns, percent);
+        text_append(to, LINE_BYTES, "%s%s%3d %% ", done, done[0] ? " " : "", percent);
+}
+
+static void put_device(FILE *to, const struct watch *w, const struct layout *l, const json_t *device) {
+        const json_t *progress = field_object(device, "progress");
+        char line[LINE_BYTES], rest[LINE_BYTES];
+        describe_way(line, l, device);
+        describe_rest(rest, device);
+        if (l->phases && field_percent(progress) >= 0)
+                text_append(line, sizeof line, "%s, ", field_text_or(progress, "phase", "?"));
+        text_append(line, sizeof line, "%s", rest);
+        put_line(to, w, severity_paint(device), l->width, line);
+}
+
+/* Of the lines of devices at work: how many columns are too many for the longest one; below zero: left over. */
+static long columns_too_many(const struct layout *l, const json_t *devices, size_t count) {
+        long most = LONG_MIN;
+        for (size_t i = 0; i < count; i++) {
+                const json_t *device = json_array_get(devices, i), *progress = field_object(device, "progress");
+                char way[LINE_BYTES], pace[LINE_BYTES];
+                if (field_percent(progress) < 0)
+                        continue;
+                describe_way(way, l, device);
+                describe_pace(pace, device);
+                size_t phase = l->phases ? printable_columns(field_text_or(progress, "phase", "?")) + 2 : 0;
+                long columns = (long)(printable_columns(way) + phase + printable_columns(pace));
+                most = MAX(most, columns - (long)l->width);
+        }
+        return most;
+}
+
+/* Before the rate, the time left, or what is wrong leave a line, its phase does, and then its bar. */
+static void lay_out(struct layout *l, const json_t *devices, size_t count) {
+        l->bar_columns = MIN(MAX(l->width / 5, (size_t)BAR_MIN), (size_t)BAR_MAX);
+        l->phases = true;
+        if (columns_too_many(l, devices, count) <= 0)
+                return;
+        l->phases = false;
+        long over = columns_too_many(l, devices, count);
+        if (over > 0)
+                l->bar_columns = (long)l->bar_columns - over >= BAR_LEAST ? l->bar_columns - (size_t)over : 0;
 }
 
 static void put_devices(FILE *to, const struct watch *w, size_t width, size_t lines) {
-        size_t count = json_array_size(w->devices), names = 0;
+        size_t count = json_array_size(w->devices);
+        struct layout l = { .width = width };
         CLEANUP_JSON json_t *sorted = severity_sorted(w->devices);
         for (size_t i = 0; i < count; i++)
-                names = MAX(names, printable_columns(field_text_or(json_array_get(sorted, i), "name", "?")));
+                l.name_columns = MAX(
+                        l.name_columns, printable_columns(field_text_or(json_array_get(sorted, i), "name", "?")));
+        l.name_columns = MIN(l.name_columns, (size_t)NAME_COLUMNS_MAX);
         size_t room = count <= lines ? count : lines - 1; /* the last line tells how many there are besides */
+        lay_out(&l, sorted, room);
         for (size_t i = 0; i < room; i++)
-                put_device(to, w, json_array_get(sorted, i), width, MIN(names, (size_t)NAME_COLUMNS_MAX));
+                put_device(to, w, &l, json_array_get(sorted, i));
         char line[LINE_BYTES];
         text_format(line, sizeof line, "... and %zu more: sweepctl status", count - room);
         if (room < count)

@@ -13,7 +13,7 @@ import threading
 import time
 
 from ctl_harness import SWEEPCTL, Skip, all_shown, ask, expect, expect_document, expect_width, main, on_terminal, test
-from fake_daemon import DAY, NOW, PROGRESS, REASON, Error, FakeDaemon, Raw, device, each, finding, sweep
+from fake_daemon import DAY, HOUR, NOW, PROGRESS, REASON, Error, FakeDaemon, Raw, device, each, finding, sweep
 
 # map
 
@@ -228,6 +228,23 @@ def watch_draws_a_bar_for_each_sweep_at_80_and_200_columns():
             assert lines[3].endswith(' min left'), lines
             assert 'refused     unknown; /dev/sdb1 is mounted at' in lines[2], lines
             assert lines[4] == 'idle-1  idle        clean (verified), overdue', lines
+
+
+@test
+def watch_gives_up_the_phase_and_the_bar_before_the_rate_and_the_time_left():
+    """Names as `match` gives them: model and serial."""
+    far = {**PROGRESS, 'eta_at': NOW + 5 * HOUR + HOUR // 2, 'bytes_done': 500}
+    for columns, name_columns, bar in (102, 25, 20), (101, 25, 20), (80, 22, 9), (80, 25, 6), (80, 29, 0), (80, 34, 0), (72, 25, 0):
+        names = 'ST16000NM001G-2KK103-ZL2ABCDEFGH-x'[:name_columns], 'b'
+        devices = [device(name, state='sweeping', progress=far) for name in names]
+        with FakeDaemon(ListDevices=each('device', devices), ListFindings=[{}]) as fake, Screen(fake, columns) as screen:
+            lines = screen.until('2 devices', ' left')[2:4]
+            picture = '[' + '#' * (bar // 2) + '-' * (bar - bar // 2) + ']  50 %' if bar else ' 50 %'
+            for name, line in zip(names, lines):
+                assert line.startswith(name), lines
+                assert re.fullmatch(r'.*180 MiB/s, 5 h \d\d min left', line), lines
+                assert f'  sweeping    {picture} ' in line, (columns, name_columns, lines)
+                assert ('verify' in line) == (columns == 102), lines
 
 
 @test
