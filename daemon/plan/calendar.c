@@ -27,6 +27,10 @@ enum { DAY_MINUTES = 24 * 60, WEEK_SECONDS = CALENDAR_WEEK_MINUTES * 60 };
 #define WEEK_US         (7 * USEC_PER_DAY)
 #define FAR_US          (UINT64_C(400) * 366 * USEC_PER_DAY)
 
+/* Whoever looks further ahead gets whole weeks as they are drawn: what a change of the clock takes from a window in
+ * spring it gives back in autumn, and the daemon asks of each device, again and again. */
+#define EXACT_US (3 * 366 * USEC_PER_DAY)
+
 /* The last moment that every calendar on earth has: 9999-12-30. Later ones are taken for it. */
 #define LATEST_S INT64_C(253402214400)
 
@@ -174,10 +178,20 @@ static unsigned alike_minutes(const struct calendar *c, unsigned minute, bool op
         return MIN(at, (unsigned)CALENDAR_WEEK_MINUTES) - minute;
 }
 
-static void count_closed(struct calendar *c) {
-        c->closed_minutes = 0;
-        for (unsigned minute = 0; minute < CALENDAR_WEEK_MINUTES; minute++)
-                c->closed_minutes += !minute_is_open(c, minute);
+/* Asked for each device again and again, so it is found once. Each row of open minutes is met in the second week, as it
+ * may go over the end of the first. */
+static void measure_week(struct calendar *c) {
+        unsigned open_minutes = 0, row = 0, at = 0;
+        c->longest_minutes = 0;
+        while (at < 2 * CALENDAR_WEEK_MINUTES) {
+                bool open = minute_is_open(c, at % CALENDAR_WEEK_MINUTES);
+                unsigned minutes = alike_minutes(c, at % CALENDAR_WEEK_MINUTES, open);
+                row = open ? row + minutes : 0;
+                open_minutes += open && at < CALENDAR_WEEK_MINUTES ? minutes : 0;
+                c->longest_minutes = MAX(c->longest_minutes, row);
+                at += minutes;
+        }
+        c->closed_minutes = CALENDAR_WEEK_MINUTES - open_minutes;
 }
 
 static void set_minutes(uint64_t *words, unsigned first, unsigned count) {
@@ -191,7 +205,7 @@ void calendar_clear(struct calendar *c, enum calendar_part part) {
         if (part == CALENDAR_WINDOWS)
                 c->has_windows = false;
         memset(part == CALENDAR_WINDOWS ? c->windows : c->blackouts, 0, sizeof c->windows);
-        count_closed(c);
+        measure_week(c);
 }
 
 int calendar_add(
@@ -208,7 +222,7 @@ int calendar_add(
                                 part == CALENDAR_WINDOWS ? c->windows : c->blackouts, day * DAY_MINUTES + from, length);
         if (part == CALENDAR_WINDOWS)
                 c->has_windows = true;
-        count_closed(c);
+        measure_week(c);
         return 0;
 }
 
@@ -228,14 +242,7 @@ static bool is_always_open(const struct calendar *c) {
 }
 
 unsigned calendar_longest_minutes(const struct calendar *c) {
-        unsigned row = 0, longest = 0;
-        if (is_always_open(c))
-                return CALENDAR_WEEK_MINUTES;
-        for (unsigned i = 0; i < 2 * CALENDAR_WEEK_MINUTES; i++) { /* twice: a row may go over the end of the week */
-                row = minute_is_open(c, i % CALENDAR_WEEK_MINUTES) ? row + 1 : 0;
-                longest = MAX(longest, row);
-        }
-        return longest;
+        return is_always_open(c) ? CALENDAR_WEEK_MINUTES : c->longest_minutes;
 }
 
 /* --- time --- */
@@ -308,10 +315,17 @@ uint64_t calendar_next_close(const struct calendar *c, uint64_t at_us) {
         return next_of_state(c, false, at_us);
 }
 
-/* A week without a change of the offset has what every week has. Two changes within one week that cancel each other
- * are not known of any zone. */
-static bool is_plain_week(int64_t at_s) {
-        return read_wall(at_s).offset == read_wall(at_s + WEEK_SECONDS).offset;
+/*
+ * Weeks without a change of the offset are as every week is. Four of them are told by their ends, as of no zone two
+ * changes are known that cancel each other in less than a month (some suspend summer time for a month of fasting).
+ */
+static uint64_t alike_weeks(int64_t at_s, uint64_t most) {
+        static const uint64_t spans[] = { 4, 1 };
+        long offset = read_wall(at_s).offset;
+        for (size_t i = 0; i < ELEMENTS(spans); i++)
+                if (most >= spans[i] && read_wall(at_s + (int64_t)spans[i] * WEEK_SECONDS).offset == offset)
+                        return spans[i];
+        return 0;
 }
 
 /*
@@ -323,9 +337,14 @@ static uint64_t walk(
         uint64_t passed_us = 0, at_us = from_us, week_open_us = UINT64_C(60) * calendar_week_minutes(c) * USEC_PER_SEC;
         while (at_us < to_us && passed_us < wanted_us) {
                 int64_t at_s = (int64_t)(at_us / USEC_PER_SEC);
-                if (to_us - at_us >= WEEK_US && wanted_us - passed_us > week_open_us && is_plain_week(at_s)) {
-                        passed_us += week_open_us;
-                        at_us += WEEK_US;
+                uint64_t weeks = (to_us - at_us) / WEEK_US;
+                if (week_open_us > 0) /* it ends in open time, and not with a week */
+                        weeks = MIN(weeks, (wanted_us - passed_us - 1) / week_open_us);
+                if (weeks > 0 && at_us - from_us < EXACT_US)
+                        weeks = alike_weeks(at_s, weeks);
+                if (weeks > 0) {
+                        passed_us += weeks * week_open_us;
+                        at_us += weeks * WEEK_US;
                         continue;
                 }
                 bool open;

@@ -17,8 +17,9 @@ enum { CALENDAR_WEEK_MINUTES = 7 * 24 * 60, CALENDAR_WORDS = (CALENDAR_WEEK_MINU
 
 /* Flat: may be copied and freed as it is. Wherever one is read, NULL is always open. Minute 0: Monday, 00:00. */
 struct calendar {
-        bool has_windows;        /* false: always, but for the blackouts */
-        unsigned closed_minutes; /* of a week; 0: always open */
+        bool has_windows;         /* false: always, but for the blackouts */
+        unsigned closed_minutes;  /* of a week; 0: always open */
+        unsigned longest_minutes; /* the most that are open in a row, where it is not always open */
         uint64_t windows[CALENDAR_WORDS], blackouts[CALENDAR_WORDS];
 };
 
@@ -57,8 +58,11 @@ uint64_t calendar_next_open(const struct calendar *c, uint64_t at_us);
 /* The first moment, not before this one, at which it is closed. CALENDAR_NEVER: always open. */
 uint64_t calendar_next_close(const struct calendar *c, uint64_t at_us);
 
-/* How much of [from, to) is open. 0 where `to` is not after `from`. */
+/*
+ * How much of [from, to) is open. 0 where `to` is not after `from`. Exact for three years; from then on whole weeks are
+ * taken to be open for as long as they are without a change of the clock.
+ */
 uint64_t calendar_open_us(const struct calendar *c, uint64_t from_us, uint64_t to_us);
 
-/* The moment at which it was open for so long since `from`. CALENDAR_NEVER: not within 400 years. */
+/* The moment at which it was open for so long since `from`, likewise. CALENDAR_NEVER: not within 400 years. */
 uint64_t calendar_after_open(const struct calendar *c, uint64_t from_us, uint64_t open_us);

@@ -58,10 +58,11 @@ static uint64_t time_to_aim(const struct pacing_job *j, uint64_t now_us) {
 
 /* It is done anew where a window closes before it is through, so no sweep that is slower ever gets any further. */
 static uint64_t rate_for_lump(const struct pacing_job *j) {
+        uint64_t bytes = MIN(j->lump_bytes, j->left_bytes);
         unsigned minutes = calendar_longest_minutes(j->calendar);
-        uint64_t longest_us = minutes * MINUTE_US, bytes = MIN(j->lump_bytes, j->left_bytes);
         if (bytes == 0 || minutes == CALENDAR_WEEK_MINUTES)
                 return 0;
+        uint64_t longest_us = minutes * MINUTE_US;
         return rate_for(bytes, longest_us > j->lump_wait_us ? with_margin(longest_us - j->lump_wait_us) : 0);
 }
 

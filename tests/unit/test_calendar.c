@@ -302,6 +302,43 @@ START_TEST(a_year_has_the_open_time_that_its_days_have) {
 }
 END_TEST
 
+START_TEST(years_have_the_open_time_of_their_weeks_in_zones_that_change_twice_within_weeks_too) {
+        static const char *const texts[][2] = { { "22:00-06:00", NULL }, { "Sun 02:15-02:45", "Sat 00:00-05:00" } };
+        for (size_t i = 0; i < ELEMENTS(zones) * ELEMENTS(texts); i++) {
+                struct calendar c = windows(texts[i % 2][0], texts[i % 2][1]);
+                set_zone(zones[i / 2]);
+                for (unsigned weeks = 1; weeks <= 156; weeks += 31) {
+                        uint64_t sum_us = 0, from_us = utc(2026, 1, 7, 13, 0), span_us = weeks * 7 * USEC_PER_DAY;
+                        for (uint64_t at_us = from_us; at_us < from_us + span_us; at_us += USEC_PER_DAY)
+                                sum_us += calendar_open_us(&c, at_us, at_us + USEC_PER_DAY);
+                        ck_assert_uint_eq(calendar_open_us(&c, from_us, from_us + span_us), sum_us);
+                        uint64_t end_us = calendar_after_open(&c, from_us, sum_us);
+                        ck_assert_uint_eq(calendar_open_us(&c, from_us, end_us), sum_us);
+                        ck_assert_uint_le(end_us, from_us + span_us);
+                }
+        }
+}
+END_TEST
+
+START_TEST(a_span_of_a_century_is_measured_as_fast_as_one_of_years) {
+        struct calendar c = windows("Mon..Fri 22:00-06:00", "Sat,Sun");
+        uint64_t from_us = utc(2026, 11, 22, 12, 0), century_us = 36500 * USEC_PER_DAY;
+        set_zone("Europe/Berlin");
+        clock_t began = clock();
+        for (unsigned i = 0; i < 1000; i++) {
+                uint64_t open_us = calendar_open_us(&c, from_us + i, from_us + i + century_us);
+                double share = (double)open_us / (double)century_us;
+                double week = (double)calendar_week_minutes(&c) / CALENDAR_WEEK_MINUTES;
+                ck_assert(share > week * 0.9999 && share < week * 1.0001);
+        }
+        clock_t century_took = clock() - began;
+        began = clock();
+        for (unsigned i = 0; i < 1000; i++)
+                ck_assert_uint_gt(calendar_open_us(&c, from_us + i, from_us + i + 3 * 365 * USEC_PER_DAY), 0);
+        ck_assert_int_lt(century_took, 4 * (clock() - began));
+}
+END_TEST
+
 START_TEST(open_time_that_has_passed_ends_with_the_window) {
         struct calendar c = windows("Mon 10:00-11:00", NULL);
         set_zone("UTC"); /* 2026-11-23 is a Monday */
@@ -318,6 +355,23 @@ START_TEST(the_longest_window_may_go_over_the_end_of_the_week_and_is_cut_by_blac
         ck_assert_uint_eq(calendar_longest_minutes(&c), 3 * 60 - 10);
         ck_assert_int_eq(calendar_add(&c, CALENDAR_BLACKOUTS, "Mon..Sun", problem), 0);
         ck_assert_uint_eq(calendar_longest_minutes(&c), 0);
+        calendar_clear(&c, CALENDAR_BLACKOUTS);
+        ck_assert_uint_eq(calendar_longest_minutes(&c), 5 * 60);
+        ck_assert_int_eq(calendar_add(&c, CALENDAR_WINDOWS, "Sun..Mon", problem), 0);
+        ck_assert_uint_eq(calendar_longest_minutes(&c), 2 * 24 * 60);
+        calendar_clear(&c, CALENDAR_WINDOWS);
+        ck_assert_uint_eq(calendar_longest_minutes(&c), CALENDAR_WEEK_MINUTES);
+}
+END_TEST
+
+START_TEST(the_longest_window_is_not_counted_each_time) {
+        struct calendar c = windows("Mon..Fri 01:00-01:30", "Sun 22:00-03:00");
+        uint64_t sum = 0;
+        clock_t began = clock();
+        for (unsigned i = 0; i < 1000000; i++)
+                sum += calendar_longest_minutes(&c);
+        ck_assert_uint_eq(sum, 1000000 * 5 * 60);
+        ck_assert_int_lt(clock() - began, CLOCKS_PER_SEC);
 }
 END_TEST
 
@@ -424,8 +478,11 @@ int main(void) {
         tcase_add_test(tests, half_an_hour_is_a_change_of_the_clock_too);
         tcase_add_test(tests, a_leap_day_is_a_day_of_the_week_as_any_other);
         tcase_add_test(tests, a_year_has_the_open_time_that_its_days_have);
+        tcase_add_test(tests, years_have_the_open_time_of_their_weeks_in_zones_that_change_twice_within_weeks_too);
+        tcase_add_test(tests, a_span_of_a_century_is_measured_as_fast_as_one_of_years);
         tcase_add_test(tests, open_time_that_has_passed_ends_with_the_window);
         tcase_add_test(tests, the_longest_window_may_go_over_the_end_of_the_week_and_is_cut_by_blackouts);
+        tcase_add_test(tests, the_longest_window_is_not_counted_each_time);
         tcase_add_test(tests, no_calendar_and_an_empty_one_are_always_open);
         tcase_add_test(tests, calendars_are_equal_in_windows_and_blackouts);
         tcase_add_test(tests, what_blackouts_leave_nothing_of_never_opens);
