@@ -241,6 +241,14 @@ void manager_sweep_ended(struct manager *m, struct device *d) {
                         sd_event_exit(m->event, 0);
                 return;
         }
+        m->some_ended = true;
+}
+
+/* Once for all that ended at the same time: each look at the plan asks of every device. */
+static void follow_ended(struct manager *m) {
+        if (!m->some_ended || m->stopping)
+                return;
+        m->some_ended = false;
         planner_set_rates(m, clock_monotonic_us(), clock_wall_us());
         manager_admit(m);
         answer_queued(m);
@@ -340,6 +348,7 @@ static int on_news(sd_event_source *source, int fd, uint32_t revents, void *user
         struct manager *m = userdata;
         drain(fd);
         routes_handle_news(m);
+        follow_ended(m);
         manager_set_clock(m);
         return 0;
 }
@@ -347,6 +356,7 @@ static int on_news(sd_event_source *source, int fd, uint32_t revents, void *user
 static int on_ledger(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
         drain(fd);
         routes_handle_ledger(userdata);
+        follow_ended(userdata);
         return 0;
 }
 

@@ -111,6 +111,7 @@ struct manager {
         int rescues_fd;
         struct orphans *orphans; /* NULL: not looked for yet */
         struct planner planner;
+        bool some_ended;        /* sweeps, or recoveries, and nothing followed from that yet */
         bool pruning;           /* a request for it is on its way */
         uint64_t prune_next_us; /* monotonic */
         struct reload *reload;
