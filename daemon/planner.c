@@ -171,7 +171,8 @@ static struct pacing_job job_of(
                 fill_running(&job, d, monotonic_us);
         } else if (takes_part(d) && agenda->planned_us != SCHEDULE_NEVER) {
                 job.left_bytes = d->resume ? rests_left_bytes(d) : whole_work(d);
-                job.from_us = MAX(agenda->start_us, wall_us);
+                job.from_us = d->resume ? wall_us : MAX(agenda->start_us, wall_us);
+                job.lost_us = !d->resume && agenda->lost ? agenda->deadline_us : 0;
                 if (job.deadline_us <= job.from_us) /* not known yet, or it gets a period of its own */
                         job.deadline_us = job.from_us + config->every_us;
         }
@@ -235,12 +236,37 @@ static void explain_crowd(struct device *d, const struct pacing_job *job, const 
                 when, busy, open);
 }
 
-static void explain_short(struct device *d, const struct pacing_job *job, uint64_t wall_us) {
+/* What keeps it from being begun before its deadline. */
+static void explain_lost(struct device *d, const struct pacing_job *job, const struct agenda *agenda, char *remedy) {
+        static const char *const why[] = { [AGENDA_FREE] = "as its sweep failed, it is tried again on",
+                [AGENDA_SPREAD] = "what was missed is made up for by one device after the other, and its turn is on",
+                [AGENDA_WRITES] = "write_limit holds it back until",
+                [AGENDA_WINDOW] = "its windows are closed until" };
+        char deadline[64], start[64];
+        text_format_local(deadline, sizeof deadline, job->lost_us);
+        text_format_local(start, sizeof start, agenda->start_us);
+        if (agenda->lost_by == AGENDA_FREE)
+                text_copy(remedy, sizeof d->plan.reason.remedy, "See sweepctl history for why it failed.");
+        else if (agenda->lost_by == AGENDA_WRITES)
+                text_append(remedy, sizeof d->plan.reason.remedy, " Or a write_limit of at least %.1f.",
+                        agenda_least_write_limit(d->config));
+        else
+                text_append(remedy, sizeof d->plan.reason.remedy, " At once: sweepctl start.");
+        reason_set(&d->plan.reason, "deadline", remedy, "its deadline, %s, can't be met: %s %s", deadline,
+                why[agenda->lost_by], start);
+}
+
+static void explain_short(
+        struct device *d, const struct agenda *agenda, const struct pacing_job *job, uint64_t wall_us) {
         char when[64], open[32], left[32], need[32], possible[32], remedy[sizeof d->plan.reason.remedy];
         text_format_local(when, sizeof when, job->deadline_us);
         text_format_span(open, sizeof open, job->open_us);
         text_format_size(left, sizeof left, job->left_bytes);
         advise(remedy, sizeof remedy, d, job, wall_us);
+        if (job->lost_us > 0) {
+                explain_lost(d, job, agenda, remedy);
+                return;
+        }
         if (job->short_of == PACING_NO_TIME) {
                 reason_set(&d->plan.reason, "deadline", remedy,
                         "its deadline, %s, can't be met: no window opens before", when);
@@ -307,7 +333,7 @@ static void judge(
                 explain_missed(d, agenda);
                 tell(m, d, DEADLINE_MISSED);
         } else if (job->short_of != PACING_IN_TIME) {
-                explain_short(d, job, wall_us);
+                explain_short(d, agenda, job, wall_us);
                 tell(m, d, DEADLINE_SHORT);
         } else if (!is_short(d, job)) {
                 tell(m, d, DEADLINE_FINE);

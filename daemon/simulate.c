@@ -162,11 +162,20 @@ static void print_short(FILE *to, const struct forecast_device *d, const struct 
                 [PACING_SPEED] = "the device is too slow",
                 [PACING_HOST] = "limits.rate is too low for all that is due by then",
                 [PACING_CROWD] = "too few may run at a time for all that is due by then" };
-        char now[64], deadline[64];
+        static const char *const lost[] = { [AGENDA_FREE] = "it is not planned before",
+                [AGENDA_SPREAD] = "its turn is not before",
+                [AGENDA_WRITES] = "write_limit holds it back until",
+                [AGENDA_WINDOW] = "its windows are closed until" };
+        char now[64], deadline[64], start[64] = "";
         text_format_local(now, sizeof now, e->from_us);
         text_format_local(deadline, sizeof deadline, e->deadline_us);
-        fprintf(to, "  %s: the deadline %s can't be met: %s.\n", now, deadline, why[d->short_of]);
+        if (d->lost)
+                text_format_local(start, sizeof start, e->to_us);
+        fprintf(to, "  %s: the deadline %s can't be met: %s%s%s.\n", now, deadline,
+                d->lost ? lost[d->lost_by] : why[d->short_of], d->lost ? " " : "", start);
         char advice[256] = "";
+        if (d->lost && d->lost_by == AGENDA_WRITES)
+                text_append(advice, sizeof advice, " write_limit = %.1f or more;", agenda_least_write_limit(d->config));
         if (d->advice.rate > 0)
                 text_append(advice, sizeof advice, " %s = \"%" PRIu64 "M\" or more;",
                         d->short_of == PACING_HOST ? "limits.rate" : "rate_max", d->advice.rate >> 20);
@@ -199,9 +208,13 @@ static void print_end(FILE *to, const struct forecast_event *e) {
 }
 
 static void print_missed(FILE *to, const struct forecast_event *e) {
-        char deadline[64];
+        char first[64], deadline[64];
+        text_format_local(first, sizeof first, e->from_us);
         text_format_local(deadline, sizeof deadline, e->deadline_us);
-        fprintf(to, "  no sweep begins before the deadline %s: MISSED\n", deadline);
+        if (e->from_us == e->deadline_us)
+                fprintf(to, "  no sweep begins before the deadline %s: MISSED\n", deadline);
+        else
+                fprintf(to, "  no sweep begins before all deadlines from %s to %s: MISSED\n", first, deadline);
 }
 
 static void tell(void *userdata, const struct forecast_device *device, const struct forecast_event *event) {

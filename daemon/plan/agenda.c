@@ -54,6 +54,12 @@ uint64_t agenda_write_pause(double write_limit, uint64_t written_bytes, uint64_t
         return pause_us < (double)(100 * YEAR_US) ? (uint64_t)pause_us : 100 * YEAR_US;
 }
 
+double agenda_least_write_limit(const struct device_config *config) {
+        assert(config->every_us > 0);
+        return (double)agenda_written_bytes(config->mode, config->patterns.count, 1) * (double)YEAR_US /
+                (double)config->every_us;
+}
+
 uint64_t agenda_written_bytes(enum sweep_mode mode, size_t patterns, uint64_t extent_bytes) {
         static const uint8_t times[MODE_COUNT] = { [MODE_REFRESH] = 1, [MODE_PRESERVE] = 2, [MODE_PATTERN] = 1 };
         assert(mode < MODE_COUNT);
@@ -90,11 +96,20 @@ static uint64_t writes_allow(const struct agenda_question *q, uint64_t now_us) {
         return later(h->last_started_us, pause_us);
 }
 
+/* Of what puts it off past its deadline the first counts: without that the others might do no harm. */
+static void note_lost(struct agenda *a) {
+        if (a->lost || a->missed || a->deadline_us == 0 || a->start_us < a->deadline_us)
+                return;
+        a->lost = true;
+        a->lost_by = a->hold;
+}
+
 static void delay(struct agenda *a, uint64_t until_us, enum agenda_hold why) {
         if (until_us <= a->start_us)
                 return;
         a->start_us = until_us;
         a->hold = why;
+        note_lost(a);
 }
 
 /* When a sweep should have begun, or should begin, at the latest. 0: unknown. The first one should at once; if it has
@@ -127,6 +142,7 @@ struct agenda agenda_at(const struct agenda_question *q, uint64_t now_us) {
         find_deadline(&a, q, now_us);
         if (a.planned_us == SCHEDULE_NEVER)
                 return a;
+        note_lost(&a);
         if (was_missed(q, a.planned_us))
                 delay(&a, later(q->awake_us, spread(q)), AGENDA_SPREAD);
         delay(&a, writes_allow(q, now_us), AGENDA_WRITES);

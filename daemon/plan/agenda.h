@@ -36,9 +36,15 @@ struct agenda {
         uint64_t deadline_us;  /* by when the sweep that is planned, or runs, has to be done. 0: not known before it has
                                   begun; SCHEDULE_NEVER */
         bool missed;           /* that is over: the device is overdue */
+        bool lost;             /* it may not begin before that, which is yet to come */
+        enum agenda_hold
+                lost_by; /* what puts it off for so long; AGENDA_FREE: a sweep that failed is tried again later */
 };
 
 struct agenda agenda_at(const struct agenda_question *q, uint64_t now_us);
+
+/* The least write_limit with which a sweep may begin in each period. */
+double agenda_least_write_limit(const struct device_config *config);
 
 /* How long after the start of a sweep that wrote so much the next one may begin. 0: at once. */
 uint64_t agenda_write_pause(double write_limit, uint64_t written_bytes, uint64_t extent_bytes);

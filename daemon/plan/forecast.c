@@ -74,18 +74,35 @@ static void go_on(const struct forecast *f, struct forecast_device *d) {
 
 static void begin(const struct forecast *f, struct forecast_device *d) {
         d->sweeping = true;
-        d->held_told = d->late = false;
+        d->held_told = false;
         d->started_us = f->now_us;
         d->left_bytes = work_bytes(d);
-        d->deadline_us = ask(f, d).deadline_us;
+        d->deadline_us = d->missing_us = ask(f, d).deadline_us;
         go_on(f, d);
+}
+
+/* Each period that passes without a sweep counts. One that is begun too late has a period of its own; the one that it
+ * came too late for was missed all the same. */
+static void count_missed(const struct forecast *f, struct forecast_device *d) {
+        if (d->missing_us == 0 || f->now_us <= d->missing_us)
+                return;
+        uint64_t every_us = d->config->every_us, first_us = d->missing_us;
+        uint64_t more = (f->now_us - first_us - 1) / every_us;
+        d->missed += more + 1;
+        d->missing_us = first_us + (more + 1) * every_us;
+        if (!d->sweeping)
+                tell(f, d,
+                        (struct forecast_event){ .kind = FORECAST_MISSED,
+                                .from_us = first_us,
+                                .deadline_us = first_us + more * every_us });
 }
 
 static void end(const struct forecast *f, struct forecast_device *d) {
         bool in_time = f->now_us <= d->deadline_us;
-        d->missed += !in_time && !d->late;
+        count_missed(f, d);
         end_stretch(f, d);
-        d->sweeping = d->late = false;
+        d->sweeping = false;
+        d->missing_us = 0;
         d->sweeps++;
         uint64_t written = agenda_written_bytes(d->config->mode, d->config->patterns.count, d->extent_bytes);
         d->written_bytes += written;
@@ -102,26 +119,12 @@ static void end(const struct forecast *f, struct forecast_device *d) {
                         .in_time = in_time });
 }
 
-/* A sweep that begins too late has a period of its own; the one that it came too late for was missed all the same. */
-static void look_at_waiting(const struct forecast *f, struct forecast_device *d) {
-        if (d->sweeping || d->late)
-                return;
-        struct agenda a = ask(f, d);
-        if (!a.missed)
-                return;
-        d->late = true;
-        d->missed++;
-        tell(f, d, (struct forecast_event){ .kind = FORECAST_MISSED, .deadline_us = a.deadline_us });
-}
-
 static void look_at_deadlines(const struct forecast *f) {
         for (size_t i = 0; i < f->count; i++) {
                 struct forecast_device *d = &f->devices[i];
-                look_at_waiting(f, d);
-                if (!d->sweeping || d->late || f->now_us <= d->deadline_us)
-                        continue;
-                d->late = true;
-                d->missed++;
+                if (d->missing_us == 0)
+                        d->missing_us = ask(f, d).deadline_us;
+                count_missed(f, d);
         }
 }
 
@@ -185,15 +188,20 @@ static void admit(const struct forecast *f) {
 /* --- rates --- */
 
 static void note_short(const struct forecast *f, struct forecast_device *d, const struct pacing_job *job) {
+        struct agenda a;
         if (job->short_of == PACING_IN_TIME || d->short_of != PACING_IN_TIME)
                 return;
+        a = ask(f, d);
         d->short_of = job->short_of;
+        d->lost = job->lost_us > 0;
+        d->lost_by = a.lost_by;
         pacing_advise(&d->advice, job, work_bytes(d), d->config->every_us, f->now_us);
         tell(f, d,
                 (struct forecast_event){ .kind = FORECAST_SHORT,
                         .from_us = f->now_us,
+                        .to_us = a.start_us,
                         .bytes = job->left_bytes,
-                        .deadline_us = job->deadline_us });
+                        .deadline_us = d->lost ? job->lost_us : job->deadline_us });
 }
 
 static int set_rates(const struct forecast *f) {
@@ -204,6 +212,7 @@ static int set_rates(const struct forecast *f) {
                         .controller = d->controller,
                         .from_us = d->sweeping ? 0 : MAX(a.start_us, f->now_us),
                         .deadline_us = a.deadline_us,
+                        .lost_us = !d->sweeping && a.lost ? a.deadline_us : 0,
                         .spare_us = d->config->every_us / 100 * PACING_SPARE_PERCENT,
                         .left_bytes = d->sweeping                ? d->left_bytes
                                 : a.planned_us != SCHEDULE_NEVER ? work_bytes(d)

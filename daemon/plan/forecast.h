@@ -32,19 +32,22 @@ struct forecast_device {
         uint64_t rate;                      /* 0: no limit */
         uint64_t stretch_us, stretch_bytes; /* since when, and how much, it has run without a break */
         bool held_told;
-        bool late; /* its deadline is over */
+        uint64_t missing_us; /* the deadline that passes next, of those that no sweep has met; 0: not known */
 
         /* All in all. */
         uint64_t sweeps, missed, written_bytes, open_us;
         enum pacing_short short_of; /* of the first deadline that could not be met; PACING_IN_TIME: none */
+        bool lost;                  /* of that: it may not begin before, for this reason */
+        enum agenda_hold lost_by;
         struct pacing_advice advice;
 };
 
 enum forecast_kind {
         FORECAST_HELD,    /* write_limit holds it back until `to` */
         FORECAST_STRETCH, /* it ran from `from` to `to`, and did so many bytes */
-        FORECAST_SHORT,   /* from now on its deadline can't be met: the device has why, and what would help */
-        FORECAST_MISSED,  /* its deadline passed before a sweep began */
+        FORECAST_SHORT,   /* from now on its deadline can't be met: the device has why, and what would help. Where it is
+                             lost it may begin at `to` */
+        FORECAST_MISSED,  /* its deadline passed before a sweep began, and so did each of those between `from` and it */
         FORECAST_ENDED    /* a sweep, begun at `from`, ended at `to`; in time, or not */
 };
 

@@ -82,7 +82,7 @@ static void judge_alone(struct pacing_job *j, const struct pacing_limits *limits
         j->short_of = PACING_IN_TIME;
         if (!is_planned(j))
                 return;
-        if (j->open_us == 0)
+        if (j->open_us == 0 || j->lost_us > 0)
                 j->short_of = PACING_NO_TIME;
         else if (j->lump_need == PACING_ALL || j->lump_need > j->possible)
                 j->short_of = PACING_WINDOW;
@@ -120,7 +120,7 @@ static uint64_t needed_rate(const struct group *g, unsigned at_a_time) {
         bool crowded = at_a_time > 0 && g->count > at_a_time;
         for (size_t i = 0; i < g->count; i++) {
                 const struct pacing_job *j = g->jobs[i];
-                if (!j->running && (!crowded || j->short_of == PACING_NO_TIME))
+                if (!j->running && (!crowded || j->open_us == 0))
                         continue;
                 bytes = plus(bytes, j->left_bytes);
                 aim_us = MAX(aim_us, j->aim_us);
@@ -216,7 +216,7 @@ static void make_room(const struct group *g, struct place *places, unsigned at_a
         for (size_t i = 0; i < g->count; i++) {
                 const struct pacing_job *j = g->jobs[i];
                 uint64_t open_us = time_of_first(g, i, &alike, now_us);
-                if (j->running || j->short_of == PACING_NO_TIME)
+                if (j->running || j->open_us == 0)
                         continue;
                 struct place *p = least_loaded(places, count);
                 p->load = plus(p->load, j->left_bytes);
@@ -384,7 +384,8 @@ void pacing_advise(struct pacing_advice *ret, const struct pacing_job *job, uint
                 ret->every_us = round_up((uint64_t)((double)every_us * factor) / MARGIN_PERCENT * 100);
                 return;
         }
-        uint64_t begin_us = job->deadline_us > every_us ? job->deadline_us - every_us : 0;
+        uint64_t deadline_us = job->lost_us > 0 ? job->lost_us : job->deadline_us;
+        uint64_t begin_us = deadline_us > every_us ? deadline_us - every_us : 0;
         uint64_t end_us = end_of(job, job->left_bytes, possible, from_us);
         uint64_t anew_us = end_of(job, work_bytes, possible, from_us);
         if (end_us == CALENDAR_NEVER || anew_us == CALENDAR_NEVER)

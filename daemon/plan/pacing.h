@@ -21,7 +21,7 @@ struct calendar;
 /* Why a deadline can't be met. */
 enum pacing_short {
         PACING_IN_TIME,
-        PACING_NO_TIME,  /* it is never open until then */
+        PACING_NO_TIME,  /* it is never open until then, or may not begin before */
         PACING_WINDOW,   /* no window is long enough for a segment */
         PACING_RATE_MAX, /* rate_max is too low */
         PACING_SPEED,    /* the device gives no more, or others leave no more of it */
@@ -35,6 +35,8 @@ struct pacing_job {
         uint64_t controller;  /* 0: unknown, shares it with nobody */
         uint64_t from_us;     /* not before; 0: now */
         uint64_t deadline_us; /* SCHEDULE_NEVER: none */
+        uint64_t lost_us;     /* 0, or the one that comes before it may begin, and which nothing helps: deadline_us is
+                                 then that of the period which it gets */
         uint64_t spare_us;    /* by which it should be done before that */
         uint64_t left_bytes;  /* to be read and written */
         uint64_t lump_bytes;  /* of agenda.h */

@@ -222,6 +222,18 @@ def write_limit_holds_the_next_sweep_back(case):
     assert len(daemon.sweeps()) == 1, daemon.sweeps()
 
 
+@test
+def a_deadline_before_write_limit_lets_it_begin_is_told_at_once(case):
+    disk = case.loop(4 * MIB)
+    daemon = case.daemon([device_entry('d0', disk, every='1d', write_limit=12)])
+    eventually('it was swept', lambda: daemon.sweeps() and daemon.sweeps()[0]['ended_at'], 30)
+    device = eventually('it is told', lambda: (lambda d: d if d['reason'] else None)(daemon.device('d0')), 20)
+    assert device['reason']['rule'] == 'deadline' and not device['overdue'], device
+    assert 'write_limit holds it back until' in device['reason']['found'], device
+    assert 'write_limit of at least 365.0' in device['reason']['remedy'], device
+    daemon.expect_told("can't be met: write_limit holds it back", times=1)
+
+
 def simulate(case, config, *arguments, env=None):
     path = os.path.join(case.scratch, 'plan.conf')
     with open(path, 'w', encoding='utf-8') as file:

@@ -196,6 +196,39 @@ START_TEST(write_limit_holds_a_sweep_back_by_what_the_last_one_wrote) {
 }
 END_TEST
 
+START_TEST(a_deadline_before_the_sweep_may_begin_is_lost_and_the_first_reason_counts) {
+        struct scene s;
+        ck_assert(!agenda_at(&scene(&s)->question, NOW).lost);
+        s.config.write_limit = 12; /* 30 days, and the deadline is 20 after the last start */
+        window(&s, "23:00-06:00");
+        struct agenda a = agenda_at(&s.question, NOW);
+        ck_assert(a.lost && !a.missed);
+        ck_assert_int_eq(a.lost_by, AGENDA_WRITES);
+        ck_assert_int_eq(a.hold, AGENDA_WINDOW);
+        ck_assert_uint_lt(a.deadline_us, a.start_us);
+        ck_assert(!agenda_at(&s.question, a.deadline_us + 1).lost); /* then it is missed */
+        ck_assert_double_eq_tol(agenda_least_write_limit(&s.config), 36.5, 1e-9);
+        s.config.write_limit = 36.5;
+        ck_assert(!agenda_at(&s.question, NOW).lost);
+
+        s.config.write_limit = 0;
+        s.config.every_us = DAY; /* due since 8 days, with a deadline 7 days ago */
+        ck_assert(!agenda_at(&s.question, NOW).lost);
+        s.history.last_started_us = s.history.last_finished_us = NOW - 2 * DAY + HOUR;
+        a = agenda_at(&s.question, NOW);
+        ck_assert(a.lost);
+        ck_assert_int_eq(a.lost_by, AGENDA_WINDOW);
+        s.config.calendar = NULL;
+        s.history.last_end = END_FAILED;
+        s.history.last_ended_us = NOW - HOUR / 2;
+        a = agenda_at(&s.question, NOW + HOUR / 2);
+        ck_assert(!a.lost && a.start_us == NOW + HOUR / 2);
+        s.history.failures_in_a_row = 3;
+        a = agenda_at(&s.question, NOW + HOUR / 2);
+        ck_assert(a.lost && a.lost_by == AGENDA_FREE);
+}
+END_TEST
+
 START_TEST(a_period_that_ended_without_a_whole_sweep_is_missed) {
         struct scene s;
         scene(&s)->history.last_end = END_FAILED;
@@ -229,6 +262,7 @@ int main(void) {
         tcase_add_test(tests, a_history_in_the_future_is_no_reason_to_wait_for_it);
         tcase_add_test(tests, a_clock_of_1970_starts_nothing_at_once_and_does_not_stall);
         tcase_add_test(tests, write_limit_holds_a_sweep_back_by_what_the_last_one_wrote);
+        tcase_add_test(tests, a_deadline_before_the_sweep_may_begin_is_lost_and_the_first_reason_counts);
         tcase_add_test(tests, a_period_that_ended_without_a_whole_sweep_is_missed);
         tcase_add_test(tests, never_is_neither_planned_nor_due);
         return suite_run("agenda", tests);

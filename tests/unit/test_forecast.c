@@ -46,8 +46,8 @@ static void tell(void *userdata, const struct forecast_device *d, const struct f
                 h->last_end_us[i] = e->to_us;
                 break;
         case FORECAST_MISSED:
-                ck_assert_msg(d->short_of != PACING_IN_TIME || d->config->write_limit > 0,
-                        "%s was not begun in time, and nobody said so", d->config->name);
+                ck_assert_msg(
+                        d->short_of != PACING_IN_TIME, "%s was not begun in time, and nobody said so", d->config->name);
                 break;
         case FORECAST_SHORT:
                 h->short_told++;
@@ -152,6 +152,32 @@ START_TEST(memory_does_not_grow_with_the_years) {
 }
 END_TEST
 
+static void live(struct forecast_device *d, size_t count, uint64_t span_us, const struct pacing_limits *limits) {
+        struct forecast_options options = { .limits = *limits, .from_us = FROM, .until_us = FROM + span_us, .seed = 3 };
+        ck_assert_int_eq(setenv("TZ", "UTC", 1), 0);
+        tzset();
+        ck_assert_int_eq(forecast_run(d, count, &options), 0);
+}
+
+START_TEST(each_period_that_passes_without_a_sweep_counts_and_is_told_before) {
+        struct device_config c = { .name = "a", .mode = MODE_PATTERN, .every_us = 5 * DAY, .write_limit = 12 };
+        struct forecast_device d = { .config = &c, .extent_bytes = 1024 * MIB };
+        live(&d, 1, 90 * DAY, &(struct pacing_limits){ 0 });
+        ck_assert_uint_eq(d.sweeps, 3); /* on days 0, 30 and 60, which are in time for periods 0, 6 and 12 of 18 */
+        ck_assert_uint_eq(d.missed, 14);
+        ck_assert(d.short_of == PACING_NO_TIME && d.lost && d.lost_by == AGENDA_WRITES);
+
+        struct calendar sundays = { 0 };
+        char problem[CALENDAR_PROBLEM_BYTES];
+        ck_assert_int_eq(calendar_add(&sundays, CALENDAR_WINDOWS, "Sun", problem), 0);
+        c = (struct device_config){ .name = "a", .mode = MODE_READ, .every_us = DAY, .calendar = &sundays };
+        d = (struct forecast_device){ .config = &c, .extent_bytes = 1024 * MIB };
+        live(&d, 1, 70 * DAY, &(struct pacing_limits){ 0 });
+        ck_assert_msg(d.missed >= 50 && d.missed <= 60, "%" PRIu64, d.missed);
+        ck_assert(d.short_of == PACING_NO_TIME && d.lost && d.lost_by == AGENDA_WINDOW);
+}
+END_TEST
+
 START_TEST(write_limit_is_kept_over_the_years_and_told) {
         struct host *h = host_new(3, true);
         for (size_t i = 0; i < DEVICES; i++) {
@@ -176,6 +202,7 @@ int main(void) {
         tcase_add_test(tests, fifty_disks_of_which_two_run_at_a_time_keep_their_deadlines);
         tcase_add_test(tests, who_is_late_was_told_before);
         tcase_add_test(tests, memory_does_not_grow_with_the_years);
+        tcase_add_test(tests, each_period_that_passes_without_a_sweep_counts_and_is_told_before);
         tcase_add_test(tests, write_limit_is_kept_over_the_years_and_told);
         return suite_run("forecast", tests);
 }

@@ -338,6 +338,24 @@ START_TEST(windows_that_do_not_open_in_time_are_told) {
 END_TEST
 
 /* Follows the advice, each part of it alone, for a sweep that is about to begin. */
+START_TEST(a_deadline_before_the_start_is_told_and_hurries_nobody) {
+        struct pacing_limits two = { .concurrent_sweeps = 1 };
+        struct pacing_job jobs[] = { job(86400 * 10 * MIB, NOW + 10 * DAY), job(86400 * 10 * MIB, NOW + 5 * DAY) };
+        jobs[1].running = false;
+        jobs[1].from_us = NOW + 3 * DAY;
+        plan(jobs, 2, &two);
+        uint64_t rate = jobs[0].rate;
+        ck_assert_int_eq(jobs[1].short_of, PACING_IN_TIME);
+        jobs[1].lost_us = NOW + 2 * DAY;
+        plan(jobs, 2, &two);
+        ck_assert_int_eq(jobs[1].short_of, PACING_NO_TIME);
+        ck_assert_uint_eq(jobs[0].rate, rate);
+        struct pacing_advice advice;
+        pacing_advise(&advice, &jobs[1], jobs[1].left_bytes, 2 * DAY, NOW);
+        ck_assert_uint_ge(advice.every_us, 3 * DAY); /* planned for now, and held back for so long */
+}
+END_TEST
+
 START_TEST(each_advice_helps_when_it_is_followed) {
         unsigned rates = 0, windows = 0, spans = 0;
         struct calendar c = nights();
@@ -486,6 +504,7 @@ int main(void) {
         tcase_add_test(tests, windows_that_differ_are_more_time_together);
         tcase_add_test(tests, what_the_host_can_not_do_is_told_of_the_deadline_that_is_lost);
         tcase_add_test(tests, windows_that_do_not_open_in_time_are_told);
+        tcase_add_test(tests, a_deadline_before_the_start_is_told_and_hurries_nobody);
         tcase_add_test(tests, each_advice_helps_when_it_is_followed);
         tcase_add_test(tests, a_deadline_is_met_or_it_is_told_before);
         tcase_add_test(tests, disks_that_are_fast_enough_are_all_in_time_however_few_run_at_a_time);
