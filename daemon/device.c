@@ -60,6 +60,14 @@ void device_reconfigure(struct device *d, struct device_config *config) {
         d->look_again_us = 0; /* what was refused may not be any more: until that was looked at, it is */
 }
 
+static uint64_t extent_bytes(const struct device *d) {
+        return device_config_extent(d->config, device_known_bytes(d)).length_bytes;
+}
+
+static void note_write(struct device *d, uint64_t started_us, uint64_t bytes) {
+        agenda_note_write(&d->history.schedule, d->config, extent_bytes(d), started_us, bytes);
+}
+
 void device_remember(struct device *d, const struct ledger_device *past) {
         /* That is counted with its progress, and again when it ends. */
         uint64_t resting_bytes = past->resume ? past->resume->record.bytes.written : 0;
@@ -69,7 +77,6 @@ void device_remember(struct device *d, const struct ledger_device *past) {
                         .last_ended_us = past->last.ended_us,
                         .last_end = past->last.end,
                         .failures_in_a_row = past->failures_in_a_row,
-                        .last_written_bytes = past->last.bytes.written,
                         .last_finished_us =
                                 past->last.end == END_FINISHED ? past->last.started_us : past->last_checked_us,
                 },
@@ -81,6 +88,8 @@ void device_remember(struct device *d, const struct ledger_device *past) {
                 .findings_resolved = past->findings_resolved,
                 .bytes_written = past->bytes_written - MIN(resting_bytes, past->bytes_written),
         };
+        for (unsigned i = 0; i < past->write_count; i++)
+                note_write(d, past->writes[i].started_us, past->writes[i].bytes);
         d->target_row = past->resume ? past->resume->record.target_row : past->last.target_row;
 }
 
@@ -90,7 +99,7 @@ void device_record_end(struct device *d, const struct sweep_record *r) {
         h->schedule.last_started_us = r->started_us;
         h->schedule.last_ended_us = r->ended_us;
         h->schedule.last_end = r->end;
-        h->schedule.last_written_bytes = r->bytes.written;
+        note_write(d, r->started_us, r->bytes.written);
         if (r->end == END_FAILED)
                 h->schedule.failures_in_a_row++;
         else if (r->end != END_KILLED)
@@ -125,7 +134,7 @@ struct agenda device_agenda(const struct device *d, uint64_t wall_us) {
         struct agenda_question question = {
                 .config = d->config,
                 .history = &d->history.schedule,
-                .extent_bytes = device_config_extent(d->config, device_known_bytes(d)).length_bytes,
+                .extent_bytes = extent_bytes(d),
                 .awake_us = d->plan.awake_us,
                 .seed = d->plan.seed,
                 .started_us = d->thread && !d->recovering && !d->looking ? d->started_us

@@ -87,13 +87,30 @@ uint64_t agenda_lump_wait_us(const struct device_config *config, enum sweep_mode
         return mode == MODE_PATTERN ? SAMPLE_US : sweep_mode_keeps(mode) ? config->settle_us : 0;
 }
 
-/* When what was written last lets the next sweep begin. A time that can't be tells nothing. */
+/* Without a limit, as by one of a full write a year: there may be one after the next reload. Where the sweeps
+ * before have a date that can't be, they may have been right before this one. */
+void agenda_note_write(struct schedule_history *history, const struct device_config *config, uint64_t extent_bytes,
+        uint64_t started_us, uint64_t written_bytes) {
+        double limit = config->write_limit > 0 ? config->write_limit : 1;
+        uint64_t whole = extent_bytes > 0 ? extent_bytes : MAX(written_bytes, history->wrote_bytes);
+        if (written_bytes == 0)
+                return;
+        if (!schedule_believes(history->wrote_us, 0, started_us))
+                history->wrote_us = started_us;
+        if (later(started_us, agenda_write_pause(limit, written_bytes, whole)) <
+                later(history->wrote_us, agenda_write_pause(limit, history->wrote_bytes, whole)))
+                return;
+        history->wrote_us = started_us;
+        history->wrote_bytes = written_bytes;
+}
+
+/* When what was written lets the next sweep begin. A time that can't be may be any, also a short while ago. */
 static uint64_t writes_allow(const struct agenda_question *q, uint64_t now_us) {
         const struct schedule_history *h = q->history;
-        uint64_t pause_us = agenda_write_pause(q->config->write_limit, h->last_written_bytes, q->extent_bytes);
-        if (!sweep_mode_writes(q->config->mode) || pause_us == 0 || h->last_started_us > now_us)
+        uint64_t pause_us = agenda_write_pause(q->config->write_limit, h->wrote_bytes, q->extent_bytes);
+        if (!sweep_mode_writes(q->config->mode) || pause_us == 0)
                 return 0;
-        return later(h->last_started_us, pause_us);
+        return later(schedule_believes(h->wrote_us, q->config->every_us, now_us) ? h->wrote_us : q->awake_us, pause_us);
 }
 
 /* Of what puts it off past its deadline the first counts: without that the others might do no harm. */

@@ -49,6 +49,11 @@ double agenda_least_write_limit(const struct device_config *config);
 /* How long after the start of a sweep that wrote so much the next one may begin. 0: at once. */
 uint64_t agenda_write_pause(double write_limit, uint64_t written_bytes, uint64_t extent_bytes);
 
+/* Of a sweep that has ended, in the order of their ends. What wrote nothing, or little, does not end the pause after
+ * what wrote much. */
+void agenda_note_write(struct schedule_history *history, const struct device_config *config, uint64_t extent_bytes,
+        uint64_t started_us, uint64_t written_bytes);
+
 /* Bytes that a sweep of this mode writes to an extent, with so many fixed patterns, and all that it reads and writes.
  * The pass that verifies what the sweep before left is counted, too. */
 uint64_t agenda_written_bytes(enum sweep_mode mode, size_t patterns, uint64_t extent_bytes);

@@ -106,11 +106,11 @@ static void end(const struct forecast *f, struct forecast_device *d) {
         d->sweeps++;
         uint64_t written = agenda_written_bytes(d->config->mode, d->config->patterns.count, d->extent_bytes);
         d->written_bytes += written;
-        d->history = (struct schedule_history){ .last_started_us = d->started_us,
-                .last_ended_us = f->now_us,
-                .last_end = END_FINISHED,
-                .last_written_bytes = written,
-                .last_finished_us = d->started_us };
+        d->history.last_started_us = d->history.last_finished_us = d->started_us;
+        d->history.last_ended_us = f->now_us;
+        d->history.last_end = END_FINISHED;
+        d->history.failures_in_a_row = 0;
+        agenda_note_write(&d->history, d->config, d->extent_bytes, d->started_us, written);
         tell(f, d,
                 (struct forecast_event){ .kind = FORECAST_ENDED,
                         .from_us = d->started_us,

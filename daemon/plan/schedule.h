@@ -20,9 +20,10 @@ struct schedule_history {
         uint64_t last_started_us;
         uint64_t last_ended_us;
         enum sweep_end last_end;
-        unsigned failures_in_a_row;  /* sweeps that ended as failed since one finished or was cancelled */
-        uint64_t last_written_bytes; /* by the newest sweep */
-        uint64_t last_finished_us;   /* when the newest sweep that finished was started; 0: none did */
+        unsigned failures_in_a_row;     /* sweeps that ended as failed since one finished or was cancelled */
+        uint64_t wrote_us, wrote_bytes; /* agenda_note_write(): when the sweep was started that holds back the next one
+                                           for longest, and what it wrote */
+        uint64_t last_finished_us;      /* when the newest sweep that finished was started; 0: none did */
 };
 
 /* Whether a moment of the past may be one: not 0, not before any clock was set, and not too far ahead. */

@@ -101,6 +101,8 @@ struct ledger_prune {
         uint64_t events_to; /* up to this id there are more events than are kept */
 };
 
+enum { LEDGER_WRITES = 16 };
+
 /* The past of one configured device, as the plan wants it. */
 struct ledger_device {
         char device[DEVICE_NAME_BYTES];
@@ -113,6 +115,10 @@ struct ledger_device {
         uint64_t findings_resolved; /* resolved and retired */
         uint64_t bytes_written;     /* by all sweeps of this device */
         unsigned failures_in_a_row;
+        unsigned write_count; /* of the newest sweeps that are over and wrote something, oldest first */
+        struct {
+                uint64_t started_us, bytes;
+        } writes[LEDGER_WRITES];
         struct region_table *regions; /* heap; of the target that was swept last; NULL: nothing is known */
 };
 

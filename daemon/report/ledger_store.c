@@ -151,6 +151,7 @@ enum statement {
         ST_DEVICES,
         ST_DEVICE_SUMS,
         ST_LAST_SWEEP,
+        ST_LAST_WRITES,
         ST_OPEN_FINDINGS,
         ST_END_KILLED,
         ST_JUDGE_KILLED,
@@ -225,6 +226,8 @@ static const char *const statements[ST_COUNT] = {
                 "  FROM sweeps WHERE device = ?1 AND ended_as IN ('finished', 'cancelled')), 0))",
         [ST_LAST_SWEEP] = "SELECT " SWEEP_COLUMNS " FROM sweeps WHERE device = ?1 AND ended_us <> 0"
                           " ORDER BY id DESC LIMIT 1",
+        [ST_LAST_WRITES] = "SELECT * FROM (SELECT started_us, bytes_written, id FROM sweeps WHERE device = ?1"
+                           " AND ended_us <> 0 AND bytes_written > 0 ORDER BY id DESC LIMIT ?2) ORDER BY id",
         [ST_OPEN_FINDINGS] = "SELECT " FINDING_COLUMNS
                              " FROM findings WHERE state IN ('open', 'acknowledged') ORDER BY id",
         [ST_END_KILLED] = "UPDATE sweeps SET ended_as = 'killed', ended_us = max(started_us,"
@@ -1417,6 +1420,20 @@ static int load_intent(struct ledger_store *store, struct ledger_device *device)
         return r;
 }
 
+/* The last sweep need not have written anything. */
+static int load_writes(struct ledger_store *store, struct ledger_device *device) {
+        struct query q = query_begin(store, ST_LAST_WRITES);
+        put_text(&q, device->device);
+        put_number(&q, LEDGER_WRITES);
+        int r;
+        while ((r = query_step(&q)) > 0 && device->write_count < LEDGER_WRITES) {
+                device->writes[device->write_count].started_us = take_number(&q);
+                device->writes[device->write_count++].bytes = take_number(&q);
+        }
+        query_end(&q);
+        return MIN(r, 0);
+}
+
 static int load_device(struct ledger_store *store, struct ledger_device *device) {
         struct query q = query_begin(store, ST_LAST_SWEEP);
         put_text(&q, device->device);
@@ -1437,6 +1454,8 @@ static int load_device(struct ledger_store *store, struct ledger_device *device)
                 device->failures_in_a_row = (unsigned)take_number(&q);
         }
         query_end(&q);
+        if (r >= 0)
+                r = load_writes(store, device);
         if (r < 0)
                 return r;
         r = load_resume(store, device);

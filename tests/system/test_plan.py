@@ -220,6 +220,12 @@ def write_limit_holds_the_next_sweep_back(case):
     assert 30 < days < 31, days
     time.sleep(1)
     assert len(daemon.sweeps()) == 1, daemon.sweeps()
+    next_start_at = device['next_start_at']
+    expect_clean(daemon.sweep('d0', mode='read'), 'readable')  # wrote nothing
+    assert daemon.device('d0')['next_start_at'] == next_start_at, daemon.device('d0')
+    daemon.stop()
+    daemon.start()
+    assert daemon.device('d0')['next_start_at'] == next_start_at, daemon.device('d0')
 
 
 @test

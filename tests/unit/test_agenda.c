@@ -28,7 +28,8 @@ static struct scene *scene(struct scene *s) {
                         .last_ended_us = NOW - 8 * DAY,
                         .last_end = END_FINISHED,
                         .last_finished_us = NOW - 9 * DAY,
-                        .last_written_bytes = 1 << 30 },
+                        .wrote_us = NOW - 9 * DAY,
+                        .wrote_bytes = 1 << 30 },
         };
         s->question = (struct agenda_question){
                 .config = &s->config, .history = &s->history, .extent_bytes = 1 << 30, .awake_us = AWAKE, .seed = 7
@@ -187,12 +188,47 @@ START_TEST(write_limit_holds_a_sweep_back_by_what_the_last_one_wrote) {
         struct agenda a = agenda_at(&s.question, NOW);
         ck_assert_uint_eq(a.start_us, NOW - 9 * DAY + 365 * DAY / 12);
         ck_assert_int_eq(a.hold, AGENDA_WRITES);
-        s.history.last_written_bytes = 1 << 20; /* it failed early */
+        s.history.wrote_bytes = 1 << 20; /* it failed early */
         a = agenda_at(&s.question, NOW);
         ck_assert_int_eq(a.hold, AGENDA_FREE);
-        s.history.last_written_bytes = 1 << 30;
+        s.history.wrote_bytes = 1 << 30;
         s.config.mode = MODE_READ;
         ck_assert_int_eq(agenda_at(&s.question, NOW).hold, AGENDA_FREE);
+}
+END_TEST
+
+START_TEST(what_writes_little_after_a_full_write_does_not_lift_the_limit) {
+        struct scene s;
+        uint64_t until_us = NOW - 9 * DAY + 365 * DAY / 12, gib = 1 << 30;
+        scene(&s)->config.write_limit = 12;
+        const uint64_t sizes[] = { 0, gib, 0 }; /* by the size that is known at that time */
+        for (size_t i = 0; i < ELEMENTS(sizes); i++) {
+                agenda_note_write(&s.history, &s.config, sizes[i], NOW - 2 * DAY, 0);
+                agenda_note_write(&s.history, &s.config, sizes[i], NOW - DAY, gib / 8);
+                ck_assert_uint_eq(agenda_at(&s.question, NOW).start_us, until_us);
+        }
+        agenda_note_write(&s.history, &s.config, gib, NOW - DAY, gib / 2 + gib / 4);
+        ck_assert_uint_eq(agenda_at(&s.question, NOW).start_us, NOW - DAY + 365 * DAY / 16);
+        s.config.write_limit = 0; /* it may come back */
+        agenda_note_write(&s.history, &s.config, gib, NOW, gib / 8);
+        ck_assert_uint_eq(s.history.wrote_us, NOW - DAY);
+}
+END_TEST
+
+START_TEST(writes_that_a_wrong_clock_dates_hold_the_next_back_from_when_the_clock_is_right) {
+        static const uint64_t wrong[] = { UINT64_C(86400) * USEC_PER_SEC, NOW + 70 * 365 * DAY };
+        for (size_t i = 0; i < ELEMENTS(wrong); i++) {
+                struct scene s;
+                scene(&s)->config.write_limit = 12;
+                s.history = (struct schedule_history){ 0 };
+                agenda_note_write(&s.history, &s.config, 1 << 30, wrong[i], 1 << 30);
+                struct agenda a = agenda_at(&s.question, NOW);
+                ck_assert_uint_eq(a.start_us, AWAKE + 365 * DAY / 12);
+                ck_assert_int_eq(a.hold, AGENDA_WRITES);
+                agenda_note_write(&s.history, &s.config, 1 << 30, NOW - DAY, 1 << 20); /* that is later in any case */
+                a = agenda_at(&s.question, NOW);
+                ck_assert_uint_eq(a.start_us, NOW - DAY + 365 * DAY / 12);
+        }
 }
 END_TEST
 
@@ -262,6 +298,8 @@ int main(void) {
         tcase_add_test(tests, a_history_in_the_future_is_no_reason_to_wait_for_it);
         tcase_add_test(tests, a_clock_of_1970_starts_nothing_at_once_and_does_not_stall);
         tcase_add_test(tests, write_limit_holds_a_sweep_back_by_what_the_last_one_wrote);
+        tcase_add_test(tests, what_writes_little_after_a_full_write_does_not_lift_the_limit);
+        tcase_add_test(tests, writes_that_a_wrong_clock_dates_hold_the_next_back_from_when_the_clock_is_right);
         tcase_add_test(tests, a_deadline_before_the_sweep_may_begin_is_lost_and_the_first_reason_counts);
         tcase_add_test(tests, a_period_that_ended_without_a_whole_sweep_is_missed);
         tcase_add_test(tests, never_is_neither_planned_nor_due);

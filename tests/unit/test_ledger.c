@@ -691,6 +691,26 @@ START_TEST(the_past_of_a_device_is_what_the_plan_wants) {
 }
 END_TEST
 
+START_TEST(the_newest_sweeps_that_wrote_are_known_whatever_came_after) {
+        open_quietly();
+        for (uint64_t id = 1; id <= 60; id++) {
+                struct ledger_request *request = sweep_request(LEDGER_SWEEP_ENDED, id, "sda");
+                request->sweep.bytes.written = id <= 20 ? 1000 + id : 0;
+                ck_assert_int_eq(call_status(request), 0);
+        }
+        close_ledger();
+        struct ledger_request *load = open_ledger();
+        const struct ledger_device *d = &load->load.devices[0];
+        ck_assert_uint_eq(d->last.id, 60);
+        ck_assert_uint_eq(d->write_count, LEDGER_WRITES);
+        for (unsigned i = 0; i < LEDGER_WRITES; i++) {
+                ck_assert_uint_eq(d->writes[i].bytes, 1000 + 20 - LEDGER_WRITES + 1 + i);
+                ck_assert_uint_eq(d->writes[i].started_us, (20 - LEDGER_WRITES + 1 + i) * 100);
+        }
+        ledger_request_free(load);
+}
+END_TEST
+
 START_TEST(answers_keep_the_order_of_requests_and_one_refusal_harms_no_other) {
         open_quietly();
         for (uint64_t id = 0; id < 200; id++) {
@@ -1453,6 +1473,7 @@ int main(void) {
         tcase_add_test(tests, a_sweep_with_fixed_patterns_clears_what_was_known_of_its_extent_and_goes_on_in_its_pass);
         tcase_add_test(tests, what_is_wanted_of_a_device_outlives_the_daemon);
         tcase_add_test(tests, the_past_of_a_device_is_what_the_plan_wants);
+        tcase_add_test(tests, the_newest_sweeps_that_wrote_are_known_whatever_came_after);
         tcase_add_test(tests, answers_keep_the_order_of_requests_and_one_refusal_harms_no_other);
         tcase_add_test(tests, what_was_sent_before_the_end_is_stored);
         tcase_add_test(tests, events_get_numbers_that_only_grow);
