@@ -130,11 +130,16 @@ uint64_t device_known_bytes(const struct device *d) {
         return d->config->create_size_bytes ? d->config->create_size_bytes : d->path_bytes;
 }
 
+const struct device_config *device_planned_by(const struct device *d) {
+        return d->thread && !d->recovering ? d->running_config : d->config;
+}
+
 struct agenda device_agenda(const struct device *d, uint64_t wall_us) {
+        const struct device_config *config = device_planned_by(d);
         struct agenda_question question = {
-                .config = d->config,
+                .config = config,
                 .history = &d->history.schedule,
-                .extent_bytes = extent_bytes(d),
+                .extent_bytes = device_config_extent(config, device_known_bytes(d)).length_bytes,
                 .awake_us = d->plan.awake_us,
                 .seed = d->plan.seed,
                 .started_us = d->thread && !d->recovering && !d->looking ? d->started_us
@@ -235,7 +240,7 @@ uint64_t device_deadline_us(const struct device *d, uint64_t wall_us) {
         if (d->to_recover)
                 return 0;
         uint64_t deadline_us = device_agenda(d, wall_us).deadline_us;
-        return deadline_us ? deadline_us : wall_us + d->config->every_us;
+        return deadline_us ? deadline_us : wall_us + device_planned_by(d)->every_us;
 }
 
 void device_sample_rate(struct device *d, uint64_t monotonic_us) {

@@ -115,6 +115,7 @@ struct device {
         struct sweep_thread *thread;          /* NULL: no sweep */
         struct device_config *running_config; /* what the sweep began with */
         enum sweep_mode running_mode;
+        struct pattern_list running_patterns;
         bool goes_on;            /* its sweep was interrupted before */
         char *running_overwrite; /* given by hand; NULL: none */
         uint64_t sweep_id;
@@ -178,6 +179,9 @@ bool device_is_due(const struct device *d, uint64_t wall_us);
 
 /* As if the sweep that is due had begun, and been cancelled. */
 void device_skip_period(struct device *d, uint64_t wall_us);
+
+/* By which it is planned now: a sweep that runs keeps the period, and so the deadline, that it began with. */
+const struct device_config *device_planned_by(const struct device *d);
 
 /* What the plan says of it now. */
 struct agenda device_agenda(const struct device *d, uint64_t wall_us);

@@ -136,6 +136,7 @@ static int start(struct manager *m, struct device *d) {
         d->recovery_id = 0;
         d->running_config = device_config_ref(d->config);
         d->running_mode = options.mode;
+        d->running_patterns = options.patterns;
         d->started_us = resumes ? d->resume->record.started_us : clock_wall_us();
         if (!resumes && !options.recover_only && !looks)
                 d->began_us = clock_monotonic_us();

@@ -131,9 +131,10 @@ static void know_size(struct device *d) {
 }
 
 static uint64_t whole_work(const struct device *d) {
-        enum sweep_mode mode = is_sweeping(d) ? d->running_mode : d->config->mode;
-        return agenda_work_bytes(
-                mode, d->config->patterns.count, device_config_extent(d->config, device_known_bytes(d)).length_bytes);
+        const struct device_config *config = device_planned_by(d);
+        enum sweep_mode mode = is_sweeping(d) ? d->running_mode : config->mode;
+        size_t patterns = is_sweeping(d) ? d->running_patterns.count : config->patterns.count;
+        return agenda_work_bytes(mode, patterns, device_config_extent(config, device_known_bytes(d)).length_bytes);
 }
 
 static void fill_running(struct pacing_job *job, struct device *d, uint64_t monotonic_us) {
@@ -152,16 +153,17 @@ static bool takes_part(const struct device *d) {
         return is_sweeping(d) || (!d->absent && !d->held && !d->refusal.rule[0] && d->held_by_pid == 0);
 }
 
+/* How fast it may go, and when, a reload changes in mid-sweep, too. */
 static struct pacing_job job_of(
         struct device *d, const struct agenda *agenda, uint64_t monotonic_us, uint64_t wall_us) {
-        const struct device_config *config = is_sweeping(d) ? d->running_config : d->config;
+        const struct device_config *config = device_planned_by(d);
         struct pacing_job job = {
                 .controller = d->placed ? disk_place_controller_number(&d->place) : 0,
                 .deadline_us = agenda->deadline_us,
                 .spare_us = config->every_us / 100 * PACING_SPARE_PERCENT,
-                .calendar = config->calendar,
-                .rate_min = config->rate_min_bytes,
-                .rate_max = config->rate_max_bytes,
+                .calendar = d->config->calendar,
+                .rate_min = d->config->rate_min_bytes,
+                .rate_max = d->config->rate_max_bytes,
         };
         enum sweep_mode mode = is_sweeping(d) ? d->running_mode : config->mode;
         job.lump_bytes = agenda_lump_bytes(
@@ -184,7 +186,7 @@ static struct pacing_job job_of(
 static void advise(char *to, size_t to_bytes, const struct device *d, const struct pacing_job *job, uint64_t wall_us) {
         struct pacing_advice advice;
         char span[32];
-        pacing_advise(&advice, job, whole_work(d), d->config->every_us, wall_us);
+        pacing_advise(&advice, job, whole_work(d), device_planned_by(d)->every_us, wall_us);
         text_copy(to, to_bytes, "What would help:");
         const char *sep = "";
         if (advice.rate > 0) {

@@ -75,6 +75,27 @@ def a_sweep_goes_at_the_rate_that_it_needs(case):
 
 
 @test
+def a_reload_changes_the_rates_of_a_sweep_but_not_its_deadline(case):
+    disk = case.loop(64 * MIB)
+    keys = {'block_size': '64K', 'rate_min': '64K'}
+
+    def target():
+        device = daemon.device('d0')
+        assert device['state'] == 'sweeping', device
+        return device['progress']['rate_target']
+    daemon = case.daemon([device_entry('d0', disk, 'read', every='120s', **keys)])
+    daemon.sweeping('d0')
+    eventually('its rate fits what is left to do', lambda: target() and target() < 3 * MIB, 15)
+    daemon.configure([device_entry('d0', disk, 'read', every='never', **keys)])
+    daemon.call('Reload')
+    time.sleep(2)
+    assert target() and target() < 3 * MIB, daemon.device('d0')
+    daemon.configure([device_entry('d0', disk, 'read', every='never', block_size='64K', rate_min='128K', rate_max='128K')])
+    daemon.call('Reload')
+    eventually('its rate is the new one', lambda: target() == MIB // 8, 5)
+
+
+@test
 def a_sweep_goes_on_from_window_to_window_and_never_between(case):
     disk = case.loop(64 * MIB)
     keys = {'block_size': '64K', 'rate_min': '1M', 'rate_max': '1M'}
