@@ -152,14 +152,16 @@ static void print_stretch(FILE *to, const struct forecast_event *e) {
         text_format_local(until, sizeof until, e->to_us);
         text_format_size(rate, sizeof rate, seconds > 0 ? (uint64_t)((double)e->bytes / seconds) : e->bytes);
         text_format_size(bytes, sizeof bytes, e->bytes);
-        fprintf(to, "  %s to %s  %10s/s  %10s\n", from, until, rate, bytes);
+        bool fast = seconds > 0 && (double)e->bytes / seconds > (double)FORECAST_SPEED * 1.01;
+        fprintf(to, "  %s to %s  %10s/s  %10s%s\n", from, until, rate, bytes,
+                fast ? "  (if the device is as fast as rate_max)" : "");
 }
 
 static void print_short(FILE *to, const struct forecast_device *d, const struct forecast_event *e) {
         static const char *const why[] = { [PACING_NO_TIME] = "no window opens before",
                 [PACING_WINDOW] = "no window is long enough to write and verify a segment in it",
                 [PACING_RATE_MAX] = "rate_max is too low",
-                [PACING_SPEED] = "the device is too slow",
+                [PACING_SPEED] = "a device that does no more is too slow",
                 [PACING_HOST] = "limits.rate is too low for all that is due by then",
                 [PACING_CROWD] = "too few may run at a time for all that is due by then" };
         static const char *const lost[] = { [AGENDA_FREE] = "it is not planned before",
@@ -260,8 +262,8 @@ static void print_head(uint64_t from_us, uint64_t until_us) {
         text_format_local(from, sizeof from, from_us);
         text_format_local(until, sizeof until, until_us);
         text_format_size(speed, sizeof speed, FORECAST_SPEED);
-        printf("From %s to %s, as if no device had ever been swept. Disks are taken to be as fast as is asked of them, and, "
-               "where nothing limits them, to do %s/s; nobody else uses them.\n",
+        printf("From %s to %s, as if no device had ever been swept. Disks are taken to do %s/s, or what rate_max allows; "
+               "nobody else uses them.\n",
                 from, until, speed);
 }
 

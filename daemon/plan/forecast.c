@@ -45,8 +45,10 @@ static struct agenda ask(const struct forecast *f, const struct forecast_device 
         return agenda_at(&question, f->now_us);
 }
 
+/* As fast as is asked of it, but where nobody said what it can do no faster than what is taken for granted. */
 static uint64_t speed_of(const struct forecast_device *d) {
-        return d->rate ? d->rate : d->config->rate_max_bytes ? d->config->rate_max_bytes : FORECAST_SPEED;
+        uint64_t most = d->config->rate_max_bytes ? d->config->rate_max_bytes : FORECAST_SPEED;
+        return d->rate ? MIN(d->rate, most) : most;
 }
 
 static uint64_t work_bytes(const struct forecast_device *d) {
@@ -221,7 +223,8 @@ static int set_rates(const struct forecast *f) {
                         .lump_wait_us = agenda_lump_wait_us(d->config, d->config->mode),
                         .calendar = d->config->calendar,
                         .rate_min = d->config->rate_min_bytes,
-                        .rate_max = d->config->rate_max_bytes };
+                        .rate_max = d->config->rate_max_bytes,
+                        .speed = d->config->rate_max_bytes ? 0 : FORECAST_SPEED };
                 if (!d->sweeping && f->jobs[i].left_bytes > 0 && a.deadline_us <= f->jobs[i].from_us)
                         f->jobs[i].deadline_us = f->jobs[i].from_us + d->config->every_us;
         }

@@ -15,7 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* What a disk is taken to give where the plan asks for no limit: bytes a second. */
+/* What a disk is taken to give where rate_max does not say it: bytes a second. */
 #define FORECAST_SPEED (UINT64_C(200) << 20)
 
 struct forecast_device {

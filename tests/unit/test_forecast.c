@@ -178,6 +178,22 @@ START_TEST(each_period_that_passes_without_a_sweep_counts_and_is_told_before) {
 }
 END_TEST
 
+START_TEST(no_disk_is_taken_to_be_faster_than_is_said_of_it) {
+        struct device_config c = { .name = "a", .mode = MODE_READ, .every_us = DAY / 24 };
+        struct forecast_device d = { .config = &c, .extent_bytes = 20 * TIB };
+        live(&d, 1, 30 * DAY, &(struct pacing_limits){ 0 });
+        ck_assert_int_eq(d.short_of, PACING_SPEED);
+        ck_assert_uint_ge(d.sweeps, 20); /* 29 hours each */
+        ck_assert_uint_le(d.sweeps, 24);
+        ck_assert_uint_ge(d.missed, 600);
+        c.rate_max_bytes = 8 * FORECAST_SPEED; /* somebody knows better */
+        d = (struct forecast_device){ .config = &c, .extent_bytes = 5 * TIB };
+        live(&d, 1, 30 * DAY, &(struct pacing_limits){ 0 });
+        ck_assert_int_eq(d.short_of, PACING_IN_TIME);
+        ck_assert_uint_eq(d.missed, 0);
+}
+END_TEST
+
 START_TEST(write_limit_is_kept_over_the_years_and_told) {
         struct host *h = host_new(3, true);
         for (size_t i = 0; i < DEVICES; i++) {
@@ -203,6 +219,7 @@ int main(void) {
         tcase_add_test(tests, who_is_late_was_told_before);
         tcase_add_test(tests, memory_does_not_grow_with_the_years);
         tcase_add_test(tests, each_period_that_passes_without_a_sweep_counts_and_is_told_before);
+        tcase_add_test(tests, no_disk_is_taken_to_be_faster_than_is_said_of_it);
         tcase_add_test(tests, write_limit_is_kept_over_the_years_and_told);
         return suite_run("forecast", tests);
 }
