@@ -113,14 +113,14 @@ static uint64_t plus(uint64_t a, uint64_t b) {
 /*
  * R, over all that is due. Windows may differ: the time until a deadline is that of the one that has most of it. A
  * group in which all may run at a time needs what its members need, so what begins later takes no part, nor does what
- * no hurry can help.
+ * no hurry can help: one that is late goes as fast as it can by itself.
  */
 static uint64_t needed_rate(const struct group *g, unsigned at_a_time) {
         uint64_t needed = 0, bytes = 0, aim_us = 0, deadline_us = 0;
         bool crowded = at_a_time > 0 && g->count > at_a_time;
         for (size_t i = 0; i < g->count; i++) {
                 const struct pacing_job *j = g->jobs[i];
-                if (!j->running && (!crowded || j->open_us == 0))
+                if (j->open_us == 0 || (!j->running && !crowded))
                         continue;
                 bytes = plus(bytes, j->left_bytes);
                 aim_us = MAX(aim_us, j->aim_us);

@@ -228,6 +228,14 @@ START_TEST(a_near_deadline_of_one_does_not_hurry_the_others) {
 }
 END_TEST
 
+START_TEST(one_that_is_late_does_not_hurry_the_others) {
+        struct pacing_job jobs[] = { job(86400 * 10 * MIB, NOW - DAY), job(86400 * 10 * MIB, NOW + DAY) };
+        plan(jobs, 2, &no_limits);
+        ck_assert_uint_eq(jobs[0].rate, 0);
+        ck_assert(is_near(jobs[1].rate, 10.0 * (double)MIB / 0.95));
+}
+END_TEST
+
 START_TEST(all_together_keep_to_the_limit_of_the_host) {
         for (uint64_t name = 1; name <= 2000; name++) {
                 uint64_t seed = name, sum = 0;
@@ -497,6 +505,7 @@ int main(void) {
         tcase_add_test(tests, who_runs_goes_faster_where_others_wait_for_its_place);
         tcase_add_test(tests, who_runs_is_through_in_time_for_what_is_due_earlier);
         tcase_add_test(tests, a_near_deadline_of_one_does_not_hurry_the_others);
+        tcase_add_test(tests, one_that_is_late_does_not_hurry_the_others);
         tcase_add_test(tests, all_together_keep_to_the_limit_of_the_host);
         tcase_add_test(tests, a_sweep_by_hand_leaves_most_of_the_limit_to_those_with_a_deadline);
         tcase_add_test(tests, who_has_to_wait_too_long_is_told_now);
