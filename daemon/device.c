@@ -93,8 +93,35 @@ void device_remember(struct device *d, const struct ledger_device *past) {
         d->target_row = past->resume ? past->resume->record.target_row : past->last.target_row;
 }
 
+const struct device_config *device_planned_by(const struct device *d) {
+        return d->thread && !d->recovering && !d->looking ? d->running_config : d->config;
+}
+
+static struct agenda_question question_of(const struct device *d) {
+        const struct device_config *config = device_planned_by(d);
+        return (struct agenda_question){
+                .config = config,
+                .history = &d->history.schedule,
+                .extent_bytes = device_config_extent(config, device_known_bytes(d)).length_bytes,
+                .awake_us = d->plan.awake_us,
+                .seed = d->plan.seed,
+                .started_us = d->thread && !d->recovering && !d->looking ? d->started_us
+                        : d->resume                                      ? d->resume->record.started_us
+                                                                         : 0,
+                .waiting_us = d->unchecked_us,
+        };
+}
+
+/* Of a sweep that ends, and is not in the history yet. */
+static uint64_t planned_for(const struct device *d, const struct sweep_record *r) {
+        struct agenda_question question = question_of(d);
+        question.started_us = r->started_us;
+        return r->started_us > 0 ? agenda_planned_for(&question, r->ended_us) : 0;
+}
+
 void device_record_end(struct device *d, const struct sweep_record *r) {
         struct device_history *h = &d->history;
+        uint64_t planned_us = planned_for(d, r);
         h->swept = true;
         h->schedule.last_started_us = r->started_us;
         h->schedule.last_ended_us = r->ended_us;
@@ -107,8 +134,10 @@ void device_record_end(struct device *d, const struct sweep_record *r) {
         h->verdict = r->verdict;
         h->assurance = r->assurance;
         h->bytes_written += r->bytes.written;
-        if (r->end == END_FINISHED)
+        if (r->end == END_FINISHED) {
                 h->schedule.last_finished_us = r->started_us;
+                h->schedule.finished_planned_us = planned_us;
+        }
         if (r->end == END_FINISHED && r->assurance != ASSURANCE_NONE)
                 h->last_checked_us = r->started_us;
         if (r->end == END_FINISHED && r->assurance == ASSURANCE_VERIFIED)
@@ -130,23 +159,8 @@ uint64_t device_known_bytes(const struct device *d) {
         return d->config->create_size_bytes ? d->config->create_size_bytes : d->path_bytes;
 }
 
-const struct device_config *device_planned_by(const struct device *d) {
-        return d->thread && !d->recovering ? d->running_config : d->config;
-}
-
 struct agenda device_agenda(const struct device *d, uint64_t wall_us) {
-        const struct device_config *config = device_planned_by(d);
-        struct agenda_question question = {
-                .config = config,
-                .history = &d->history.schedule,
-                .extent_bytes = device_config_extent(config, device_known_bytes(d)).length_bytes,
-                .awake_us = d->plan.awake_us,
-                .seed = d->plan.seed,
-                .started_us = d->thread && !d->recovering && !d->looking ? d->started_us
-                        : d->resume                                      ? d->resume->record.started_us
-                                                                         : 0,
-                .waiting_us = d->unchecked_us,
-        };
+        struct agenda_question question = question_of(d);
         return agenda_at(&question, wall_us);
 }
 

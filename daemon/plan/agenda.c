@@ -153,6 +153,15 @@ static void find_deadline(struct agenda *a, const struct agenda_question *q, uin
         a->deadline_us = deadline_us;
 }
 
+/* One that began too late has a period of its own, and so was planned for when it began. */
+uint64_t agenda_planned_for(const struct agenda_question *q, uint64_t now_us) {
+        uint64_t every_us = q->config->every_us;
+        struct agenda a = { 0 };
+        assert(q->started_us > 0);
+        find_deadline(&a, q, now_us);
+        return a.deadline_us == SCHEDULE_NEVER || a.deadline_us < every_us ? 0 : a.deadline_us - every_us;
+}
+
 struct agenda agenda_at(const struct agenda_question *q, uint64_t now_us) {
         struct agenda a = { .planned_us = schedule_next_start(q->history, q->config->every_us, now_us) };
         a.start_us = a.planned_us;

@@ -43,6 +43,9 @@ struct agenda {
 
 struct agenda agenda_at(const struct agenda_question *q, uint64_t now_us);
 
+/* For when a sweep was planned that was started then and has not ended for its history yet. 0: for no time. */
+uint64_t agenda_planned_for(const struct agenda_question *q, uint64_t now_us);
+
 /* The least write_limit with which a sweep may begin in each period. */
 double agenda_least_write_limit(const struct device_config *config);
 

@@ -109,6 +109,7 @@ static void end(const struct forecast *f, struct forecast_device *d) {
         uint64_t written = agenda_written_bytes(d->config->mode, d->config->patterns.count, d->extent_bytes);
         d->written_bytes += written;
         d->history.last_started_us = d->history.last_finished_us = d->started_us;
+        d->history.finished_planned_us = d->deadline_us == SCHEDULE_NEVER ? 0 : d->deadline_us - d->config->every_us;
         d->history.last_ended_us = f->now_us;
         d->history.last_end = END_FINISHED;
         d->history.failures_in_a_row = 0;

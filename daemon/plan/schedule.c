@@ -28,10 +28,19 @@ static uint64_t retry_pause(unsigned failures_in_a_row) {
         return MIN(1U << doublings, (unsigned)HOURS_MAX) * USEC_PER_HOUR;
 }
 
+uint64_t schedule_period_start(const struct schedule_history *history, uint64_t every_us, uint64_t now_us) {
+        uint64_t started_us = history->last_finished_us, planned_us = history->finished_planned_us;
+        if (!schedule_believes(started_us, every_us, now_us))
+                return 0;
+        bool late = planned_us > 0 && planned_us < started_us && started_us - planned_us < every_us;
+        return late ? planned_us : started_us;
+}
+
 uint64_t schedule_next_start(const struct schedule_history *history, uint64_t every_us, uint64_t now_us) {
         if (every_us == EVERY_NEVER)
                 return SCHEDULE_NEVER;
-        uint64_t from_us = history->last_end == END_FINISHED ? history->last_started_us : history->last_ended_us;
+        uint64_t from_us = history->last_end == END_FINISHED ? schedule_period_start(history, every_us, now_us)
+                                                             : history->last_ended_us;
         if (!schedule_believes(from_us, every_us, now_us))
                 return 0;
         switch (history->last_end) {
@@ -49,8 +58,7 @@ uint64_t schedule_next_due(const struct schedule_history *history, uint64_t ever
         if (every_us == EVERY_NEVER)
                 return SCHEDULE_NEVER;
         uint64_t known[] = {
-                history->last_finished_us,
-                history->last_end == END_FINISHED ? history->last_started_us : 0,
+                schedule_period_start(history, every_us, now_us),
                 history->last_end == END_CANCELLED ? history->last_ended_us : 0,
         };
         uint64_t from_us = 0;

@@ -197,6 +197,27 @@ START_TEST(write_limit_holds_a_sweep_back_by_what_the_last_one_wrote) {
 }
 END_TEST
 
+START_TEST(a_sweep_that_began_late_does_not_put_the_next_ones_off) {
+        struct scene s;
+        scene(&s)->question.started_us = NOW + 4 * DAY; /* planned for NOW + 1 d */
+        ck_assert_uint_eq(agenda_planned_for(&s.question, NOW + 5 * DAY), NOW + DAY);
+        s.question.started_us = NOW + 11 * DAY; /* the period is over: it gets one of its own */
+        ck_assert_uint_eq(agenda_planned_for(&s.question, NOW + 12 * DAY), NOW + 11 * DAY);
+        s.config.every_us = EVERY_NEVER;
+        ck_assert_uint_eq(agenda_planned_for(&s.question, NOW + 12 * DAY), 0);
+        s.config.every_us = 10 * DAY;
+        s.question.started_us = 0;
+        s.history.last_started_us = s.history.last_finished_us = NOW + 4 * DAY;
+        s.history.finished_planned_us = NOW + DAY;
+        struct agenda a = agenda_at(&s.question, NOW + 5 * DAY);
+        ck_assert_uint_eq(a.planned_us, NOW + 11 * DAY);
+        ck_assert_uint_eq(a.deadline_us, NOW + 21 * DAY);
+        s.history.last_end = END_FAILED; /* after a try that failed, too */
+        s.history.last_ended_us = NOW + 5 * DAY;
+        ck_assert_uint_eq(agenda_at(&s.question, NOW + 5 * DAY).deadline_us, NOW + 21 * DAY);
+}
+END_TEST
+
 START_TEST(what_writes_little_after_a_full_write_does_not_lift_the_limit) {
         struct scene s;
         uint64_t until_us = NOW - 9 * DAY + 365 * DAY / 12, gib = 1 << 30;
@@ -298,6 +319,7 @@ int main(void) {
         tcase_add_test(tests, a_history_in_the_future_is_no_reason_to_wait_for_it);
         tcase_add_test(tests, a_clock_of_1970_starts_nothing_at_once_and_does_not_stall);
         tcase_add_test(tests, write_limit_holds_a_sweep_back_by_what_the_last_one_wrote);
+        tcase_add_test(tests, a_sweep_that_began_late_does_not_put_the_next_ones_off);
         tcase_add_test(tests, what_writes_little_after_a_full_write_does_not_lift_the_limit);
         tcase_add_test(tests, writes_that_a_wrong_clock_dates_hold_the_next_back_from_when_the_clock_is_right);
         tcase_add_test(tests, a_deadline_before_the_sweep_may_begin_is_lost_and_the_first_reason_counts);

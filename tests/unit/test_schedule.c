@@ -24,6 +24,23 @@ START_TEST(a_device_that_was_never_swept_starts_at_once) {
 }
 END_TEST
 
+START_TEST(a_period_begins_when_its_sweep_was_planned_unless_it_began_too_early_or_too_late) {
+        struct schedule_history h = ended(END_FINISHED, NOW - 9 * DAY, NOW - 8 * DAY);
+        static const struct {
+                uint64_t planned_us, begins_us;
+        } cases[] = { { 0, NOW - 9 * DAY }, { NOW - 12 * DAY, NOW - 12 * DAY }, { NOW - 18 * DAY, NOW - 18 * DAY },
+                { NOW - 19 * DAY, NOW - 9 * DAY }, { NOW - 2 * DAY, NOW - 9 * DAY } };
+        for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+                h.finished_planned_us = cases[i].planned_us;
+                ck_assert_uint_eq(schedule_period_start(&h, 10 * DAY, NOW), cases[i].begins_us);
+                ck_assert_uint_eq(schedule_next_start(&h, 10 * DAY, NOW), cases[i].begins_us + 10 * DAY);
+                ck_assert_uint_eq(schedule_next_due(&h, 10 * DAY, NOW), cases[i].begins_us + 10 * DAY);
+        }
+        h.last_finished_us = NOW + 70 * 365 * DAY;
+        ck_assert_uint_eq(schedule_period_start(&h, 10 * DAY, NOW), 0);
+}
+END_TEST
+
 START_TEST(what_a_clock_that_was_not_set_tells_counts_until_it_is_set) {
         uint64_t unset = 300 * DAY;
         struct schedule_history h = ended(END_FINISHED, unset, unset + DAY);
@@ -130,6 +147,7 @@ END_TEST
 int main(void) {
         TCase *t = tcase_create("schedule");
         tcase_add_test(t, a_device_that_was_never_swept_starts_at_once);
+        tcase_add_test(t, a_period_begins_when_its_sweep_was_planned_unless_it_began_too_early_or_too_late);
         tcase_add_test(t, what_a_clock_that_was_not_set_tells_counts_until_it_is_set);
         tcase_add_test(t, every_never_never_starts);
         tcase_add_test(t, a_finished_sweep_counts_from_its_start);
