@@ -68,7 +68,7 @@ static struct {
         bool rotten[MOMENT_UNITS_MAX];     /* its original in the journal went bad */
         bool told[MOMENT_UNITS_MAX];       /* that its original is not there, or in doubt */
         bool table_rotten, any_foreign, window, journal_lies, journal_flush_failed, misread, pattern_lost, uncertain;
-        bool marker_unread; /* a copy of a marker, for good */
+        bool marker_unread; /* a copy of a marker */
         bool marker_lost;   /* its write was */
         bool replaced, uncounted;
         bool foreign_after; /* right after this request has had its effect, somebody else writes there */
@@ -206,7 +206,7 @@ static void check_foreign(const struct engine_io *io) {
 static void note_read(const struct engine_io *io) {
         for (uint64_t unit = first_of(io) / PAGE_SECTORS; unit * PAGE_SECTORS < end_of(io); unit++) {
                 struct armed_slot slots[UNDO_SLOTS];
-                f.foreign[unit].known |= f.foreign[unit].sectors != 0;
+                f.foreign[unit].known |= f.foreign[unit].sectors & sectors_in(unit, first_of(io), end_of(io));
                 oracle_slots(&f.c, &f.world.disks[DISK_JOURNAL].durable, slots);
                 f.read_armed[unit] = false;
                 for (unsigned i = 0; i < UNDO_SLOTS; i++) {
@@ -349,6 +349,7 @@ static struct mishap mishap_of(
                 break;
         default: /* of errors, a part of the work may be done */
                 f.journal_flush_failed |= d->number == DISK_JOURNAL && flight->io->op == ENGINE_FLUSH;
+                f.marker_unread |= flight->moment == MOMENT_UNDO_MARKERS;
                 m.error = error;
                 m.some = chance_one_in(&f.chance, 2);
                 break;
