@@ -257,6 +257,17 @@ static int no_room(struct undo_store *s, struct reason *reason, const struct und
                 "The undo journal %s needs %" PRIu64 " bytes: %s.", s->path, bytes, strerror(error));
 }
 
+/* Where the mount options don't tell: a file system may journal data by default, or this file's. */
+static int examine_file(struct undo_store *s, struct reason *reason) {
+        struct statx st;
+        if (statx(s->fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &st) < 0 || !(st.stx_mask & STATX_DIOALIGN) ||
+                st.stx_dio_mem_align > 0)
+                return UNDO_STORE_OK;
+        return REFUSE(reason, "journal_no_direct_io",
+                "Where it is ext4: tune2fs -o ^journal_data, chattr -j. Or set `journal` to another place.",
+                "The file system of the undo journal %s caches direct writes to it.", s->path);
+}
+
 /* Under another name until it is whole: a file of the right name has a head, or was damaged. */
 static int make_file(struct undo_store *s, struct reason *reason, const struct undo_store_options *o, int directory) {
         char name[DEVICE_NAME_BYTES + 8], made[DEVICE_NAME_BYTES + 8];
@@ -267,7 +278,12 @@ static int make_file(struct undo_store *s, struct reason *reason, const struct u
         s->fd = openat(directory, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_DIRECT | O_CLOEXEC, 0600);
         if (s->fd < 0)
                 return open_failed(s, reason, o, errno);
-        int r = fallocate(s->fd, 0, 0, (off_t)undo_journal_bytes(o->segment_bytes)) < 0 ? -errno : 0;
+        int r = examine_file(s, reason);
+        if (r != UNDO_STORE_OK) {
+                (void)unlinkat(directory, name, 0);
+                return r;
+        }
+        r = fallocate(s->fd, 0, 0, (off_t)undo_journal_bytes(o->segment_bytes)) < 0 ? -errno : 0;
         if (r == 0)
                 r = write_through(s, o);
         if (r == 0 && (renameat(directory, name, directory, made) < 0 || fsync(directory) < 0))
@@ -331,7 +347,9 @@ static int open_file(struct undo_store *s, struct reason *reason, const struct u
                 return REFUSE(
                         reason, "journal_damaged", undo_store_damaged_remedy, "%s is no whole undo journal.", s->path);
         bool other = o->make && (s->head.segment_bytes != o->segment_bytes || !undo_store_is_of(s, o->target));
-        return other && !is_in_use(s) ? make_file(s, reason, o, directory) : UNDO_STORE_OK;
+        if (other && !is_in_use(s))
+                return make_file(s, reason, o, directory);
+        return o->make ? examine_file(s, reason) : UNDO_STORE_OK; /* what is there already goes back from there */
 }
 
 /* 1, 0; negative errno. */

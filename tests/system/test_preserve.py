@@ -431,5 +431,21 @@ def at_rest(daemon, name):
     return device if device['state'] in ('idle', 'refused') else None
 
 
+@test
+def a_file_system_that_journals_data_by_its_own_default_takes_no_undo_journal(case):
+    """Nothing in its mount options says so."""
+    need('mkfs.ext4', 'tune2fs')
+    kept = kept_loops(case)
+    disk, where = case.loop(64 * MIB), case.directory('mnt')
+    run('mkfs.ext4', '-q', disk.path)
+    run('tune2fs', '-o', 'journal_data', disk.path)
+    run('mount', disk.path, where)
+    case.undo(run, 'umount', where)
+    kept.keys['journal'] = where
+    daemon = case.daemon([kept.entry()])
+    expect_refused(daemon, 'd0', 'journal_no_direct_io')
+    assert not kept.changed_units()
+
+
 if __name__ == '__main__':
     main()

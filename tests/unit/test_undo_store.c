@@ -38,7 +38,7 @@ static struct {
 } fault;
 
 static char directory[64], device_path[128];
-static bool passes_for_device, shares_disk, data_is_journaled, is_not_mounted;
+static bool passes_for_device, shares_disk, data_is_journaled, is_not_mounted, caches_direct_io;
 static unsigned long file_system;
 static struct target_facts target;
 static unsigned progress_calls, written_bytes;
@@ -156,6 +156,10 @@ int __wrap_statx(int fd, const char *path, int flags, unsigned mask, struct stat
                 return -1;
         int r = __real_statx(fd, path, flags, mask, st);
         st->stx_mnt_id = 42;
+        if (caches_direct_io && mask & STATX_DIOALIGN) {
+                st->stx_mask |= STATX_DIOALIGN;
+                st->stx_dio_mem_align = 0;
+        }
         return r;
 }
 
@@ -257,7 +261,7 @@ static void setup(void) {
         ck_assert_ptr_nonnull(mkdtemp(directory));
         text_format(device_path, sizeof device_path, "%s/device", directory);
         memset(&fault, 0, sizeof fault);
-        passes_for_device = shares_disk = data_is_journaled = is_not_mounted = false;
+        passes_for_device = shares_disk = data_is_journaled = is_not_mounted = caches_direct_io = false;
         file_system = EXT4_SUPER_MAGIC;
         progress_calls = written_bytes = 0;
         target = (struct target_facts){ .path = "/dev/disk", .device = makedev(8, 16), .size_bytes = TARGET_BYTES };
@@ -475,6 +479,21 @@ START_TEST(a_journal_on_the_disk_of_its_target_is_refused) {
         shares_disk = false;
         make();
         shares_disk = true; /* what is there already is found by who does not make it */
+        options = finding();
+        ck_assert_int_eq(open_once(&options), UNDO_STORE_OK);
+}
+END_TEST
+
+/* Also of one that is there already, but for who puts back what it holds. */
+START_TEST(a_file_whose_direct_writes_are_cached_is_no_journal) {
+        struct undo_store_options options = making();
+        caches_direct_io = true;
+        expect_refused(&options, "journal_no_direct_io");
+        ck_assert(!is_there("spare-7.undo") && !is_there("spare-7.new"));
+        caches_direct_io = false;
+        make();
+        caches_direct_io = true;
+        expect_refused(&options, "journal_no_direct_io");
         options = finding();
         ck_assert_int_eq(open_once(&options), UNDO_STORE_OK);
 }
@@ -1082,6 +1101,7 @@ int main(void) {
         tcase_add_test(tests, file_systems_that_do_not_keep_what_they_took_are_refused);
         tcase_add_test(tests, a_mount_that_can_not_be_told_is_no_hindrance);
         tcase_add_loop_test(tests, a_journal_on_the_disk_of_its_target_is_refused, 0, 2);
+        tcase_add_test(tests, a_file_whose_direct_writes_are_cached_is_no_journal);
         tcase_add_test(tests, where_there_is_none_none_is_found);
         tcase_add_test(tests, a_directory_that_is_not_there_is_made);
         tcase_add_loop_test(tests, each_error_of_opening_has_its_rule, 0, 2);
