@@ -45,7 +45,15 @@ bool daemon_needs_attention(const json_t *daemon, bool one) {
                 (!one && json_array_size(json_object_get(daemon, "unowned_journals")) > 0);
 }
 
-void daemon_show_facts(const json_t *daemon, FILE *to, size_t width) {
+static bool workers_are_good(const json_t *daemon) {
+        const json_t *workers = json_object_get(daemon, "workers");
+        for (size_t i = 0; i < json_array_size(workers); i++)
+                if (!field_true(json_array_get(workers, i), "in_service"))
+                        return false;
+        return true;
+}
+
+void daemon_show_facts(const json_t *daemon, bool brief, FILE *to, size_t width) {
         char since[TIME_TEXT_BYTES], tested[TIME_TEXT_BYTES], up[64] = "?";
         uint64_t started_us, now_us = clock_wall_us();
         field_time_short(since, daemon, "started_at", "?");
@@ -54,9 +62,11 @@ void daemon_show_facts(const json_t *daemon, FILE *to, size_t width) {
         page_fact(to, width, "sweepd", "%s, process %" PRIu64 ", up for %s, since %s",
                 field_text_or(daemon, "version", "(version unknown)"), field_count(daemon, "pid"), up, since);
         const char *ledger_text = field_text(daemon, "ledger_text");
+        field_time(tested, daemon, "self_test_at", "");
+        if (brief && daemon_ledger_is_good(daemon) && tested[0] && workers_are_good(daemon))
+                return;
         page_fact(to, width, "ledger", "%s%s%s", field_text_or(daemon, "ledger", "unknown"), ledger_text ? ": " : "",
                 ledger_text ? ledger_text : "");
-        field_time(tested, daemon, "self_test_at", "");
         page_fact(to, width, "self-test", "%s%s", tested[0] ? "passed at " : "unknown", tested);
         daemon_show_workers(daemon, to, width);
 }

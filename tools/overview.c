@@ -24,13 +24,16 @@
 #include <stdio.h>
 #include <string.h>
 
-/* LINES_ELSEWHERE: what counts as a screen where there is none. ROWS_LEAST: these are never folded. */
+/* LINES_ELSEWHERE: what counts as a screen where there is none. LINES_LOW: below, the daemon takes no more lines than
+ * it must. ROWS_LEAST: these are not folded before anything else is. */
 enum {
         CELL_BYTES = 128,
         LABEL_BYTES = 192,
         LINES_ELSEWHERE = 60,
         LINES_LEAST = 20,
-        NAMES_LINES_MAX = 8,
+        LINES_LOW = 40,
+        NAMES_INDENT = 2,
+        NAMES_LINES_ELSEWHERE = 8,
         ROWS_LEAST = 5
 };
 
@@ -47,6 +50,12 @@ struct overview {
         size_t width;
         size_t counts[SEVERITY_GOOD + 1];
         bool colour;
+};
+
+/* How much of the devices is shown. */
+struct layout {
+        size_t rows;                          /* the first ones have a line each */
+        size_t name_lines[SEVERITY_GOOD + 1]; /* of each group of the others, at most */
 };
 
 static FILE *part_open(struct part *p) {
@@ -101,7 +110,8 @@ static void show_table(const struct overview *o, size_t rows, FILE *to) {
 static void label_of(char to[static LABEL_BYTES], const json_t *device) {
         char verdict[VERDICT_TEXT_BYTES];
         field_verdict(verdict, device);
-        text_format(to, LABEL_BYTES, "%s, %s", field_text_or(device, "state", "?"), verdict);
+        text_format(to, LABEL_BYTES, "%s, %s%s", field_text_or(device, "state", "?"), verdict,
+                field_true(device, "needs_attention") ? ", needs attention" : "");
 }
 
 static bool is_in_group(const json_t *device, const char *label) {
@@ -110,56 +120,85 @@ static bool is_in_group(const json_t *device, const char *label) {
         return strcmp(own, label) == 0;
 }
 
-/* The names of a group of devices, from the one at `first` on, after how many they are and when they were swept. In one
- * line where they fit: a group of one takes no more of them folded than it did in the table. */
-static void show_group(const struct overview *o, size_t first, const char *label, FILE *to) {
-        CLEANUP_FREE char *text = NULL;
-        size_t bytes, count = 0, columns = 0, left_out = 0, columns_max = NAMES_LINES_MAX * (o->width - 8);
-        uint64_t oldest_us = UINT64_MAX, swept_us;
-        FILE *names = must(open_memstream(&text, &bytes));
-        for (size_t i = first; i < json_array_size(o->sorted); i++) {
-                const json_t *device = json_array_get(o->sorted, i);
-                const char *name = field_text_or(device, "name", "?");
-                if (!is_in_group(device, label))
-                        continue;
-                count++;
-                swept_us = field_count(device, "last_sweep_ended_at");
-                oldest_us = MIN(oldest_us, swept_us);
-                columns += 1 + printable_columns(name);
-                if (columns > columns_max)
-                        left_out++;
-                else
-                        fprintf(names, " %s", name);
+/* The devices of a group, from the one at `first` on. A new reference. */
+static json_t *group_new(const struct overview *o, size_t first, const char *label) {
+        json_t *group = must(json_array());
+        for (size_t i = first; i < json_array_size(o->sorted); i++)
+                if (is_in_group(json_array_get(o->sorted, i), label))
+                        must_succeed(json_array_append(group, json_array_get(o->sorted, i)));
+        return group;
+}
+
+static const char *name_of(const json_t *group, size_t i) {
+        return field_text_or(json_array_get(group, i), "name", "?");
+}
+
+/* How many names fit into so many lines, of which the last one has this much to hold besides. */
+static size_t names_fitting(const json_t *group, size_t width, size_t lines, size_t besides) {
+        size_t line = 1, at = NAMES_INDENT, count = json_array_size(group);
+        for (size_t i = 0; i < count; i++) {
+                size_t columns = printable_columns(name_of(group, i));
+                if (at > NAMES_INDENT && at + 1 + columns > width) {
+                        line++;
+                        at = NAMES_INDENT;
+                }
+                at += (at > NAMES_INDENT) + columns;
+                if (line > lines || (line == lines && at + besides > width))
+                        return i;
         }
-        if (left_out > 0)
-                fprintf(names, " and %zu more", left_out);
-        must_succeed(fclose(names));
-        char since[TIME_TEXT_BYTES] = "", heading[LABEL_BYTES + TIME_TEXT_BYTES + CELL_BYTES];
+        return count;
+}
+
+/* How many there are, what is alike in them, and when they were swept. */
+static void describe_group(char *to, size_t to_bytes, const json_t *group, const char *label) {
+        uint64_t oldest_us = UINT64_MAX;
+        size_t count = json_array_size(group);
+        char since[TIME_TEXT_BYTES] = "";
+        for (size_t i = 0; i < count; i++)
+                oldest_us = MIN(oldest_us, field_count(json_array_get(group, i), "last_sweep_ended_at"));
         if (oldest_us > 0)
                 page_time_short(since, oldest_us, clock_wall_us());
         const char *swept = !since[0] ? "" : count == 1 ? ", swept " : ", all swept since ";
-        text_format(heading, sizeof heading, "%zu %s%s%s:", count, label, swept, since);
+        text_format(to, to_bytes, "%zu %s%s%s:", count, label, swept, since);
+}
+
+/* In one line where it fits: a group of one takes no more of them folded than it did in the table. */
+static void show_group(const struct overview *o, const json_t *group, const char *label, size_t lines, FILE *to) {
+        CLEANUP_FREE char *text = NULL;
+        size_t bytes, count = json_array_size(group), named = names_fitting(group, o->width, lines, 0);
+        if (named < count)
+                named = names_fitting(group, o->width, lines, strlen(" and 1234567 more"));
+        FILE *names = must(open_memstream(&text, &bytes));
+        for (size_t i = 0; i < named; i++)
+                fprintf(names, " %s", name_of(group, i));
+        if (named < count)
+                fprintf(names, " and %zu more", count - named);
+        must_succeed(fclose(names));
+        char heading[LABEL_BYTES + TIME_TEXT_BYTES + CELL_BYTES];
+        describe_group(heading, sizeof heading, group, label);
         if (printable_columns(heading) + printable_columns(text) <= o->width) {
                 fprintf(to, "%s%s\n", heading, text);
                 return;
         }
-        fprintf(to, "%s\n", heading);
-        page_text(to, o->width, 2, 2, text);
+        page_text(to, o->width, 0, NAMES_INDENT, heading);
+        page_text(to, o->width, NAMES_INDENT, NAMES_INDENT, text);
 }
 
 /* Those behind the first ones have no line of their own. */
-static void show_folded(const struct overview *o, size_t first, FILE *to) {
+static void show_folded(const struct overview *o, const struct layout *l, FILE *to) {
         CLEANUP_JSON json_t *told = must(json_object());
-        for (size_t i = first; i < json_array_size(o->sorted); i++) {
+        for (size_t i = l->rows; i < json_array_size(o->sorted); i++) {
                 char label[LABEL_BYTES];
-                label_of(label, json_array_get(o->sorted, i));
+                const json_t *device = json_array_get(o->sorted, i);
+                label_of(label, device);
                 if (json_object_get(told, label))
                         continue;
                 must_succeed(json_object_set_new(told, label, json_true()));
-                show_group(o, i, label, to);
+                CLEANUP_JSON json_t *group = group_new(o, i, label);
+                show_group(o, group, label, l->name_lines[severity_class_of(device)], to);
         }
-        if (first < json_array_size(o->sorted))
-                fputs("A line for each: sweepctl status --all\n", to);
+        if (l->rows < json_array_size(o->sorted))
+                page_text(to, o->width, 0, 2, "A line for each: sweepctl status --all");
 }
 
 /* Where the disk is, and who feels it. */
@@ -247,9 +286,9 @@ static size_t attention_lines(const struct overview *o, size_t count_max) {
         return lines + (count > count_max ? 2 : 0);
 }
 
-static void show_head(const struct overview *o, const json_t *daemon, FILE *to) {
+static void show_head(const struct overview *o, const json_t *daemon, bool brief, FILE *to) {
         size_t count = json_array_size(o->sorted), needed = o->counts[SEVERITY_ATTENTION];
-        daemon_show_facts(daemon, to, o->width);
+        daemon_show_facts(daemon, brief, to, o->width);
         if (count > 0)
                 page_fact(to, o->width, "devices",
                         "%zu: %zu need%s attention, %zu at work or doubtful, %zu idle and sound", count, needed,
@@ -258,36 +297,88 @@ static void show_head(const struct overview *o, const json_t *daemon, FILE *to) 
         fputc('\n', to);
 }
 
-/* The devices, so many of them in lines and the others folded, in place of an earlier attempt. */
-static void lay_out(const struct overview *o, size_t rows, struct part *part) {
+/* The devices, some of them in lines and the others folded, in place of an earlier attempt. */
+static void lay_out(const struct overview *o, const struct layout *l, struct part *part) {
         part_deinit(part);
         FILE *to = part_open(part);
-        show_table(o, rows, to);
-        show_folded(o, rows, to);
+        show_table(o, l->rows, to);
+        show_folded(o, l, to);
         part_close(part, to);
 }
 
-/* What does not fit is folded: the good ones, then those at work, then as many as there are lines too many. */
+/* What goes to a file or another program keeps its names. */
+static bool fewer_names(struct layout *l, enum severity_class class) {
+        if (page_lines() == 0 || l->name_lines[class] <= 1)
+                return false;
+        l->name_lines[class]--;
+        return true;
+}
+
+/* Whatever needs no attention: the lines of the good ones go first, then most of their names, and so on with those at
+ * work. False: nothing is left to fold. */
+static bool fold_others(const struct overview *o, struct layout *l) {
+        size_t needed = o->counts[SEVERITY_ATTENTION], busy = o->counts[SEVERITY_BUSY];
+        if (l->rows > needed + busy) {
+                l->rows = needed + busy;
+                return true;
+        }
+        if (fewer_names(l, SEVERITY_GOOD))
+                return true;
+        if (l->rows > MAX(needed, (size_t)ROWS_LEAST)) {
+                l->rows = MAX(needed, (size_t)ROWS_LEAST);
+                return true;
+        }
+        return fewer_names(l, SEVERITY_BUSY);
+}
+
+/* The least that is left on a low screen is the worst one, with a count of all others. */
+static bool fold_attention(struct layout *l, size_t lines_too_many) {
+        if (l->rows > ROWS_LEAST) {
+                l->rows = MAX(l->rows - MIN(l->rows, lines_too_many), (size_t)ROWS_LEAST);
+                return true;
+        }
+        if (fewer_names(l, SEVERITY_ATTENTION))
+                return true;
+        if (page_lines() == 0 || l->rows <= 1)
+                return false;
+        l->rows--;
+        return true;
+}
+
+static struct layout layout_unfolded(const struct overview *o) {
+        struct layout l = { .rows = json_array_size(o->sorted) };
+        for (size_t i = 0; i < ELEMENTS(l.name_lines); i++)
+                l.name_lines[i] = page_lines() > 0 ? page_lines() : NAMES_LINES_ELSEWHERE;
+        return l;
+}
+
+/* So many of those that need attention are to be told in full, too. False: that does not fit. */
+static bool fit(const struct overview *o, size_t room, size_t attention_max, struct part *part) {
+        struct layout l = layout_unfolded(o);
+        bool least = attention_max == 1;
+        size_t below = attention_lines(o, attention_max);
+        for (;;) {
+                lay_out(o, &l, part);
+                if (part->lines + below <= room)
+                        return true;
+                if (!fold_others(o, &l) && !(least && fold_attention(&l, part->lines + below - room)))
+                        return false;
+        }
+}
+
 static void show_devices(const struct overview *o, size_t room) {
         CLEANUP(part_deinit)
         struct part part = { 0 };
-        size_t needed = o->counts[SEVERITY_ATTENTION], least = needed + o->counts[SEVERITY_BUSY];
-        size_t rows = json_array_size(o->sorted), lines;
-        lay_out(o, rows, &part);
-        if (rows > least && part.lines + attention_lines(o, SIZE_MAX) > room)
-                lay_out(o, rows = least, &part);
-        least = MIN(rows, (size_t)ROWS_LEAST);
-        while ((lines = part.lines + attention_lines(o, 1)) > room && rows > least) {
-                rows = rows > needed ? needed : rows - MIN(rows, lines - room);
-                lay_out(o, rows = MAX(rows, least), &part);
-        }
+        if (!fit(o, room, SIZE_MAX, &part))
+                (void)fit(o, room, 1, &part); /* the least there is */
         fputs(part.text, stdout);
         show_attentions(o, room - MIN(room, part.lines));
 }
 
 static size_t room_for_all(void) {
         size_t lines = page_lines();
-        return lines == 0 ? LINES_ELSEWHERE : MAX(lines - 1, (size_t)LINES_LEAST); /* a line for the prompt */
+        /* One for the prompt; and less -F stops at a text from a pipe that leaves no other one free. */
+        return lines < LINES_LEAST + 2 ? (lines ? LINES_LEAST : LINES_ELSEWHERE) : lines - 2;
 }
 
 void overview_show(const json_t *daemon, const json_t *devices, bool all) {
@@ -296,13 +387,14 @@ void overview_show(const json_t *daemon, const json_t *devices, bool all) {
         for (size_t i = 0; i < json_array_size(sorted); i++)
                 o.counts[severity_class_of(json_array_get(sorted, i))]++;
         bool fine = o.counts[SEVERITY_ATTENTION] == 0 && !daemon_needs_attention(daemon, false);
+        size_t room = room_for_all();
         CLEANUP(part_deinit)
         struct part head;
         FILE *to = part_open(&head);
-        show_head(&o, daemon, to);
+        show_head(&o, daemon, !all && page_lines() > 0 && room < MIN(LINES_LOW, json_array_size(sorted)), to);
         part_close(&head, to);
         fputs(head.text, stdout);
-        size_t used = head.lines + (fine ? 2 : 0), room = room_for_all();
+        size_t used = head.lines + (fine ? 2 : 0);
         if (json_array_size(sorted) == 0)
                 page_text(stdout, o.width, 0, 0,
                         "There are no devices. Add some to /etc/sweepd/sweepd.conf (sudo sweepd --list-disks prints "

@@ -157,14 +157,22 @@ def status_of_none_and_of_one_device_is_a_small_screen():
                 assert ('umount /srv/data' in shown) == one['needs_attention'], shown
 
 
+def expect_all_counted(text, names, all_named):
+    """Each device is named, or among those of which it says how many there are more."""
+    named = set(re.findall(r'disk-\d\d', text))
+    left_out = sum(map(int, re.findall(r' and (\d+)\s+more$', text, re.M)))
+    assert named <= names and len(named) + left_out == len(names), text
+    assert (left_out == 0) or not all_named, text
+
+
 @test
 def status_of_sixty_devices_fits_one_screen_the_worst_first():
     devices = of_sixty(in_state('disk-07', 'missing'), at_work('disk-03'), at_work('disk-50'),
                        device('disk-33', verdict='faulty', needs_attention=True, findings_open=3))
     names = {one['name'] for one in devices}
     with FakeDaemon(ListDevices=each('device', devices)) as fake:
-        for columns in 80, 200:
-            with Screen(fake, columns, lines=45, command='status') as screen:
+        for columns, height in (80, 24), (80, 50), (200, 50), (200, 24):
+            with Screen(fake, columns, lines=height, command='status') as screen:
                 lines = screen.until('status 2')
                 text = '\n'.join(lines)
                 assert lines[0].startswith('sweepd: '), lines
@@ -173,9 +181,11 @@ def status_of_sixty_devices_fits_one_screen_the_worst_first():
                 assert rows == ['disk-33', 'disk-07', 'disk-03', 'disk-50'], lines
                 assert '60: 2 need attention, 2 at work or doubtful, 56 idle and sound' in text, lines
                 assert '56 idle, clean (readable), all swept since' in text, lines
-                assert set(re.findall(r'disk-\d\d', text)) == names, 'a device is on no line'
-                for told in ('3 open findings: sweepctl errors disk-33', 'umount /srv/data', 'serial ZA1234'):
+                expect_all_counted(text, names, all_named=(columns, height) != (80, 24))
+                for told in ('3 open findings: sweepctl errors disk-33', 'serial ZA1234'):
                     assert told in text, (told, lines)
+                assert ('umount /srv/data' in text) != ('\n1 more needs attention: sweepctl status' in text), lines
+                assert height < 50 or 'umount /srv/data' in text, lines
         # Where there is no terminal, and where all have their own trouble.
         assert len(ask(fake, 'status').stdout.splitlines()) <= 60
         unfolded = ask(fake, 'status', '--all').stdout
@@ -185,9 +195,10 @@ def status_of_sixty_devices_fits_one_screen_the_worst_first():
         with FakeDaemon(ListDevices=each('device', devices)) as fake:
             for lines in 24, 60:
                 shown = on_terminal(fake, 80, 'status', lines=lines, status=2 if sick == 'faulty' else 0, NO_COLOR='1')
-                # Five rows, the worst one in full, and the names of all others are always there.
-                assert len(shown.splitlines()) < max(lines, 34), shown
-                assert set(re.findall(r'disk-\d\d', shown)) == {one['name'] for one in devices}, shown
+                # The worst one in full, and the names of all others, or how many there are.
+                assert len(shown.splitlines()) < lines, shown
+                expect_all_counted(shown, {one['name'] for one in devices}, all_named=lines > 24)
+                assert len(re.findall(r'^disk-\d\d +pattern ', shown, re.M)) >= 4, shown
                 assert ('59 more need attention: sweepctl status DEVICE' in shown) == (sick == 'faulty'), shown
 
 
@@ -197,9 +208,36 @@ def status_folds_a_device_that_is_alone_in_its_state_into_one_line():
     with FakeDaemon(ListDevices=each('device', of_sixty(*lone))) as fake:
         shown = on_terminal(fake, 80, 'status', lines=24, NO_COLOR='1')
         expect_width(shown)
-        for one in lone[0], lone[6]:
-            assert re.search(rf'^1 {one["state"]}, clean \(verified\), swept .*: {one["name"]}$', shown, re.M), shown
+        assert re.search(r'^1 idle, clean \(verified\), swept .*: disk-00$', shown, re.M), shown
+        assert re.search(r'^disk-06 +pattern +waiting ', shown, re.M), shown
         assert re.search(r'^5\d idle, clean \(readable\), all swept since .*:\n  disk-', shown, re.M), shown
+
+
+@test
+def status_on_a_low_screen_gives_its_lines_to_those_that_need_attention():
+    """Those at work are folded after the good ones, and neither takes lines or names from those that somebody is needed for."""
+    sick = [in_state(f'disk-{i:02}', 'missing') for i in (9, 19)]
+    overdue = device('disk-29', needs_attention=True, overdue=True, mode='read', assurance='readable')
+    busy = [at_work(f'disk-{i:02}') for i in range(30, 60)]
+    devices = of_sixty(*sick, overdue, *busy)
+    with FakeDaemon(ListDevices=each('device', devices)) as fake:
+        for columns, lines in (80, 24), (80, 30), (80, 50), (120, 24):
+            shown = on_terminal(fake, columns, 'status', lines=lines, status=2, NO_COLOR='1')
+            assert len(shown.splitlines()) < lines, shown
+            expect_width(shown, columns)
+            expect_all_counted(shown, {one['name'] for one in devices}, all_named=False)
+            rows = re.findall(r'^(disk-\d\d) +(?:read|pattern) ', shown, re.M)
+            assert rows[:3] == ['disk-09', 'disk-19', 'disk-29'], shown
+            assert 'disk-09 needs attention:' in shown, shown
+            assert re.search(r'^(30|2\d) sweeping, clean \(verified\), ', shown, re.M), shown
+            assert re.search(r'^27 idle, clean \(readable\), all swept since ', shown, re.M), shown
+    # What needs attention is not hidden among others that are like it.
+    overdue = [device(f'disk-{i:02}', needs_attention=True, overdue=True, mode='read', assurance='readable') for i in range(40)]
+    with FakeDaemon(ListDevices=each('device', of_sixty(*overdue))) as fake:
+        shown = on_terminal(fake, 80, 'status', lines=24, status=2, NO_COLOR='1')
+        assert len(shown.splitlines()) < 24, shown
+        assert re.search(r'^3\d idle, clean \(readable\), needs attention, ', shown, re.M), shown
+        assert re.search(r'^20 idle, clean \(readable\), all swept since ', shown, re.M), shown
 
 
 @test
