@@ -85,7 +85,10 @@ struct device *admit_next(struct manager *m, uint64_t now_us) {
 bool admit_explain(const struct manager *m, const struct device *d, struct reason *ret) {
         struct admission_host host;
         CLEANUP_FREE struct admission_sweep *sweeps = gather(m, d, &host);
-        return sweeps && admission_explain(ret, &d->place, &host);
+        if (!sweeps || !admission_explain(ret, &d->place, &host))
+                return false;
+        device_add_deadline(d, ret);
+        return true;
 }
 
 const struct device *admit_same_disk(const struct manager *m, const struct device *d) {

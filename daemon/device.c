@@ -368,6 +368,19 @@ static void fill_paused(const struct device *d, struct device_record *ret) {
                 d->resume ? "its sweep was paused by hand" : "it was paused by hand, and no sweep begins");
 }
 
+void device_add_deadline(const struct device *d, struct reason *reason) {
+        if (!d->plan.reason.rule[0])
+                return;
+        text_append(reason->found, sizeof reason->found, "; %s", d->plan.reason.found);
+        text_append(reason->remedy, sizeof reason->remedy, " %s", d->plan.reason.remedy);
+}
+
+/* Of those that wait the deadline would be hidden by what they wait for. */
+static bool waits(enum device_state state) {
+        return state == DEVICE_YIELDING || state == DEVICE_WAITING || state == DEVICE_QUEUED ||
+                state == DEVICE_PAUSED || state == DEVICE_HELD;
+}
+
 static void fill_reason(const struct device *d, struct device_record *ret, uint64_t wall_us) {
         if (ret->state == DEVICE_RECOVERING)
                 reason_set(&ret->reason, "recovery", "Wait until it is done.",
@@ -399,6 +412,8 @@ static void fill_reason(const struct device *d, struct device_record *ret, uint6
                 fill_queued(d, ret, wall_us);
         else if (ret->state == DEVICE_IDLE || ret->state == DEVICE_SWEEPING)
                 ret->reason = d->plan.reason;
+        if (waits(ret->state))
+                device_add_deadline(d, &ret->reason);
 }
 
 uint64_t device_oldest_checked_us(const struct device *d) {

@@ -203,6 +203,9 @@ uint64_t device_oldest_checked_us(const struct device *d);
 /* Since when a part of it has not been checked, and whether that is too long. */
 bool device_is_silent(const struct device *d, uint64_t wall_us, uint64_t *since_us);
 
+/* What is wrong with its deadline, if anything is, behind a reason that tells what it waits for. */
+void device_add_deadline(const struct device *d, struct reason *reason);
+
 /* Notes the progress for the rate; at most once a second is enough. */
 void device_sample_rate(struct device *d, uint64_t monotonic_us);
 

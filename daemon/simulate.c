@@ -45,8 +45,10 @@ int simulate_parse_time(uint64_t *ret_us, const char *text) {
                 end = strptime(end + 1, "%H:%M", &tm);
         if (!end || *end)
                 return -EINVAL;
+        struct tm as_written = tm;
         time_t at = mktime(&tm);
-        if (at <= 0)
+        bool exists = tm.tm_mday == as_written.tm_mday && tm.tm_mon == as_written.tm_mon; /* 30 February does not */
+        if (at <= 0 || !exists)
                 return -EINVAL;
         *ret_us = (uint64_t)at * USEC_PER_SEC;
         return 0;
@@ -243,6 +245,15 @@ static void tell(void *userdata, const struct forecast_device *device, const str
         }
 }
 
+/* From start to start, where there are several: the last sweep has no whole period in what was lived through. */
+static double full_writes_a_year(const struct forecast_device *d, uint64_t span_us) {
+        double each = d->sweeps > 0 ? (double)d->written_bytes / (double)d->extent_bytes / (double)d->sweeps : 0;
+        uint64_t between_us = d->history.last_started_us - d->first_us;
+        if (d->sweeps < 2 || between_us == 0)
+                return each * (double)d->sweeps * ((double)YEAR_US / (double)span_us);
+        return each * (double)(d->sweeps - 1) * ((double)YEAR_US / (double)between_us);
+}
+
 static void print_device(const struct forecast_device *d, const char *text, uint64_t span_us) {
         char size[32], every[32], written[32];
         text_format_size(size, sizeof size, d->extent_bytes);
@@ -252,9 +263,8 @@ static void print_device(const struct forecast_device *d, const char *text, uint
         printf("\n%s: mode %s, %s, %s%s, open %u of 168 hours a week\n%s", d->config->name,
                 sweep_mode_name(d->config->mode), size, never ? "only by hand" : "every ", never ? "" : every,
                 calendar_week_minutes(d->config->calendar) / 60, text);
-        double full_writes = (double)d->written_bytes / (double)d->extent_bytes * ((double)YEAR_US / (double)span_us);
         printf("  whole sweeps: %" PRIu64 ", deadlines missed: %" PRIu64 ", written: %s, full writes a year: %.1f\n",
-                d->sweeps, d->missed, written, full_writes);
+                d->sweeps, d->missed, written, full_writes_a_year(d, span_us));
 }
 
 static void print_head(uint64_t from_us, uint64_t until_us) {

@@ -29,7 +29,7 @@ enum { DAY_MINUTES = 24 * 60, WEEK_SECONDS = CALENDAR_WEEK_MINUTES * 60 };
 
 /* Whoever looks further ahead gets whole weeks as they are drawn: what a change of the clock takes from a window in
  * spring it gives back in autumn, and the daemon asks of each device, again and again. */
-#define EXACT_US (3 * 366 * USEC_PER_DAY)
+#define EXACT_US (UINT64_C(3) * 366 * USEC_PER_DAY)
 
 /* The last moment that every calendar on earth has: 9999-12-30. Later ones are taken for it. */
 #define LATEST_S INT64_C(253402214400)

@@ -78,6 +78,8 @@ static void begin(const struct forecast *f, struct forecast_device *d) {
         d->sweeping = true;
         d->held_told = false;
         d->started_us = f->now_us;
+        if (d->sweeps == 0)
+                d->first_us = f->now_us;
         d->left_bytes = work_bytes(d);
         d->deadline_us = d->missing_us = ask(f, d).deadline_us;
         go_on(f, d);

@@ -36,6 +36,7 @@ struct forecast_device {
 
         /* All in all. */
         uint64_t sweeps, missed, written_bytes, open_us;
+        uint64_t first_us;          /* when the first one began */
         enum pacing_short short_of; /* of the first deadline that could not be met; PACING_IN_TIME: none */
         bool lost;                  /* of that: it may not begin before, for this reason */
         enum agenda_hold lost_by;

@@ -700,6 +700,9 @@ static const struct key *find_key(const struct key *keys, const char *name) {
         return NULL;
 }
 
+/* Where there is such a key. NULL: nowhere. */
+static const char *place_of(const char *name);
+
 static int unknown_key(struct loader *l, const config_setting_t *s, const struct key *keys) {
         const char *names[KEYS_MAX], *name = config_setting_name(s);
         char all[400] = "";
@@ -710,6 +713,9 @@ static int unknown_key(struct loader *l, const config_setting_t *s, const struct
                 text_append(all, sizeof all, "%s%s", count ? ", " : "", keys[count].name);
         }
         names[count] = NULL;
+        const char *place = place_of(name);
+        if (place)
+                return FAIL(l, s, "there is no key \"%.64s\" here: it belongs %s", name, place);
         const char *nearest = text_nearest(name, names);
         if (nearest)
                 return FAIL(l, s, "there is no key \"%.64s\": did you mean \"%s\"?", name, nearest);
@@ -781,6 +787,13 @@ static const struct key global_keys[] = {
         { "devices", note_devices, false },
         { 0 },
 };
+
+static const char *place_of(const char *name) {
+        const struct key *key = find_key(device_keys, name);
+        if (key)
+                return key->of_one_device ? "in a device" : "in defaults, or in a device";
+        return find_key(global_keys, name) ? "at the top, beside devices" : NULL;
+}
 
 static int take_defaults(struct loader *l) {
         int r = device_config_new(&l->defaults, "", "");

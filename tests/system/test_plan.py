@@ -168,6 +168,8 @@ def a_deadline_that_can_not_be_met_is_told_before_it_is_over(case):
     daemon.expect_told("can't be met", times=1)
     daemon.call('PauseSweep', device='d0')
     eventually('it is paused', lambda: daemon.device('d0')['state'] == 'paused', 20)
+    reason = daemon.device('d0')['reason']
+    assert reason['rule'] == 'paused' and "can't be met" in reason['found'], reason
     time.sleep(5)  # rates, and deadlines, are looked at every 3 s
     assert 'can be met again' not in daemon.log_text(), daemon.log_text()
     daemon.call('ResumeSweep', device='d0')
@@ -225,6 +227,9 @@ def who_was_never_swept_is_overdue_when_a_period_is_over(case):
     assert not device['overdue'] and device['next_due_at'] is None, device
     device = eventually('it is overdue', lambda: (lambda d: d if d['overdue'] else None)(daemon.device('waits')), 40)
     assert device['state'] == 'queued' and device['needs_attention'], device
+    reason = eventually('status tells of both', lambda: (lambda r: r if 'was missed' in r['found'] else None)(
+        daemon.device('waits')['reason']), 10)
+    assert reason['rule'] == 'admission' and 'sweeps running: 1' in reason['found'], reason
     daemon.call('CancelSweep', device='hog')
     eventually('it was swept', lambda: [s for s in daemon.sweeps() if s['device'] == 'waits' and s['ended_at']], 20)
     eventually('it is over', lambda: not daemon.device('waits')['overdue'], 5)
@@ -290,6 +295,11 @@ def a_plan_is_simulated_without_touching_anything(case):
     assert 'gone: left out' in done.stdout, done.stdout
     assert 'canary: mode pattern, 1.0 GiB' in done.stdout, 'a file that is yet to be made has a size'
     assert 'fine, 4 devices, and those that 1 entry with match takes\n' in done.stdout, done.stdout
+    limited = ('devices = ( { name = "c"; path = "/none/c"; create_size = "1G"; mode = "pattern"; destroys_data = "/none/c";'
+               ' every = "1d"; write_limit = 12; } );\n')
+    done = simulate(case, limited, '--simulate=90d', '--now=2026-03-02')
+    assert "can't be met: write_limit holds it back until" in done.stdout, done.stdout
+    assert 'full writes a year: 12.0' in done.stdout, done.stdout
     crowd = ('limits = { concurrent_sweeps = 1; }; defaults = { every = "2d"; rate_max = "2M"; rate_min = "1M"; };\n'
              'devices = (\n' +
              ',\n'.join(f'{{ name = "c{i}"; path = "{image}"; offset = "{200 * i}G"; length = "200G"; }}' for i in range(5)) +
@@ -297,7 +307,8 @@ def a_plan_is_simulated_without_touching_anything(case):
     done = simulate(case, crowd, '--simulate=90d', '--now=2026-03-01')
     assert 'too few may run at a time' in done.stdout and ': MISSED' in done.stdout, done.stdout
     assert simulate(case, config, '--simulate=90d', '--now=2026-03-01').stdout != '', 'it checks by itself'
-    for wrong in (['--simulate=soon'], ['--simulate=1s'], ['--now=2026-03-01'], ['--simulate=1d', '--now=noon']):
+    for wrong in (['--simulate=soon'], ['--simulate=1s'], ['--now=2026-03-01'], ['--simulate=1d', '--now=noon'],
+                  ['--simulate=1d', '--now=2026-02-30']):
         done = simulate(case, config, '--check-config', *wrong)
         assert done.returncode == 1 and 'write it like' in done.stderr + 'write it like' * ('belongs to' in done.stderr), done
 

@@ -716,6 +716,17 @@ START_TEST(a_syntax_error_has_its_line_and_a_hint) {
 }
 END_TEST
 
+START_TEST(a_key_at_the_wrong_level_is_told_where_it_belongs) {
+        assert_invalid(
+                "\nevery = \"3d\";", 2, "there is no key \"every\" here: it belongs in defaults, or in a device");
+        assert_invalid("windows = [ \"Sat\" ];", 1, "it belongs in defaults, or in a device");
+        assert_invalid("path = \"/x\";", 1, "it belongs in a device");
+        assert_invalid("limits = { yield = true; };", 1, "it belongs in defaults, or in a device");
+        assert_invalid("defaults = { limits = { }; };", 1, "it belongs at the top, beside devices");
+        assert_invalid_device("history = \"3d\";", "there is no key \"history\" here: it belongs at the top");
+}
+END_TEST
+
 START_TEST(lines_are_counted_over_long_strings_comments_and_carriage_returns) {
         assert_invalid("/* 1\n 2\n 3 */ # 3\n// 4\nx = \"5\n6\";\nz = 1;", 5, "there is no key \"x\"");
         assert_invalid("/* 1\r\n 2 */\r\nstate_dir = 3;\r\n", 3, "state_dir: expected");
@@ -918,6 +929,7 @@ int main(void) {
         tcase_add_test(t, defaults_hold_for_all_devices_wherever_they_stand);
         tcase_add_test(t, what_belongs_to_one_device_can_not_be_a_default);
         tcase_add_test(t, an_unknown_key_names_the_nearest_that_exists);
+        tcase_add_test(t, a_key_at_the_wrong_level_is_told_where_it_belongs);
         tcase_add_test(t, a_key_that_stands_twice_is_named_with_both_lines);
         tcase_add_test(t, a_wrong_type_says_what_was_expected_and_what_was_found);
         tcase_add_test(t, fixed_patterns_are_bytes_of_mode_pattern);
