@@ -91,6 +91,8 @@ void device_remember(struct device *d, const struct ledger_device *past) {
         for (unsigned i = 0; i < past->write_count; i++)
                 note_write(d, past->writes[i].started_us, past->writes[i].bytes);
         d->target_row = past->resume ? past->resume->record.target_row : past->last.target_row;
+        if (past->skipped_us > past->last.ended_us)
+                device_skip_period(d, past->skipped_us);
 }
 
 const struct device_config *device_planned_by(const struct device *d) {

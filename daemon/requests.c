@@ -495,9 +495,12 @@ static void cancel_sweep(struct manager *m, struct call *call, const struct cont
         } else if (d->resume) {
                 rests_end(m, d, END_CANCELLED, &(struct reason){ 0 });
         } else {
+                struct reason skipped;
+                reason_set(&skipped, LEDGER_SKIPPED, "Nothing: the next one begins in its time.",
+                        "it was due, and was cancelled before it began");
                 if (!d->wish.wanted)
                         want_what_is_due(m, d);
-                routes_store_unbegun(m, d, END_CANCELLED, NULL);
+                routes_store_unbegun(m, d, END_CANCELLED, due ? &skipped : NULL);
                 if (due)
                         device_skip_period(d, now_us);
         }

@@ -245,7 +245,7 @@ void rests_let_go(struct manager *m, struct device *d) {
                 call_fail_not_running(STEAL(d->intent_call), d->config->name);
         reason_set(&reason, SWEEP_NOT_RESUMED, "Nothing.", "its device left the configuration");
         if (d->resume && !d->thread)
-                rests_end(m, d, END_CANCELLED, &reason);
+                rests_end(m, d, END_KILLED, &reason); /* it is due at once if the entry comes back */
         if (d->held || d->wish.wanted || d->unchecked_us > 0)
                 forget_intent(m, d->config->name);
 }
@@ -256,7 +256,7 @@ void rests_forget(struct manager *m, struct ledger_device *past) {
                 struct ledger_request *request = request_for(LEDGER_SWEEP_ENDED, past->resume->record.id);
                 if (request) {
                         request->sweep = past->resume->record;
-                        request->sweep.end = END_CANCELLED;
+                        request->sweep.end = END_KILLED;
                         request->sweep.verdict = VERDICT_INCOMPLETE;
                         request->sweep.ended_us = clock_wall_us();
                         reason_set(&request->sweep.reason, SWEEP_NOT_RESUMED, "Nothing.",

@@ -654,6 +654,10 @@ static void on_ended(struct manager *m, struct device *d, struct news *news) {
         }
         if (news->suspended)
                 record.end = END_CANCELLED;
+        if (record.end == END_CANCELLED && manager_is_leaving(m, d->config->name)) {
+                record.end = END_KILLED; /* nobody wants to skip a period: it is due at once if the entry comes back */
+                reason_set(&record.reason, SWEEP_NOT_RESUMED, "Nothing.", "its device left the configuration");
+        }
         count_hung(d, &record);
         if (d->under_way && d->goes_on) /* its parts may have met the same one */
                 record.findings = rests_count_findings(m, d->config->name, record.id);

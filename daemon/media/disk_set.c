@@ -115,8 +115,8 @@ static void add_mount(struct disk_set *set, struct mount_entry *mount, unsigned 
                 add_overlay(set, mount->options, layer);
         else if (mounts_source_device(mount, &source))
                 add_btrfs(set, source);
-        else if (strcmp(mount->type, "tmpfs") != 0 && strcmp(mount->type, "ramfs") != 0) /* which are memory */
-                set->incomplete = true; /* several devices, or none that is known */
+        else if (strcmp(mount->type, "btrfs") == 0 || strncmp(mount->source, "/dev/", 5) == 0)
+                set->incomplete = true; /* several devices, say; elsewhere than on local disks there is none */
 }
 
 static void add_directory(struct disk_set *set, const char *directory, unsigned layer) {

@@ -103,6 +103,9 @@ struct ledger_prune {
 
 enum { LEDGER_WRITES = 16 };
 
+/* The rule of a sweep that was cancelled before it began, though it was due. */
+#define LEDGER_SKIPPED "period_skipped"
+
 /* The past of one configured device, as the plan wants it. */
 struct ledger_device {
         char device[DEVICE_NAME_BYTES];
@@ -115,6 +118,7 @@ struct ledger_device {
         uint64_t findings_resolved; /* resolved and retired */
         uint64_t bytes_written;     /* by all sweeps of this device */
         unsigned failures_in_a_row;
+        uint64_t skipped_us; /* when a sweep was cancelled last that was due and had not begun; 0: none was */
         unsigned write_count; /* of the newest sweeps that are over and wrote something, oldest first */
         struct {
                 uint64_t started_us, bytes;

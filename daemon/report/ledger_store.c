@@ -203,6 +203,9 @@ enum statement {
         ST_COUNT
 };
 
+/* Others are in the history because somebody has their number: they say nothing of the device. */
+#define BEGAN "NOT (target_row = 0 AND bytes_total = 0)"
+
 static const char *const statements[ST_COUNT] = {
         [ST_BEGIN] = "BEGIN IMMEDIATE",
         [ST_COMMIT] = "COMMIT",
@@ -222,9 +225,11 @@ static const char *const statements[ST_COUNT] = {
                 "  + coalesce((SELECT findings FROM pruned WHERE device = ?1), 0),"
                 " coalesce((SELECT sum(bytes_written) FROM sweeps WHERE device = ?1), 0)"
                 "  + coalesce((SELECT bytes_written FROM pruned WHERE device = ?1), 0),"
-                " (SELECT count(*) FROM sweeps WHERE device = ?1 AND ended_as = 'failed' AND id > coalesce((SELECT max(id)"
-                "  FROM sweeps WHERE device = ?1 AND ended_as IN ('finished', 'cancelled')), 0))",
-        [ST_LAST_SWEEP] = "SELECT " SWEEP_COLUMNS " FROM sweeps WHERE device = ?1 AND ended_us <> 0"
+                " (SELECT count(*) FROM sweeps WHERE device = ?1 AND ended_as = 'failed' AND " BEGAN
+                "  AND id > coalesce((SELECT max(id) FROM sweeps WHERE device = ?1 AND ended_as IN ('finished', 'cancelled')"
+                "   AND " BEGAN "), 0)),"
+                " coalesce((SELECT max(ended_us) FROM sweeps WHERE device = ?1 AND rule = '" LEDGER_SKIPPED "'), 0)",
+        [ST_LAST_SWEEP] = "SELECT " SWEEP_COLUMNS " FROM sweeps WHERE device = ?1 AND ended_us <> 0 AND " BEGAN
                           " ORDER BY id DESC LIMIT 1",
         [ST_LAST_WRITES] = "SELECT * FROM (SELECT started_us, bytes_written, id FROM sweeps WHERE device = ?1"
                            " AND ended_us <> 0 AND bytes_written > 0 ORDER BY id DESC LIMIT ?2) ORDER BY id",
@@ -1452,6 +1457,7 @@ static int load_device(struct ledger_store *store, struct ledger_device *device)
                 device->findings_resolved = take_number(&q);
                 device->bytes_written = take_number(&q);
                 device->failures_in_a_row = (unsigned)take_number(&q);
+                device->skipped_us = take_number(&q);
         }
         query_end(&q);
         if (r >= 0)

@@ -198,7 +198,7 @@ def no_mode_that_writes_is_possible_on_a_matched_disk(case):
             raise AssertionError(f'{mode} began')
         except VarlinkError as error:
             assert error.parameters['reason']['rule'] == 'matched', error
-        eventually('it is at rest', lambda: daemon.device('loop-disk')['state'] == 'refused')
+        eventually('it is at rest', lambda: daemon.device('loop-disk')['state'] == 'idle')
     assert disk.read(0, SIZE) == before
 
 

@@ -307,7 +307,52 @@ def a_sweep_that_is_due_and_waits_for_its_place_can_be_cancelled_and_its_period_
         assert sweep['end'] == 'cancelled' and sweep['bytes_read'] == 0, sweep
     slow.command('clear')
     expect_clean(daemon.end(first), 'readable')
-    assert [len(daemon.sweeps(f'd{i}')) for i in range(2)] == [1, 1]
+    due = [daemon.device(f'd{i}')['next_due_at'] for i in range(2)]
+    daemon.stop()
+    daemon.start()
+    again = [daemon.device(f'd{i}')['next_due_at'] for i in range(2)]
+    assert all(abs(a - b) < 1e6 for a, b in zip(again, due)), f'{due}, then {again}'
+    time.sleep(0.5)
+    assert [len(daemon.sweeps(f'd{i}')) for i in range(2)] == [1, 1], 'the period was not skipped'
+
+
+@test
+def a_sweep_that_never_began_is_no_past_of_its_device(case):
+    slow, disk = case.faultdisk(4 * MIB), case.loop(MIB)
+    slow.command('delay read ms=100')
+    daemon = case.daemon([device_entry('slow', slow, 'read', block_size='64K', queue_depth=2),
+                          device_entry('d0', disk, 'read')], limits={'concurrent_sweeps': 1})
+    expect_clean(daemon.sweep('d0'), 'readable')
+    first = daemon.begin('slow')
+    daemon.sweeping('slow')
+    refused = daemon.begin('d0', mode='pattern')
+    slow.command('clear')
+    expect_clean(daemon.end(first), 'readable')
+    assert daemon.end(refused)['reason']['rule'] == 'destroys_data_missing'
+    for _ in range(2):
+        device = eventually('it is at rest', lambda: (d := daemon.device('d0'))['state'] == 'idle' and d)
+        assert (device['verdict'], device['assurance'], device['needs_attention']) == ('clean', 'readable', False), device
+        daemon.stop()
+        daemon.start()
+
+
+@test
+def an_entry_that_comes_back_goes_on_at_once_with_what_was_cut_short(case):
+    disk, other = case.faultdisk(4 * MIB), case.loop(MIB)
+    disk.command('delay read ms=50')
+    entries = [device_entry('d0', disk, 'read', every='30d', block_size='64K', queue_depth=2),
+               device_entry('d1', other, 'read')]
+    daemon = case.daemon(entries)
+    daemon.sweeping('d0')
+    daemon.configure(entries[1:])
+    daemon.call('Reload')
+    eventually('it has left', lambda: len(daemon.devices()) == 1)
+    disk.command('clear')
+    eventually('its sweep is over', lambda: daemon.sweeps()[-1]['ended_at'])
+    assert daemon.sweeps()[-1]['end'] == 'killed', daemon.sweeps()
+    daemon.configure(entries)
+    daemon.call('Reload')
+    expect_clean(daemon.end(eventually('another begins', lambda: daemon.sweeps('d0')[1:])[0]['id']), 'readable')
 
 
 @test
