@@ -142,12 +142,18 @@ static bool each_reply(struct ctl *ctl, const char *method, json_t *parameters, 
 struct items {
         const char *field, *device; /* device: or NULL */
         json_t *array;
+        size_t enough; /* 0: none are */
+        bool cut_off;  /* there were enough */
 };
 
 /* Adds what a reply has in the field, if anything. */
 static bool take_item(struct ctl *ctl, void *userdata, json_t *parameters) {
-        const struct items *items = userdata;
+        struct items *items = userdata;
         json_t *item = json_object_get(parameters, items->field);
+        if (items->enough > 0 && json_array_size(items->array) == items->enough) {
+                items->cut_off = true;
+                return false;
+        }
         if (!item || json_is_null(item))
                 return true;
         if (!json_is_object(item))
@@ -167,7 +173,9 @@ static bool take_item(struct ctl *ctl, void *userdata, json_t *parameters) {
 static bool list(
         struct ctl *ctl, const char *method, json_t *parameters, const char *field, bool may_fail, json_t **ret) {
         CLEANUP_JSON json_t *array = must(json_array());
-        struct items items = { field, json_string_value(json_object_get(parameters, "device")), array };
+        struct items items = {
+                .field = field, .device = json_string_value(json_object_get(parameters, "device")), .array = array
+        };
         bool failed = false;
         if (!each_reply(ctl, method, parameters, may_fail, &failed, take_item, &items))
                 return false;
@@ -181,6 +189,22 @@ bool ctl_list(struct ctl *ctl, const char *method, json_t *parameters, const cha
 
 bool ctl_list_if(struct ctl *ctl, const char *method, json_t *parameters, const char *field, json_t **ret) {
         return list(ctl, method, parameters, field, true, ret);
+}
+
+/* The connection is given up with the replies that are still to come. */
+bool ctl_list_some(
+        struct ctl *ctl, const char *method, json_t *parameters, const char *field, size_t items_max, json_t **ret) {
+        CLEANUP_JSON json_t *array = must(json_array());
+        struct items items = { .field = field, .array = array, .enough = items_max };
+        bool failed = false;
+        if (!each_reply(ctl, method, parameters, true, &failed, take_item, &items)) {
+                if (!items.cut_off)
+                        return false;
+                if (!ctl_reopen(ctl))
+                        return check_connection(ctl, CLIENT_E_CLOSED);
+        }
+        *ret = failed ? NULL : STEAL(array);
+        return true;
 }
 
 struct taker {

@@ -48,6 +48,10 @@ bool ctl_list(struct ctl *ctl, const char *method, json_t *parameters, const cha
 /* The same; an error of the daemon is no failure, but gives NULL. */
 bool ctl_list_if(struct ctl *ctl, const char *method, json_t *parameters, const char *field, json_t **ret);
 
+/* The same, and the first ones only, where there are more: the rest is not waited for. */
+bool ctl_list_some(
+        struct ctl *ctl, const char *method, json_t *parameters, const char *field, size_t items_max, json_t **ret);
+
 /* As ctl_list(), but each reply's parameters go to a function, and are kept by nobody. It returns false after a
  * complaint.
  */

@@ -16,10 +16,12 @@
 #include "page.h"
 #include "paint.h"
 #include "printable.h"
+#include "remedy.h"
 #include "severity.h"
 #include "table.h"
 
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -27,6 +29,7 @@
 /* LINES_ELSEWHERE: what counts as a screen where there is none. LINES_LOW: below, the daemon takes no more lines than
  * it must. ROWS_LEAST: these are not folded before anything else is. */
 enum {
+        ATTENTION_LINES_LEAST = 4,
         CELL_BYTES = 128,
         LABEL_BYTES = 192,
         LINES_ELSEWHERE = 60,
@@ -47,6 +50,7 @@ struct part {
 
 struct overview {
         json_t *sorted;
+        const json_t *worst; /* findings by the names of their devices */
         size_t width;
         size_t counts[SEVERITY_GOOD + 1];
         bool colour;
@@ -223,6 +227,31 @@ static void show_whereabouts(const json_t *device, FILE *to, size_t width) {
                 page_fact(to, width, "  in use", "%s", text);
 }
 
+/* What is worst, whether it lasts, since when, and what to do. */
+static void show_worst(const struct overview *o, const char *name, FILE *to) {
+        char since[TIME_TEXT_BYTES], remedy[REMEDY_TEXT_BYTES];
+        const json_t *finding = field_object(o->worst, name);
+        if (!finding)
+                return;
+        uint64_t count = field_count(finding, "count");
+        field_time_short(since, finding, "first_seen_at", "unknown");
+        page_fact(to, o->width, "  worst", "%s, %s, since %s, seen %" PRIu64 " time%s: finding %" PRIu64,
+                field_text_or(finding, "fault", "?"), field_text_or(finding, "persistence", "?"), since, count,
+                count == 1 ? "" : "s", field_count(finding, "id"));
+        remedy_text(remedy, finding);
+        if (remedy[0])
+                page_fact(to, o->width, "  what to do", "%s", remedy);
+}
+
+__attribute__((format(printf, 3, 4))) static void put_line(
+        const struct overview *o, FILE *to, const char *format, ...) {
+        va_list arguments;
+        va_start(arguments, format);
+        CLEANUP_FREE char *text = must_format(format, arguments);
+        va_end(arguments);
+        page_text(to, o->width, 2, 4, text);
+}
+
 /* Why a device needs attention, and the next command to type. */
 static void show_attention(const struct overview *o, const json_t *device, FILE *to) {
         const char *name = field_text_or(device, "name", "?");
@@ -234,21 +263,23 @@ static void show_attention(const struct overview *o, const json_t *device, FILE 
         fputc('\n', to);
         paint_text(to, o->colour, PAINT_ALARM, line);
         fputc('\n', to);
-        if (open > 0)
-                fprintf(to, "  %" PRIu64 " open finding%s: sweepctl errors %s\n", open, open == 1 ? "" : "s", name);
+        if (open > 0) {
+                put_line(o, to, "%" PRIu64 " open finding%s: sweepctl errors %s", open, open == 1 ? "" : "s", name);
+                show_worst(o, name, to);
+        }
         if (overdue) {
                 char due[TIME_TEXT_BYTES];
                 field_time(due, device, "next_due_at", "a time unknown");
-                fprintf(to, "  overdue: the next sweep was due at %s\n", due);
+                put_line(o, to, "overdue: the next sweep was due at %s", due);
         }
         if (reason) {
-                fprintf(to, "  %s (rule %s)\n", field_text_or(device, "state", "?"),
+                put_line(o, to, "%s (rule %s)", field_text_or(device, "state", "?"),
                         field_text_or(reason, "rule", "unknown"));
                 page_fact(to, o->width, "  found", "%s", field_text_or(reason, "found", "-"));
                 page_fact(to, o->width, "  what to do", "%s", field_text_or(reason, "remedy", "-"));
         }
         if (open == 0 && !overdue && !reason)
-                fprintf(to, "  %s: sweepctl status %s\n", field_text_or(device, "state", "?"), name);
+                put_line(o, to, "%s: sweepctl status %s", field_text_or(device, "state", "?"), name);
         show_whereabouts(device, to, o->width);
 }
 
@@ -263,8 +294,12 @@ static void show_attentions(const struct overview *o, size_t lines) {
                 part_close(&part, to);
                 size_t needed = part.lines + (i + 1 < count ? 2 : 0);
                 if (i > 0 && needed > lines) {
-                        printf("\n%zu more need%s attention: sweepctl status DEVICE, or sweepctl status --all\n",
+                        char line[LABEL_BYTES];
+                        text_format(line, sizeof line,
+                                "%zu more need%s attention: sweepctl status DEVICE, or sweepctl status --all",
                                 count - i, count - i == 1 ? "s" : "");
+                        putchar('\n');
+                        page_text(stdout, o->width, 0, 2, line);
                         return;
                 }
                 fputs(part.text, stdout);
@@ -381,9 +416,15 @@ static size_t room_for_all(void) {
         return lines < LINES_LEAST + 2 ? (lines ? LINES_LEAST : LINES_ELSEWHERE) : lines - 2;
 }
 
-void overview_show(const json_t *daemon, const json_t *devices, bool all) {
+size_t overview_told_max(bool all) {
+        return all ? SIZE_MAX : room_for_all() / ATTENTION_LINES_LEAST;
+}
+
+void overview_show(const json_t *daemon, const json_t *devices, const json_t *worst, bool all) {
         CLEANUP_JSON json_t *sorted = severity_sorted(devices);
-        struct overview o = { .sorted = sorted, .width = page_width(), .colour = paint_wanted(page_output()) };
+        struct overview o = {
+                .sorted = sorted, .worst = worst, .width = page_width(), .colour = paint_wanted(page_output())
+        };
         for (size_t i = 0; i < json_array_size(sorted); i++)
                 o.counts[severity_class_of(json_array_get(sorted, i))]++;
         bool fine = o.counts[SEVERITY_ATTENTION] == 0 && !daemon_needs_attention(daemon, false);

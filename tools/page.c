@@ -50,8 +50,11 @@ static void wrap(FILE *to, size_t width, size_t at, size_t indent, const char *t
         for (text += strspn(text, " "); *text; text += strspn(text, " ")) {
                 int bytes = (int)strcspn(text, " ");
                 CLEANUP_FREE char *word = must(strndup(text, (size_t)bytes));
+                if (width < WIDTH_NARROW)
+                        word[printable_bytes(word, width - MIN(indent, width))] = '\0';
                 size_t columns = printable_columns(word);
-                if (!empty && at + 1 + columns > width) {
+                bool alone = width < WIDTH_NARROW && at > indent && at + columns > width;
+                if ((!empty && at + 1 + columns > width) || (empty && alone)) {
                         fprintf(to, "\n%*s%s", (int)indent, "", word);
                         at = indent + columns;
                 } else {

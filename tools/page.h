@@ -18,7 +18,7 @@ size_t page_width(void);
 /* The lines of that terminal; 0 where it is none. */
 size_t page_lines(void);
 
-/* Text in lines that break between words, never within one: paths and commands stay whole. */
+/* Text in lines that break between words, never within one: paths and commands stay whole, on 40 columns or more. */
 void page_text(FILE *to, size_t width, size_t first_indent, size_t indent, const char *text);
 
 /* "label:", then the text in a column of its own. An empty label goes on with the fact before. */

@@ -12,6 +12,7 @@
 #include "must.h"
 #include "page.h"
 #include "printable.h"
+#include "remedy.h"
 #include "table.h"
 
 #include <inttypes.h>
@@ -29,11 +30,13 @@ static bool needs_attention(const json_t *finding) {
 }
 
 static void add_finding_row(struct table *table, const json_t *finding) {
-        char id[NUMBER_BYTES], offset[PLACE_TEXT_BYTES], length[PLACE_TEXT_BYTES], seen[TIME_TEXT_BYTES];
+        char id[NUMBER_BYTES], offset[PLACE_TEXT_BYTES], length[PLACE_TEXT_BYTES];
+        char first[TIME_TEXT_BYTES], seen[TIME_TEXT_BYTES];
         uint64_t count = field_count(finding, "count");
         text_format(id, sizeof id, "%" PRIu64, field_count(finding, "id"));
         page_place(offset, field_count(finding, "offset"));
         field_size(length, finding, "length", "?");
+        field_time_short(first, finding, "first_seen_at", "?");
         field_time_short(seen, finding, "last_seen_at", "?");
         table_add(table,
                 (const char *const[]){ id, field_text_or(finding, "device", "?"), offset, length,
@@ -41,8 +44,9 @@ static void add_finding_row(struct table *table, const json_t *finding) {
         char note[1024];
         const char *state = field_text_or(finding, "state", "?");
         bool open = strcmp(state, "open") == 0;
-        text_format(note, sizeof note, "%s%slast seen %s, seen %" PRIu64 " time%s. %s", open ? "" : state,
-                open ? "" : ", ", seen, count, count == 1 ? "" : "s", field_text_or(finding, "text", ""));
+        text_format(note, sizeof note, "%s%sfirst seen %s, last seen %s, seen %" PRIu64 " time%s. %s",
+                open ? "" : state, open ? "" : ", ", first, seen, count, count == 1 ? "" : "s",
+                field_text_or(finding, "text", ""));
         table_note(table, note);
 }
 
@@ -175,7 +179,7 @@ static uint64_t sample_at(const json_t *finding) {
 
 static void show_finding(const json_t *answer, const json_t *finding) {
         size_t width = page_width();
-        char first[TIME_TEXT_BYTES], last[TIME_TEXT_BYTES];
+        char first[TIME_TEXT_BYTES], last[TIME_TEXT_BYTES], remedy[REMEDY_TEXT_BYTES];
         field_time(first, finding, "first_seen_at", "unknown");
         field_time(last, finding, "last_seen_at", "unknown");
         page_fact(stdout, width, "finding", "%" PRIu64, field_count(finding, "id"));
@@ -189,6 +193,9 @@ static void show_finding(const json_t *answer, const json_t *finding) {
                 field_count(finding, "count") == 1 ? "" : "s", field_count(finding, "sweep_id"));
         page_fact(stdout, width, "first seen", "%s", first);
         page_fact(stdout, width, "last seen", "%s", last);
+        remedy_text(remedy, finding);
+        if (remedy[0])
+                page_fact(stdout, width, "what to do", "%s", remedy);
         if (field_text(finding, "comment"))
                 page_fact(stdout, width, "comment", "%s", field_text(finding, "comment"));
         show_details(finding, width);

@@ -5,13 +5,17 @@
  */
 #include "commands.h"
 
+#include "base/cleanup.h"
 #include "daemon_facts.h"
 #include "field.h"
 #include "must.h"
 #include "overview.h"
+#include "remedy.h"
+#include "severity.h"
 #include "show_device.h"
 
-enum { SWEEPS_ASKED = 10 };
+/* FINDINGS_ASKED: of a disk that has more, the worst of so many is bad enough. */
+enum { SWEEPS_ASKED = 10, FINDINGS_ASKED = 1000 };
 
 /* one: a device was named. */
 static int attention(const json_t *daemon, const json_t *devices, bool one) {
@@ -35,6 +39,34 @@ static bool show_page(struct ctl *ctl, const char *name, const json_t *daemon, c
         return true;
 }
 
+/* Of a device that has findings open, the worst one; what the daemon can't tell is not shown. False: stderr says why.
+ */
+static bool ask_worst(struct ctl *ctl, const char *name, json_t *worst) {
+        CLEANUP_JSON json_t *findings = NULL;
+        if (!ctl_list_some(ctl, "ListFindings", ctl_for_device(name), "finding", FINDINGS_ASKED, &findings))
+                return false;
+        const json_t *finding = remedy_worst(findings);
+        if (finding)
+                must_succeed(json_object_set_new(worst, name, must(json_deep_copy(finding))));
+        return true;
+}
+
+/* Only of those that are told in full. */
+static bool show_all(struct ctl *ctl, const json_t *daemon, const json_t *devices, bool all) {
+        CLEANUP_JSON json_t *sorted = severity_sorted(devices), *worst = must(json_object());
+        size_t count = MIN(json_array_size(sorted), overview_told_max(all));
+        for (size_t i = 0; i < count; i++) {
+                const json_t *device = json_array_get(sorted, i);
+                const char *name = field_text(device, "name");
+                bool asked = severity_class_of(device) == SEVERITY_ATTENTION &&
+                        field_count(device, "findings_open") > 0;
+                if (asked && name && !ask_worst(ctl, name, worst))
+                        return false;
+        }
+        overview_show(daemon, devices, worst, all);
+        return true;
+}
+
 int command_status(struct ctl *ctl, const struct arguments *arguments) {
         CLEANUP_JSON json_t *answer = NULL, *devices = NULL;
         if (!ctl_ask(ctl, "GetDaemon", must(json_object()), &answer))
@@ -48,7 +80,7 @@ int command_status(struct ctl *ctl, const struct arguments *arguments) {
         if (ctl->json)
                 ctl_print_document(json_pack("{s:O, s:O}", "daemon", daemon, "devices", devices));
         else if (!arguments->device)
-                overview_show(daemon, devices, arguments->all);
+                return show_all(ctl, daemon, devices, arguments->all) ? status : STATUS_FAILED;
         else if (!show_page(ctl, arguments->device, daemon, json_array_get(devices, 0)))
                 return STATUS_FAILED;
         return status;

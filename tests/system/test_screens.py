@@ -170,7 +170,7 @@ def status_of_sixty_devices_fits_one_screen_the_worst_first():
     devices = of_sixty(in_state('disk-07', 'missing'), at_work('disk-03'), at_work('disk-50'),
                        device('disk-33', verdict='faulty', needs_attention=True, findings_open=3))
     names = {one['name'] for one in devices}
-    with FakeDaemon(ListDevices=each('device', devices)) as fake:
+    with FakeDaemon(ListDevices=each('device', devices), ListFindings=each('finding', [finding(7)])) as fake:
         for columns, height in (80, 24), (80, 50), (200, 50), (200, 24):
             with Screen(fake, columns, lines=height, command='status') as screen:
                 lines = screen.until('status 2')
@@ -182,7 +182,8 @@ def status_of_sixty_devices_fits_one_screen_the_worst_first():
                 assert '60: 2 need attention, 2 at work or doubtful, 56 idle and sound' in text, lines
                 assert '56 idle, clean (readable), all swept since' in text, lines
                 expect_all_counted(text, names, all_named=(columns, height) != (80, 24))
-                for told in ('3 open findings: sweepctl errors disk-33', 'serial ZA1234'):
+                for told in ('3 open findings: sweepctl errors disk-33', 'serial ZA1234', 'bit_flip, persistent, since ',
+                             'what to do:     replace the disk'):
                     assert told in text, (told, lines)
                 assert ('umount /srv/data' in text) != ('\n1 more needs attention: sweepctl status' in text), lines
                 assert height < 50 or 'umount /srv/data' in text, lines
@@ -191,9 +192,9 @@ def status_of_sixty_devices_fits_one_screen_the_worst_first():
         unfolded = ask(fake, 'status', '--all').stdout
         assert len(re.findall(r'^disk-\d\d +(?:read|pattern) ', unfolded, re.M)) == 60, unfolded
     for sick in ('faulty', 'unknown'):
-        devices = [device(f'disk-{i:02}', verdict=sick, needs_attention=sick == 'faulty') for i in range(60)]
-        with FakeDaemon(ListDevices=each('device', devices)) as fake:
-            for lines in 24, 60:
+        devices = [device(f'disk-{i:02}', verdict=sick, needs_attention=sick == 'faulty', findings_open=3 * (sick == 'faulty')) for i in range(60)]
+        with FakeDaemon(ListDevices=each('device', devices), ListFindings=each('finding', [finding(7)])) as fake:
+            for lines in 24, 50, 60:
                 shown = on_terminal(fake, 80, 'status', lines=lines, status=2 if sick == 'faulty' else 0, NO_COLOR='1')
                 # The worst one in full, and the names of all others, or how many there are.
                 assert len(shown.splitlines()) < lines, shown
@@ -413,7 +414,7 @@ def narrow_terminals_get_lines_that_are_cut_and_not_wrapped():
         with FakeDaemon(ListDevices=lambda asked, _: {'device': one} if asked else each('device', [one, device('b')]),
                         ListFindings=each('finding', [finding(7)]), ListSweeps=each('sweep', [sweep(1)]),
                         GetFinding=answer, GetMap=surface('X?Ss#+-.')) as fake:
-            for command, status in (['errors'], 2), (['finding', '7'], 0), (['map', 'a'], 0), (['history'], 0):
+            for command, status in (['status'], 2), (['status', 'a'], 2), (['errors'], 2), (['finding', '7'], 0), (['map', 'a'], 0), (['history'], 0):
                 shown = on_terminal(fake, columns, *command, status=status, lines=200, NO_COLOR='1')
                 assert max(map(len, shown.splitlines()), default=0) <= columns, shown
             with Screen(fake, columns) as screen:

@@ -332,6 +332,58 @@ def status_of_what_needs_attention_is_2_with_the_remedy():
 
 
 @test
+def status_names_the_worst_open_finding_of_those_that_need_attention():
+    told = [finding(3, fault='read_error'), finding(4, fault='slow'), finding(5, fault='stale', state='acknowledged'),
+            finding(6, fault='stale', persistence='transient'), finding(7, fault='bit_flip', count=1),
+            finding(8, fault='bit_flip', first_seen_at=0)]
+    devices = [device('good'), device('slow', findings_open=1), device('late', overdue=True, needs_attention=True),
+               device('bad', verdict='faulty', needs_attention=True, findings_open=5)]
+    with FakeDaemon(ListDevices=each('device', devices), ListFindings=each('finding', told)) as fake:
+        for options in [], ['--all']:
+            done = expect(ask(fake, 'status', *options), 2,
+                          f'5 open findings: sweepctl errors bad worst: bit_flip, persistent, since {day(2)}, seen 1 time: '
+                          'finding 7 what to do: replace the disk which: ')
+            expect_width(done.stdout)
+        assert fake.called('ListFindings') == [{'device': 'bad'}] * 2, 'more was asked for than is shown'
+        expect_document(ask(fake, 'status', '--json'), 2, {'daemon': DAEMON, 'devices': devices})
+        assert len(fake.called('ListFindings')) == 2, fake.calls
+    for answer in Error('LedgerUnavailable', text='x'), [{}], each('finding', [finding(1, state='acknowledged')]):
+        with FakeDaemon(ListDevices=each('device', devices), ListFindings=answer) as fake:
+            done = expect(ask(fake, 'status'), 2, '5 open findings: sweepctl errors bad which: ')
+    with FakeDaemon(ListDevices=each('device', devices), ListFindings=Raw(b'')) as fake:
+        expect(ask(fake, 'status'), 1, error=['sweepd went away before its answer was complete'])
+
+
+@test
+def status_does_not_wait_for_all_findings_of_a_disk_that_has_many():
+    def endless():
+        one = json.dumps({'parameters': {'finding': finding(1)}, 'continues': True}).encode() + b'\0'
+        while True:
+            yield one
+
+    sick = [device(f'disk-{i:02}', verdict='faulty', needs_attention=True, findings_open=9) for i in range(60)]
+    with FakeDaemon(ListDevices=each('device', sick), ListFindings=lambda *_: Raw(endless())) as fake:
+        expect(ask(fake, 'status'), 2, 'disk-00 needs attention: 9 open findings: sweepctl errors disk-00 worst: bit_flip')
+        assert len(fake.called('ListFindings')) < 20, 'who is only counted is asked about'
+        told = expect(ask(fake, 'status', '--all'), 2).stdout
+        assert told.count('worst:') == 60, told
+
+
+@test
+def each_fault_has_a_line_of_what_to_do():
+    interface = (Path(__file__).resolve().parents[2] / 'daemon/control/io.sweepd.varlink').read_text(encoding='utf-8')
+    faults = re.search(r'fault: \(([^)]*)\)', interface)[1].split(', ')
+    for fault in faults:
+        with FakeDaemon(GetFinding={'finding': finding(7, fault=fault), 'expected': None, 'found': None}) as fake:
+            expect_width(expect(ask(fake, 'finding', '7'), 0, f'fault: {fault}', 'what to do: ').stdout)
+    for persistence, text in ('transient', 'it came on the way'), ('persistent', 'replace the disk'):
+        with FakeDaemon(GetFinding={'finding': finding(7, persistence=persistence)}) as fake:
+            expect(ask(fake, 'finding', '7'), 0, text)
+    with FakeDaemon(GetFinding={'finding': finding(7, fault='newer')}) as fake:
+        assert 'what to do' not in expect(ask(fake, 'finding', '7'), 0, 'fault: newer').stdout
+
+
+@test
 def a_fault_that_somebody_knows_of_is_neither_urgent_nor_sound():
     known = device('known', verdict='faulty', assurance=None, findings_acknowledged=1)
     with FakeDaemon(ListDevices=each('device', [device('good'), known])) as fake:
@@ -570,13 +622,17 @@ def tables_fit_80_columns_and_keep_long_names_whole():
 # errors, finding
 
 
+def day(ago):
+    return time.strftime('%b %d %H:%M', time.gmtime((NOW - ago * DAY) // 1_000_000))
+
+
 @test
 def errors_are_2_while_one_is_unacknowledged():
     findings = [finding(1), finding(2, state='acknowledged', device='b', fault='read_error')]
     with FakeDaemon(ListFindings=each('finding', findings)) as fake:
         done = expect(ask(fake, 'errors'), 2, 'ID DEVICE OFFSET LENGTH FAULT PERSISTENCE',
                       '1 spare-7 1.5 GiB (1610612736) 4.0 KiB bit_flip persistent', 'seen 2 times',
-                      '3 bits differ in 1 unit', 'acknowledged, last seen')
+                      '3 bits differ in 1 unit', 'acknowledged, first seen', f'{day(2)}, last seen {day(1)}, seen 2')
         expect_width(done.stdout)
         expect_document(ask(fake, 'errors', '--json'), 2, {'findings': findings})
         ask(fake, 'errors', 'b', '--all')
