@@ -12,6 +12,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+enum { IDS_A_CALL = 512 }; /* no sweepd takes more at a time */
+
 static void set_patterns(json_t *parameters, const struct pattern_list *list) {
         json_t *words = must(json_array());
         must_succeed(json_object_set_new(parameters, "patterns", words));
@@ -88,15 +90,27 @@ int command_retire(struct ctl *ctl, const struct arguments *arguments) {
         return STATUS_FINE;
 }
 
-int command_ack(struct ctl *ctl, const struct arguments *arguments) {
+/* Of these sweepd takes all, or none. */
+static bool acknowledge(struct ctl *ctl, const uint64_t *ids, size_t count, const char *comment) {
         CLEANUP_JSON json_t *answer = NULL;
-        json_t *parameters = must(json_object()), *ids = must(json_array());
-        must_succeed(json_object_set_new(parameters, "ids", ids));
-        for (size_t i = 0; i < arguments->id_count; i++)
-                must_succeed(json_array_append_new(ids, json_integer((json_int_t)arguments->ids[i])));
-        ctl_set(parameters, "comment", arguments->comment);
-        if (!ctl_ask(ctl, "Acknowledge", parameters, &answer))
+        json_t *parameters = must(json_object()), *list = must(json_array());
+        must_succeed(json_object_set_new(parameters, "ids", list));
+        for (size_t i = 0; i < count; i++)
+                must_succeed(json_array_append_new(list, json_integer((json_int_t)ids[i])));
+        ctl_set(parameters, "comment", comment);
+        return ctl_ask(ctl, "Acknowledge", parameters, &answer);
+}
+
+int command_ack(struct ctl *ctl, const struct arguments *arguments) {
+        for (size_t done = 0, count; done < arguments->id_count; done += count) {
+                count = MIN(arguments->id_count - done, (size_t)IDS_A_CALL);
+                if (acknowledge(ctl, arguments->ids + done, count, arguments->comment))
+                        continue;
+                if (done > 0)
+                        ctl_complain("of %zu findings the first %zu are acknowledged, the others are not",
+                                arguments->id_count, done);
                 return STATUS_FAILED;
+        }
         if (ctl->json)
                 ctl_print_document(json_object());
         else

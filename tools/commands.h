@@ -9,13 +9,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { IDS_MAX = 512 };
-
 /* What was typed; NULL, 0 or false where it was not. */
 struct arguments {
         const char *device;
         uint64_t id;
-        uint64_t ids[IDS_MAX];
+        uint64_t *ids; /* owned by the options */
         size_t id_count;
         const char *comment;
         bool all;

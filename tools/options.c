@@ -7,6 +7,8 @@
 
 #include "base/cleanup.h"
 #include "base/text.h"
+#include "model/finding.h"
+#include "must.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -37,7 +39,7 @@ static const struct option {
 
 _Static_assert(ELEMENTS(options) == OPTION_COUNT, "each option is in the table");
 
-enum { COMMANDS_MAX = 32, WORDS_MAX = IDS_MAX + 2, OPTION_TEXT_BYTES = 64, TIMEOUT_MAX_S = 3600 };
+enum { COMMANDS_MAX = 32, OPTION_TEXT_BYTES = 64, TIMEOUT_MAX_S = 3600 };
 
 /* Options of every command, and of none. */
 static const unsigned common_options = BIT(OPTION_JSON) | BIT(OPTION_NO_PAGER) | BIT(OPTION_SOCKET) | BIT(OPTION_HOST) |
@@ -49,7 +51,7 @@ const char *const options_modes[] = { "read", "refresh", "preserve", "pattern", 
 struct parse {
         struct options *to;
         unsigned seen; /* BIT()s of enum option_id */
-        const char *words[WORDS_MAX];
+        const char **words;
         size_t word_count;
 };
 
@@ -126,6 +128,17 @@ static bool take_timeout(struct arguments *to, const char *value) {
         return true;
 }
 
+static bool take_comment(struct arguments *to, const char *value) {
+        assert(value); /* the option takes one */
+        if (strlen(value) >= FINDING_COMMENT_BYTES) {
+                ctl_complain("--comment: the text has %zu bytes; a finding keeps at most %d", strlen(value),
+                        FINDING_COMMENT_BYTES - 1);
+                return false;
+        }
+        to->comment = value;
+        return true;
+}
+
 static bool set_option(struct options *to, enum option_id id, const char *value) {
         switch (id) {
         case OPTION_ALL:
@@ -146,8 +159,7 @@ static bool set_option(struct options *to, enum option_id id, const char *value)
                 to->arguments.serial = value;
                 break;
         case OPTION_COMMENT:
-                to->arguments.comment = value;
-                break;
+                return take_comment(&to->arguments, value);
         case OPTION_EXEC:
                 to->arguments.exec = value;
                 break;
@@ -239,22 +251,15 @@ static bool take_option(struct parse *p, char ***at) {
         return set_option(p->to, (enum option_id)id, value);
 }
 
-static bool take_word(struct parse *p, const char *word) {
-        if (p->word_count == WORDS_MAX) {
-                ctl_complain("\"%s\" is one word too many: sweepctl --help", word);
-                return false;
-        }
-        p->words[p->word_count++] = word;
-        return true;
-}
-
 static bool take_all(struct parse *p, char **argv) {
         bool only_words = false;
         for (char **at = argv + 1; *at; at++) {
                 bool is_option = !only_words && (*at)[0] == '-' && (*at)[1] != '\0';
                 if (is_option && strcmp(*at, "--") == 0)
                         only_words = true;
-                else if (is_option ? !take_option(p, &at) : !take_word(p, *at))
+                else if (!is_option)
+                        p->words[p->word_count++] = *at;
+                else if (!take_option(p, &at))
                         return false;
         }
         return true;
@@ -319,14 +324,10 @@ static bool take_id(const struct command *command, const char *word, uint64_t *r
 
 static bool take_ids(const struct command *command, const struct parse *p) {
         struct arguments *to = &p->to->arguments;
-        for (size_t i = 1; i < p->word_count; i++) {
-                if (to->id_count == IDS_MAX) {
-                        ctl_complain("%s takes at most %d at a time", command->name, IDS_MAX);
-                        return false;
-                }
+        to->ids = must(calloc(p->word_count, sizeof *to->ids));
+        for (size_t i = 1; i < p->word_count; i++)
                 if (!take_id(command, p->words[i], &to->ids[to->id_count++]))
                         return false;
-        }
         return true;
 }
 
@@ -368,9 +369,15 @@ static bool check_mode(const struct options *o) {
         return false;
 }
 
+void options_deinit(struct options *o) {
+        free(o->arguments.ids);
+}
+
 bool options_parse(struct options *ret, const struct command *commands, int argc, char **argv) {
+        CLEANUP(options_deinit)
         struct options o = { .socket_path = OPTIONS_SOCKET_DEFAULT };
-        struct parse p = { .to = &o };
+        CLEANUP_FREE const char **words = must(calloc((size_t)argc + 1, sizeof *words));
+        struct parse p = { .to = &o, .words = words };
         if (argc < 1 || !take_all(&p, argv))
                 return false;
         char room[OPTION_TEXT_BYTES];
@@ -384,5 +391,6 @@ bool options_parse(struct options *ret, const struct command *commands, int argc
                         return false;
         }
         *ret = o;
+        o.arguments.ids = NULL; /* it moved */
         return true;
 }

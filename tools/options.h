@@ -53,6 +53,8 @@ struct options {
 /* commands ends with an entry without a name. False: it makes no sense, and stderr says why. */
 bool options_parse(struct options *ret, const struct command *commands, int argc, char **argv);
 
+void options_deinit(struct options *o);
+
 /* What an option is called; which it is (-1: none); and whether it takes a value. */
 const char *options_name(enum option_id id);
 int options_find(const char *name);

@@ -149,7 +149,8 @@ static const struct command commands[] = {
                 .summary = "somebody knows of these findings",
                 .help = "Acknowledges findings: they need no attention any more and are not told again, unless they "
                         "grow. They are over only when a sweep has found them gone. ID is the number that sweepctl "
-                        "errors shows. --comment: what is being done about it, for whoever looks next. Only for root.",
+                        "errors shows. --comment: what is being done about it, for whoever looks next, in at most 255 bytes. Only "
+                        "for root.",
                 .operand = OPERAND_IDS,
                 .options = BIT(OPTION_COMMENT),
                 .run = command_ack },
@@ -256,7 +257,8 @@ static int finish(struct pager *pager, int status) {
 }
 
 int main(int argc, char **argv) {
-        struct options o;
+        CLEANUP(options_deinit)
+        struct options o = { 0 };
         struct pager pager;
         if (argc > 1 && strcmp(argv[1], "--complete") == 0) {
                 complete(commands, argv + 2);

@@ -964,12 +964,27 @@ def ack_takes_many_ids_and_a_comment():
         expect_document(ask(fake, 'ack', '1', '--json'), 0, {})
         assert fake.called('Acknowledge') == [{'ids': [7]}, {'ids': [7, 8, 9], 'comment': 'new disk is ordered'},
                                               {'ids': [1]}]
+        del fake.calls[:]
         expect(ask(fake, 'ack', *map(str, range(1, 513))), 0, '512 findings acknowledged.')
-        expect(ask(fake, 'ack', *map(str, range(1, 514))), 1, error=['ack takes at most 512 at a time'])
-        expect(ask(fake, 'ack', *map(str, range(1, 600))), 1, error=['"514" is one word too many'])
+        expect(ask(fake, 'ack', *map(str, range(1, 1501)), '--comment', 'x' * 255), 0, '1500 findings acknowledged.')
+        asked = [call['ids'] for call in fake.called('Acknowledge')]
+        assert [len(ids) for ids in asked] == [512, 512, 512, 476], fake.calls
+        assert sum(asked[1:], []) == list(range(1, 1501)), asked
+        assert json.loads(ask(fake, 'ack', *map(str, range(1, 1501)), '--json').stdout) == {}
+        del fake.calls[:]
+        for comment in 'x' * 256, 'ä' * 128:
+            expect(ask(fake, 'ack', '7', '--comment', comment), 1,
+                   error=['--comment: the text has 256 bytes; a finding keeps at most 255'])
+        expect(ask(fake, 'ack', *map(str, range(1, 1501)), 'x'), 1, error=['"x" is no number of a finding'])
+        expect(ask(fake, 'status', *['a'] * 600), 1, error=['"a" is one word too many'])
+        assert not fake.calls
         expect(ask(fake, 'ack', '7', 'x'), 1, error=['"x" is no number of a finding'])
         expect(ask(fake, 'alert-test'), 0, 'sweepd was told to send an alert.')
         assert fake.called('TestAlert') == [{}]
+    with FakeDaemon(Acknowledge=lambda _, before: Error('NoSuchId', id=600) if before else {}) as fake:
+        done = expect(ask(fake, 'ack', *map(str, range(1, 601))), 1, error=[
+            'finding 600 is over, or does not exist', 'of 600 findings the first 512 are acknowledged, the others are not'])
+        assert not done.stdout, done
     with FakeDaemon(Acknowledge=Error('NoSuchId', id=9)) as fake:
         expect(ask(fake, 'ack', '9'), 1, error=['finding 9 is over, or does not exist: sweepctl errors --all'])
 
