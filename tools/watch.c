@@ -36,6 +36,9 @@ enum {
         NAME_COLUMNS_MAX = 30
 };
 
+/* A device's way is told at most as often as that where there is no screen. */
+#define STEP_LEAST_US (10 * USEC_PER_SEC)
+
 struct watch {
         const char *socket_path, *device;
         struct client *client; /* NULL: none is open */
@@ -301,17 +304,26 @@ static void print_document(const char *field, json_t *record) {
         puts(text);
 }
 
-/* Whether there is something new to say of a device: its state, phase, findings, or another tenth of the way. */
-static bool has_changed(struct watch *w, const json_t *device) {
+/*
+ * Whether there is something new to say of a device. Its state, verdict and findings are told at once; its phase, and
+ * another tenth of the way, seldom: with small segments the phase changes each second, and the log is kept.
+ */
+static bool has_changed(struct watch *w, const json_t *device, uint64_t now_us) {
         const json_t *progress = field_object(device, "progress");
-        char now[LINE_BYTES];
-        text_format(now, sizeof now, "%s %s %d %" PRIu64, field_text_or(device, "state", "?"),
-                field_text_or(progress, "phase", ""), field_percent(progress) / STEP_PERCENT,
-                field_count(device, "findings_open"));
         const char *name = field_text_or(device, "name", "?");
-        if (field_is(w->before, name, now))
+        const json_t *before = field_object(w->before, name);
+        char verdict[VERDICT_TEXT_BYTES], matter[LINE_BYTES], way[LINE_BYTES];
+        field_verdict(verdict, device);
+        text_format(matter, sizeof matter, "%s %s %" PRIu64, field_text_or(device, "state", "?"), verdict,
+                field_count(device, "findings_open"));
+        text_format(
+                way, sizeof way, "%s %d", field_text_or(progress, "phase", ""), field_percent(progress) / STEP_PERCENT);
+        bool matters = !field_is(before, "matter", matter);
+        bool lately = now_us - field_count(before, "at") < STEP_LEAST_US;
+        if (!matters && (lately || field_is(before, "way", way)))
                 return false;
-        must_succeed(json_object_set_new(w->before, name, json_string(now)));
+        json_t *now = json_pack("{s:s, s:s, s:I}", "matter", matter, "way", way, "at", (json_int_t)now_us);
+        must_succeed(json_object_set_new(w->before, name, must(now)));
         return true;
 }
 
@@ -334,7 +346,7 @@ static void print_device(const struct watch *w, json_t *device) {
 static void print_news(struct watch *w) {
         char line[LINE_BYTES];
         for (size_t i = 0; i < json_array_size(w->devices); i++)
-                if (has_changed(w, json_array_get(w->devices, i)))
+                if (has_changed(w, json_array_get(w->devices, i), clock_monotonic_us()))
                         print_device(w, json_array_get(w->devices, i));
         for (size_t i = 0; i < json_array_size(w->fresh); i++) {
                 json_t *finding = json_array_get(w->fresh, i);

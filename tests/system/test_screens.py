@@ -370,7 +370,7 @@ def watch_writes_lines_of_what_changed_where_there_is_no_terminal():
     def devices(_parameters, before):
         if before == 3:
             return Raw(b'')
-        percent = (100, 110, 555, 0, 555)[before] if before < 5 else 1000
+        percent = (100, 110, 555, 0, 555)[before] if before < 5 else 555 if before < 14 else 1000
         return each('device', [device('a', state='sweeping', progress={**PROGRESS, 'bytes_done': percent}) if
                                percent < 1000 else device('a')])
 
@@ -383,6 +383,22 @@ def watch_writes_lines_of_what_changed_where_there_is_no_terminal():
     with FakeDaemon(ListDevices=devices, ListFindings=[{}]) as fake:
         lines, _ = lines_of_watch(fake, '--json', until='"idle"')
         assert [json.loads(line)['device']['state'] for line in lines] == ['sweeping', 'sweeping', 'idle'], lines
+
+
+@test
+def watch_tells_phases_seldom_and_what_matters_at_once_where_there_is_no_terminal():
+    """Small segments change their phase with each look."""
+    def devices(_parameters, before):
+        changes = {12: {'findings_open': 1}, 13: {'findings_open': 1, 'verdict': 'faulty'},
+                   14: {'state': 'paused', 'findings_open': 1, 'verdict': 'faulty'}}
+        return each('device', [{**at_work('a'), 'progress': {**PROGRESS, 'phase': ('save', 'write', 'verify')[before % 3]},
+                                **changes.get(before, {})}])
+
+    with FakeDaemon(ListDevices=devices, ListFindings=[{}]) as fake:
+        lines, _ = lines_of_watch(fake, until='paused')
+        told = [re.sub(r'^\S+ \S+ \S+  |, \d+ min left', '', line) for line in lines]
+        assert [line.split(', ')[4:] for line in told] == [[], [], ['1 finding'], ['1 finding'], ['1 finding']], told
+        assert [line.split(', ')[0] for line in told] == ['a  sweeping'] * 4 + ['a  paused'], told
 
 
 @test
