@@ -110,6 +110,16 @@ def without_an_answer_there_are_no_names():
         assert time.monotonic() - began < 19, 'somebody waits with a finger on the key'
 
 
+@test
+def the_manual_names_every_kind_of_event_and_no_other():
+    """Programs for alerts branch on them."""
+    source = (COMPLETIONS.parents[1] / 'daemon/model/event.c').read_text(encoding='utf-8')
+    manual = (COMPLETIONS.parent / 'sweepctl.1').read_text(encoding='utf-8')
+    listed = manual.split('The kinds of events, in\n')[1].split('\n.El\n')[0]
+    known = re.findall(r'\[EVENT_\w+\] = "(\w+)"', source)
+    assert re.findall(r'^\.It Sy (\w+)$', listed, re.M) == known and len(known) > 15, (listed, known)
+
+
 # Shells
 
 
