@@ -28,11 +28,14 @@ struct engine_look {
         uint64_t size_bytes;
         uint64_t diskseq; /* 0: the kernel does not tell */
         bool read_only;
-        bool gone;             /* no longer there, and nothing else under its name */
-        bool replaced;         /* another device has its name */
-        uint64_t cached_bytes; /* of a file, that the page cache keeps: it would answer for the disk */
-        bool counts_known;
+        bool gone;              /* no longer there, and nothing else under its name */
+        bool replaced;          /* another device has its name */
+        uint64_t cached_bytes;  /* of a file, that the page cache keeps: it would answer for the disk */
+        bool counts_known;      /* what it grows by beyond ours is somebody else's */
+        bool counts_complete;   /* and no write goes past it: where it doesn't grow, nobody else wrote */
         uint64_t written_bytes; /* by anybody, as the kernel counts them when they complete; for ever growing */
+        uint64_t around_bytes;  /* of a partition: written to its whole disk, and by way of no partition */
+        uint64_t around_of;     /* which partitions those are; 0: the device is none, or it is not known */
 };
 
 /* What went through the whole disk since the kernel knows it, by whomever. */
@@ -75,6 +78,25 @@ static inline size_t engine_reap(struct engine *engine, struct engine_io **done,
 /* Asks the device again what it is. Negative errno where even that fails (then it is as good as gone). */
 static inline int engine_look(struct engine *engine, struct engine_look *ret) {
         return engine->ops->look(engine, ret);
+}
+
+/* What others are known to have written between two looks, where own_bytes were ours. 0 proves nothing by itself. */
+static inline uint64_t engine_others_wrote(
+        const struct engine_look *before, const struct engine_look *now, uint64_t own_bytes) {
+        uint64_t others = 0;
+        if (!before->counts_known || !now->counts_known)
+                return 0;
+        if (now->written_bytes - before->written_bytes > own_bytes)
+                others += now->written_bytes - before->written_bytes - own_bytes;
+        if (now->around_of != 0 && now->around_of == before->around_of && now->around_bytes > before->around_bytes)
+                others += now->around_bytes - before->around_bytes;
+        return others;
+}
+
+/* Whether nobody else can have written without being counted between two looks. */
+static inline bool engine_counts_all(const struct engine_look *before, const struct engine_look *now) {
+        return before->counts_known && now->counts_known && before->counts_complete && now->counts_complete &&
+                before->around_of == now->around_of;
 }
 
 /* False: nobody counts. *ret is untouched. */

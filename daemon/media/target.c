@@ -19,6 +19,7 @@
 #include "media/sysfs.h"
 #include "media/topology.h"
 #include "media/users.h"
+#include "media/write_counts.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -214,18 +215,11 @@ int target_open(struct target **ret, struct reason *reason, const struct target_
         return TARGET_OK;
 }
 
-/* Turned off, the counts stand still, and foreign writes would go unseen: so that is asked each time. A discard
- * destroys like a write. */
 static void look_at_counts(const struct target *t, struct engine_look *look) {
-        uint64_t fields[SYSFS_STAT_COUNT] = { 0 }, counting;
         CLEANUP_CLOSE int dir = sysfs_open(t->facts.device);
         CLEANUP_CLOSE int whole = dir >= 0 ? sysfs_open_whole(dir) : -1;
-        if (whole < 0 || !sysfs_number(whole, "queue/iostats", &counting) || counting == 0 ||
-                sysfs_stat(dir, fields) <= SYSFS_STAT_WRITTEN_SECTORS)
-                return;
-        look->counts_known = true;
-        look->written_bytes = (fields[SYSFS_STAT_WRITTEN_SECTORS] + fields[SYSFS_STAT_DISCARDED_SECTORS]) *
-                SYSFS_SECTOR_BYTES;
+        if (whole >= 0)
+                write_counts_read(look, dir, whole);
 }
 
 int target_lock(struct target *t, struct reason *reason) {

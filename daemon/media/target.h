@@ -122,8 +122,8 @@ int target_fd(const struct target *t);
 int target_signatures(const struct target *t, struct signature *signatures, size_t max);
 
 /*
- * Size, diskseq, read-only flag and the count of bytes written as they are now, and whether the path still leads to
- * this very device. A partition's count is of what was written by way of it, and not past it through the whole disk.
+ * Size, diskseq, read-only flag and the counts of bytes written (write_counts_read) as they are now, and whether the
+ * path still leads to this very device.
  */
 struct engine_look;
 int target_look(const struct target *t, struct engine_look *ret);

@@ -252,6 +252,7 @@ static int look(struct engine *engine, struct engine_look *ret) {
                 .diskseq = 7,
                 .gone = d->gone,
                 .counts_known = d->number == DISK_TARGET,
+                .counts_complete = d->number == DISK_TARGET,
                 .written_bytes = d->written_bytes,
         };
         if (d->world->looked)

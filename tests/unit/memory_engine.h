@@ -171,7 +171,7 @@ static inline void memory_init(struct memory_engine *m, size_t size, struct memo
                 .bytes = calloc(1, size),
                 .durable = calloc(1, size),
                 .crash = crash,
-                .look = { .size_bytes = size, .diskseq = 7, .counts_known = true },
+                .look = { .size_bytes = size, .diskseq = 7, .counts_known = true, .counts_complete = true },
                 .depth = MEMORY_OUT,
                 .seed = seed,
         };
