@@ -301,6 +301,8 @@ void diagnose_unit(struct diagnosis *ret, const struct diagnosis_ground *ground,
         }
         d.fault = unit_fault(counts);
         d.ours = is_ours(counts);
+        d.strange = counts[SECTOR_STRANGE] > 0;
+        d.exact = counts[SECTOR_GOOD] + counts[SECTOR_OLD] + counts[SECTOR_MOVED] == length_bytes / SECTOR_BYTES;
         if (d.fault == FAULT_FOREIGN || d.fault == FAULT_GARBAGE)
                 d.looks = looks[d.fault == FAULT_FOREIGN];
         *ret = d;

@@ -38,6 +38,8 @@ enum { DIAGNOSIS_BITS_MAX = 16 };
 struct diagnosis {
         enum fault fault;
         bool ours;           /* holds something that we wrote, or zeros beside noise: not somebody else's data */
+        bool strange;        /* a sector of it looks like somebody's data, whatever the fault is called by others */
+        bool exact;          /* each of its sectors is, to the byte, what we wrote, there or elsewhere, now or before */
         const char *looks;   /* foreign, garbage: what it looks like, in words; NULL: like nothing known */
         uint64_t generation; /* stale, torn, misdirected: whose bytes were found; 0: unknown */
         uint64_t started_us; /* when that generation was begun; 0: unknown */

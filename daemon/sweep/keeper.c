@@ -83,7 +83,7 @@ static void begin_writing(struct keeper *k, struct keep_slot *slot) {
 /* From here to the end of the segment, what the kernel counts as written must be what we wrote. */
 static void begin_counting(struct keeper *k, struct keep_slot *slot) {
         slot->own_bytes = 0;
-        slot->uncertain = slot->mismatched = false;
+        slot->uncertain = slot->incomplete = slot->mismatched = slot->strange = false;
         if (engine_look(k->s->o.engine, &slot->before) < 0)
                 slot->before.counts_known = false;
 }
@@ -152,10 +152,25 @@ void keep_journal_failed(struct keeper *k, const char *what, int error) {
 
 void keep_foreign(struct keeper *k, struct extent place) {
         k->foreign = k->stopping = true;
+        k->suspected = false;
         k->foreign_place = place;
         sweep_wind_down(k->s, END_FAILED, "foreign_write",
                 "Find who writes to the device (fuser, lsof, a second loop device or host) before the next sweep.",
                 "somebody else wrote to the device at or after offset %" PRIu64 " during the sweep",
+                place.offset_bytes);
+}
+
+/* What was read there is nothing that we wrote, and who is not counted may have written it. Recovery, which has the
+ * originals to compare with, tells whether it is somebody's. */
+void keep_suspect(struct keeper *k, struct extent place) {
+        if (!k->foreign) {
+                k->foreign = k->suspected = true;
+                k->foreign_place = place;
+        }
+        k->stopping = true;
+        sweep_wind_down(k->s, END_FAILED, "foreign_write",
+                "See sweepctl errors and sweepctl rescue list; if it is nobody's, the disk has damaged it.",
+                "what was read at offset %" PRIu64 " was never written there: it may be somebody else's",
                 place.offset_bytes);
 }
 
@@ -170,7 +185,7 @@ void keep_leave_armed(struct keeper *k, struct keep_slot *slot) {
 }
 
 /* Bytes that somebody else wrote while this segment was written, as far as the kernel counts; 0 also for unknown. Once
- * it is unknown, of all of the segment. */
+ * it is unknown, or not of all writers, of all of the segment. */
 uint64_t keep_others_wrote(struct keeper *k, struct keep_slot *slot) {
         struct engine_look now;
         if (slot->uncertain || !slot->before.counts_known)
@@ -179,21 +194,32 @@ uint64_t keep_others_wrote(struct keeper *k, struct keep_slot *slot) {
                 slot->uncertain = true;
                 return 0;
         }
-        uint64_t written = now.written_bytes - slot->before.written_bytes;
-        return written > slot->own_bytes ? written - slot->own_bytes : 0;
+        slot->incomplete |= !engine_counts_all(&slot->before, &now);
+        return engine_others_wrote(&slot->before, &now, slot->own_bytes);
 }
 
-static bool counts_are_known(const struct keep_slot *slot) {
-        return slot->before.counts_known && !slot->uncertain;
+bool keep_counts_all(const struct keep_slot *slot) {
+        return slot->before.counts_known && !slot->uncertain && !slot->incomplete;
 }
 
-/* The pattern was read back: what is no damaged form of it is somebody's, or damage where nobody else wrote. */
+/* By what was read: data is somebody's whatever was counted, as another host is counted nowhere; and anything is that
+ * we never wrote, where not all are counted. */
+static bool holds_foreign(const struct keep_slot *slot) {
+        return slot->strange || (slot->mismatched && !keep_counts_all(slot));
+}
+
+/* The pattern was read back: what we never wrote is somebody's, or damage where nobody else wrote. */
 static void after_verify(struct keeper *k, struct keep_slot *slot) {
-        if (keep_others_wrote(k, slot) > 0 || (slot->mismatched && !counts_are_known(slot))) {
+        if (keep_others_wrote(k, slot) > 0) {
                 keep_foreign(k, slot->place);
                 sweep_settle_withheld(k->s, true);
                 return; /* stopping: recovery tells theirs from ours */
         }
+        if (holds_foreign(slot)) {
+                keep_suspect(k, slot->doubtful);
+                return; /* the same */
+        }
+        slot->mismatched = false; /* it is damage */
         sweep_settle_withheld(k->s, false);
         enter(k, slot, KEEP_RESTORE);
 }
@@ -550,13 +576,20 @@ bool keeper_was_alone(struct keeper *k) {
                         alone &= !is_armed(slot);
                         continue;
                 }
-                bool others = keep_others_wrote(k, slot) > 0;
-                if (others && !k->foreign)
+                bool others = keep_others_wrote(k, slot) > 0, holds = holds_foreign(slot);
+                if (others && (!k->foreign || k->suspected))
                         k->foreign_place = slot->place;
-                k->foreign |= others; /* told also where nothing of it is left */
-                alone &= counts_are_known(slot) && !others;
+                else if (holds && !k->foreign)
+                        k->foreign_place = slot->doubtful;
+                k->suspected = !others && (k->suspected || (holds && !k->foreign));
+                k->foreign |= others || holds; /* told also where nothing of it is left */
+                alone &= keep_counts_all(slot) && !others && !holds;
         }
         return alone;
+}
+
+bool keeper_suspects(const struct keeper *k) {
+        return k->suspected;
 }
 
 bool keeper_met_foreign(const struct keeper *k, struct extent *ret) {

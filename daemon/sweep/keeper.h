@@ -40,11 +40,15 @@ bool keeper_has_written(const struct keeper *k);
 /* A flush of the target failed, and what it should have covered was not all written and flushed again. */
 bool keeper_lost_a_flush(const struct keeper *k);
 
-/* Nobody else wrote to the target while segments were being written, as far as the kernel counts. */
+/* Nobody else wrote to the target while segments were being written: the kernel's count misses nobody, and nothing that
+ * was read speaks against it. */
 bool keeper_was_alone(struct keeper *k);
 
-/* True: somebody else wrote, there or somewhere in that segment. */
+/* True: somebody else wrote, there or somewhere in that segment, or may have. */
 bool keeper_met_foreign(const struct keeper *k, struct extent *ret);
+
+/* May have: only what was read speaks for it, and recovery tells what that is. */
+bool keeper_suspects(const struct keeper *k);
 
 /* Requests to the target that are not answered. */
 unsigned keeper_out_to_target(const struct keeper *k);

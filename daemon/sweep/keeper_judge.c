@@ -331,7 +331,9 @@ void keep_arrived(struct keeper *k, struct keep_block *b) {
 static void add_misread(struct keeper *k, struct extent unit, const uint8_t *wrong, const uint8_t *right,
         enum persistence persistence) {
         uint64_t bits = 0;
-        struct fault_run fault = { .fault = FAULT_GARBAGE, .place = unit, .persistence = persistence };
+        struct fault_run fault = {
+                .fault = FAULT_GARBAGE, .place = unit, .persistence = persistence, .withheld = k->suspected
+        };
         for (uint64_t i = 0; right && i < unit.length_bytes; i++)
                 bits += (uint64_t)__builtin_popcount(wrong[i] ^ right[i]);
         if (right && bits <= MISREAD_BITS_MAX) {
@@ -343,6 +345,13 @@ static void add_misread(struct keeper *k, struct extent unit, const uint8_t *wro
         sweep_add_fault(k->s, &fault);
 }
 
+/* The pattern's write was lost: what was saved is there still. */
+static void add_lost_write(struct keeper *k, struct extent unit, enum persistence persistence) {
+        struct fault_run fault = { .fault = FAULT_STALE, .place = unit, .persistence = persistence };
+        text_copy(fault.text, sizeof fault.text, "holds what was there before the pattern was written: that was lost");
+        sweep_add_fault(k->s, &fault);
+}
+
 /* Met before anything was written here. */
 static void add_foreign(struct keeper *k, struct extent unit) {
         struct fault_run fault = { .fault = FAULT_FOREIGN, .place = unit, .persistence = PERSISTENCE_PERSISTENT };
@@ -350,25 +359,78 @@ static void add_foreign(struct keeper *k, struct extent unit) {
         sweep_add_fault(k->s, &fault);
 }
 
-static void unit_is_wrong(struct keeper *k, struct keep_block *b, size_t i, bool again) {
-        struct extent unit = unit_place(b, i);
+static bool is_original(const struct keep_block *b, size_t i, const uint8_t *bytes) {
+        return undo_crc(bytes, unit_length(b, i)) == b->slot->table.crcs[first_unit(b) + i];
+}
+
+/* Only what is the original or, to the byte, a pattern of ours is nobody's for certain. A sector that is nearly ours is
+ * what comes of a few bytes that are written through a page cache which has read the rest of it. */
+static void note_strange(struct keeper *k, struct keep_block *b, size_t i, const uint8_t *bytes) {
+        struct expectation e = { .count = 1, .candidates = { k->s->content } };
+        struct diagnosis d;
+        struct fault_run fault = { 0 };
+        if (is_original(b, i, bytes))
+                return;
+        sweep_diagnose(k->s, &d, &fault, &e, bytes, unit_place(b, i));
+        if (d.exact)
+                return;
+        if (!b->slot->mismatched)
+                b->slot->doubtful = unit_place(b, i);
+        b->slot->mismatched = true;
+        b->slot->strange |= d.strange;
+}
+
+/* failed: the second look has no bytes; else it has, and they are wrong, too, where it was wrong again. */
+static void pattern_is_wrong(struct keeper *k, struct keep_block *b, size_t i, bool again, bool failed) {
+        struct expectation e = { .count = 1, .candidates = { k->s->content } };
         const uint8_t *bytes = b->bytes + i * UNIT_BYTES;
         enum persistence persistence = again ? PERSISTENCE_UNKNOWN : PERSISTENCE_TRANSIENT;
+        if (is_original(b, i, bytes))
+                add_lost_write(k, unit_place(b, i), persistence);
+        else
+                (void)sweep_unit_is_bad(k->s, &e, bytes, unit_place(b, i), persistence);
+        if (again)
+                note_strange(k, b, i, bytes);
+        if (again && !failed)
+                note_strange(k, b, i, k->doubt.bytes);
+}
+
+/* The original's write was lost, and the pattern is there still. */
+static bool is_pattern(struct keeper *k, struct keep_block *b, size_t i, const uint8_t *bytes) {
+        bool all = k->s->o.mode == MODE_PRESERVE;
+        for (uint32_t at = 0; all && at < unit_length(b, i); at += SECTOR_BYTES)
+                all = content_has_sector(&k->s->content, bytes + at, unit_place(b, i).offset_bytes + at);
+        return all;
+}
+
+/* In CHECK, for good. */
+static void original_is_wrong(struct keeper *k, struct keep_block *b, size_t i) {
+        struct extent unit = unit_place(b, i);
+        const uint8_t *bytes = b->bytes + i * UNIT_BYTES;
+        if (keep_others_wrote(k, b->slot) > 0) {
+                keep_foreign(k, unit); /* behind the original, which did go back: recovery tells what it is */
+                return;
+        }
+        if (!keep_bit(b->slot->unwritten, first_unit(b) + i)) { /* else that was told, and is the pattern in part */
+                if (!keep_counts_all(b->slot) && !is_pattern(k, b, i, bytes))
+                        keep_suspect(k, unit);
+                add_misread(k, unit, bytes, NULL, PERSISTENCE_UNKNOWN);
+        }
+        keep_leave_armed(k, b->slot);
+}
+
+static void unit_is_wrong(struct keeper *k, struct keep_block *b, size_t i, bool again, bool failed) {
+        struct extent unit = unit_place(b, i);
+        const uint8_t *bytes = b->bytes + i * UNIT_BYTES;
         if (b->slot->step == KEEP_VERIFY) {
-                struct expectation e = { .count = 1, .candidates = { k->s->content } };
-                (void)sweep_unit_is_bad(k->s, &e, bytes, unit, persistence);
-                b->slot->mismatched |= again;
+                pattern_is_wrong(k, b, i, again, failed);
         } else if (!again) {
                 add_misread(k, unit, bytes, k->doubt.bytes, PERSISTENCE_TRANSIENT);
         } else if (b->slot->step == KEEP_COMPARE) {
                 add_foreign(k, unit);
                 keep_foreign(k, unit);
-        } else if (b->slot->step == KEEP_CHECK && keep_others_wrote(k, b->slot) > 0) {
-                keep_foreign(k, unit); /* behind the original, which did go back: recovery tells what it is */
         } else if (b->slot->step == KEEP_CHECK) {
-                if (!keep_bit(b->slot->unwritten, first_unit(b) + i)) /* else that was told */
-                        add_misread(k, unit, bytes, NULL, PERSISTENCE_UNKNOWN);
-                keep_leave_armed(k, b->slot);
+                original_is_wrong(k, b, i);
         }
 }
 
@@ -432,7 +494,7 @@ bool keep_judge_again(struct keeper *k, bool failed) {
         unit.length_bytes = unit_length(b, d->unit);
         bool again = failed || check(k, &unit, d->bytes, bad) > 0;
         if (!b->on_journal)
-                unit_is_wrong(k, b, d->unit, again);
+                unit_is_wrong(k, b, d->unit, again, failed);
         else if (again)
                 keep_journal_failed(k, "reading back from", 0);
         else

@@ -61,9 +61,12 @@ struct keep_slot {
         uint64_t own_bytes;       /* that were written to the target since `before` was taken */
         struct uncounted counted; /* of this segment; its region is that of the segment's beginning */
         struct engine_look before;
-        bool left_unwritten; /* some unit is `unwritten` */
-        bool mismatched;     /* the pattern did not read back, for good */
-        bool uncertain;      /* a write failed: the kernel's count can't be compared with ours */
+        bool left_unwritten;    /* some unit is `unwritten` */
+        bool mismatched;        /* VERIFY read, for good, what we never wrote: damage, or somebody's */
+        bool strange;           /* some of it looks like somebody's data */
+        struct extent doubtful; /* the first of it */
+        bool uncertain;         /* a write failed: the kernel's count can't be compared with ours */
+        bool incomplete;        /* somebody may have written without being counted */
 };
 
 /* A block is one stretch of a step, and has at most one request out. */
@@ -136,7 +139,8 @@ struct keeper {
         uint64_t sequence, record; /* the last ones that were used */
         bool stopping;
         bool journal_failed;
-        bool foreign;                /* somebody else wrote to the target */
+        bool foreign;                /* somebody else wrote to the target, */
+        bool suspected;              /* or may have: only what was read speaks for it */
         struct extent foreign_place; /* there, as far as it is known */
         size_t block_count;
         struct keep_block *blocks;
@@ -157,8 +161,10 @@ static inline void keep_set_bit(uint64_t *bits, size_t i) {
 /* keeper.c */
 void keep_journal_failed(struct keeper *k, const char *what, int error);
 void keep_foreign(struct keeper *k, struct extent place);
+void keep_suspect(struct keeper *k, struct extent place);
 void keep_leave_armed(struct keeper *k, struct keep_slot *slot);
 uint64_t keep_others_wrote(struct keeper *k, struct keep_slot *slot); /* bytes, since COMPARE; 0 also for unknown */
+bool keep_counts_all(const struct keep_slot *slot); /* as of the last time that was asked: 0 means that nobody wrote */
 
 /* keeper_io.c */
 int keep_io_init(struct keeper *k);

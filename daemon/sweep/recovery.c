@@ -50,10 +50,7 @@ int recovery_new(struct recovery **ret, const struct recovery_options *options) 
         if (!r)
                 return -ENOMEM;
         r->o = *options;
-        struct engine_look look;
-        if (engine_look(options->target, &look) == 0 && look.counts_known)
-                r->written_before = look.written_bytes;
-        else
+        if (engine_look(options->target, &r->before) < 0 || !engine_counts_all(&r->before, &r->before))
                 r->o.alone = false;
         size_t room = undo_units(MIN(options->head.segment_bytes, options->target_bytes));
         int e = undo_table_init(&r->table, room);
@@ -290,8 +287,8 @@ static void step_classify(struct recovery *r) {
 /* Somebody may have begun to write since the caller counted. */
 static bool is_still_alone(const struct recovery *r) {
         struct engine_look look;
-        return r->o.alone && engine_look(r->o.target, &look) == 0 && look.counts_known &&
-                look.written_bytes - r->written_before <= r->result.bytes_written;
+        return r->o.alone && engine_look(r->o.target, &look) == 0 && engine_counts_all(&r->before, &look) &&
+                engine_others_wrote(&r->before, &look, r->result.bytes_written) == 0;
 }
 
 /* The last look at the device before the segment is written to. Where somebody else wrote, what is strange is theirs:

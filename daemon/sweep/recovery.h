@@ -52,8 +52,8 @@ struct recovery_options {
         uint32_t logical_block_bytes;    /* of the target */
         uint64_t target_bytes;
         struct undo_head head; /* of the journal; its target was found by identity, and is the one that is open */
-        bool alone;     /* the caller knows, by the kernel's count of sectors written, that nobody else wrote: what is
-                           neither original nor pattern is then damage, and restored */
+        bool alone;     /* the caller knows, by a count of sectors written that misses nobody (engine_counts_all), that
+                           nobody else wrote: what is neither original nor pattern is then damage, and restored */
         bool unflushed; /* a flush of the target failed: what reads as the original may be lost from its cache, and a
                            later flush does not say so; all of it is written again */
         struct extent foreign; /* somebody else is known to have written here since it was saved; or empty: a segment

@@ -94,8 +94,8 @@ struct recovery {
         enum recovery_phase phase;
         bool stopped; /* nothing is submitted any more */
         uint64_t diskseq;
-        uint64_t written_before; /* to the target by anybody, as the kernel counted when recovery began */
-        unsigned out[2];         /* requests, to the target and to the journal */
+        struct engine_look before; /* what the kernel had counted when recovery began */
+        unsigned out[2];           /* requests, to the target and to the journal */
 
         struct recovery_slot slots[UNDO_SLOTS];
         struct recovery_slot *todo[UNDO_SLOTS]; /* the older one first */

@@ -33,7 +33,7 @@ static void note(void *userdata, const struct recovery_note *note) {
 /* Told that somebody else wrote, but not where: none of it is left in the segment, or it never was in it. */
 static void settle_foreign(struct sweep *s) {
         struct extent place;
-        if (!keeper_met_foreign(s->keeper, &place))
+        if (!keeper_met_foreign(s->keeper, &place) || keeper_suspects(s->keeper))
                 return;
         for (size_t i = 0; i < fault_table_count(s->faults); i++)
                 if (fault_table_at(s->faults, i)->fault == FAULT_FOREIGN)
@@ -42,6 +42,25 @@ static void settle_foreign(struct sweep *s) {
         text_copy(fault.text, sizeof fault.text,
                 "somebody else wrote to the device while this segment was swept; nothing of it is found in the segment");
         sweep_add_fault(s, &fault);
+}
+
+static bool is_told_foreign(const struct sweep *s, struct extent place) {
+        for (size_t i = 0; i < fault_table_count(s->faults); i++) {
+                const struct fault_run *run = fault_table_at(s->faults, i);
+                if (run->fault == FAULT_FOREIGN && !run->withheld && extent_overlaps(run->place, place))
+                        return true;
+        }
+        return false;
+}
+
+/* Recovery has told what is somebody's. The rest was damage of ours, and is told now. */
+static void settle_suspected(struct sweep *s) {
+        for (size_t i = fault_table_count(s->faults); i > 0; i--) {
+                const struct fault_run *run = fault_table_at(s->faults, i - 1);
+                if (run->withheld && is_told_foreign(s, run->place))
+                        fault_table_remove(s->faults, i - 1);
+        }
+        sweep_settle_withheld(s, false);
 }
 
 void sweep_wind_down(
@@ -78,8 +97,10 @@ bool sweep_step_rewrite(struct sweep *s) {
 void sweep_begin_undo(struct sweep *s) {
         struct extent foreign = { 0 };
         bool alone = keeper_was_alone(s->keeper); /* which may be how it learns of somebody else */
-        /* What is somebody's is recovery's to tell. */
-        sweep_settle_withheld(s, keeper_met_foreign(s->keeper, &foreign));
+        /* What is somebody's is recovery's to tell, and also whether it is. */
+        bool met = keeper_met_foreign(s->keeper, &foreign);
+        if (!keeper_suspects(s->keeper))
+                sweep_settle_withheld(s, met);
         struct recovery_options options = {
                 .target = s->o.engine,
                 .journal = s->o.journal,
@@ -112,6 +133,8 @@ bool sweep_step_undo(struct sweep *s) {
         if (result->journal_error) /* one that can't be read tells of none, and they are armed all the same */
                 armed = MAX(armed, keeper_left_armed(s->keeper));
         s->left_armed = armed - result->slots_freed;
+        if (keeper_suspects(s->keeper))
+                settle_suspected(s);
         if (result->gone && sweep_device_is_there(s))
                 sweep_fail(s, END_FAILED, "missing",
                         "See dmesg and the cabling. The data is put back once it is there.",

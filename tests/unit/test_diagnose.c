@@ -91,7 +91,7 @@ START_TEST(zeros_are_zeroed) {
                 size_t from = draw(&s, UNIT_SECTORS), count = 1 + draw(&s, UNIT_SECTORS - from);
                 memset(s.unit + from * SECTOR_BYTES, 0, count * SECTOR_BYTES);
                 diagnose(&s);
-                HOLDS(s.seed, s.d.fault == FAULT_ZEROED && s.d.ours);
+                HOLDS(s.seed, s.d.fault == FAULT_ZEROED && s.d.ours && !s.d.exact);
                 HOLDS(s.seed, s.d.bad_sectors == (BIT(from + count) - BIT(from)));
         }
 }
@@ -103,7 +103,8 @@ START_TEST(what_an_older_generation_wrote_is_stale_also_when_only_its_stamp_tell
                 const struct content *old = &s.g.of[draw(&s, 2)]; /* in the list of older ones, or not */
                 content_fill(old, s.unit, s.offset, UNIT_BYTES);
                 diagnose(&s);
-                HOLDS(s.seed, s.d.fault == FAULT_STALE && s.d.ours && s.d.bad_sectors == 0xff);
+                HOLDS(s.seed,
+                        s.d.fault == FAULT_STALE && s.d.ours && s.d.exact && !s.d.strange && s.d.bad_sectors == 0xff);
                 HOLDS(s.seed, s.d.generation == old->stamp.generation && s.d.started_us == old->stamp.started_us);
                 HOLDS(s.seed, number(&s, "generation_found") == old->stamp.generation);
         }
@@ -117,7 +118,7 @@ START_TEST(new_up_to_a_sector_and_old_after_it_is_torn_there) {
                 for (size_t i = at; i < UNIT_SECTORS; i++)
                         put_sector(&s, &s.g.of[1], i, s.offset + i * SECTOR_BYTES);
                 diagnose(&s);
-                HOLDS(s.seed, s.d.fault == FAULT_TORN && s.d.ours);
+                HOLDS(s.seed, s.d.fault == FAULT_TORN && s.d.ours && s.d.exact);
                 HOLDS(s.seed, s.d.bad_sectors == 0x100 - BIT(at));
                 HOLDS(s.seed, s.d.generation == 2 && number(&s, "torn_at_sector") == at);
                 HOLDS(s.seed, strcmp(fact(&s, "generation_begun"), "2023-11-14T22:13:20Z") == 0);
@@ -225,7 +226,7 @@ START_TEST(a_unit_of_another_place_is_misdirected_and_its_place_is_named) {
                 const struct content *c = &s.g.of[draw(&s, GENERATIONS)];
                 content_fill(c, s.unit, from, UNIT_BYTES);
                 diagnose(&s);
-                HOLDS(s.seed, s.d.fault == FAULT_MISDIRECTED && s.d.ours && s.d.bad_sectors == 0xff);
+                HOLDS(s.seed, s.d.fault == FAULT_MISDIRECTED && s.d.ours && s.d.exact && s.d.bad_sectors == 0xff);
                 HOLDS(s.seed, s.d.belongs_bytes == from && number(&s, "belongs_at") == from);
                 HOLDS(s.seed, s.d.displacement_bytes == (int64_t)(from - s.offset));
                 HOLDS(s.seed, s.d.generation == c->stamp.generation);
@@ -316,7 +317,7 @@ START_TEST(up_to_256_flipped_bits_of_a_sector_are_counted_exactly) {
                 size_t sector = draw(&s, UNIT_SECTORS), count = 1 + s.seed % 256;
                 size_t first = flip_bits(&s, sector, count);
                 diagnose(&s);
-                HOLDS(s.seed, s.d.fault == FAULT_BIT_FLIP && s.d.ours && s.d.bad_sectors == BIT(sector));
+                HOLDS(s.seed, s.d.fault == FAULT_BIT_FLIP && s.d.ours && !s.d.exact && s.d.bad_sectors == BIT(sector));
                 HOLDS(s.seed, s.d.bits_flipped == count && number(&s, "bits") == count);
                 HOLDS(s.seed, s.d.bits[0] == first);
                 expect_bits(&s);
@@ -361,7 +362,9 @@ START_TEST(noise_is_garbage_and_not_ours_unless_a_sector_is) {
                 HOLDS(s.seed, strcmp(fact(&s, "looks"), "noise") == 0);
                 memcpy(s.unit + kept * SECTOR_BYTES, keep, sizeof keep);
                 diagnose(&s);
-                HOLDS(s.seed, s.d.fault == FAULT_GARBAGE && s.d.ours && s.d.bad_sectors == 0xff - BIT(kept));
+                HOLDS(s.seed,
+                        s.d.fault == FAULT_GARBAGE && s.d.ours && !s.d.exact && !s.d.strange &&
+                                s.d.bad_sectors == 0xff - BIT(kept));
         }
 }
 END_TEST
@@ -437,6 +440,18 @@ static void put_text(struct scene *s, size_t sector) {
                 s->unit[sector * SECTOR_BYTES + i] = (uint8_t)('a' + draw(s, 26));
 }
 
+/* The fault is named by the sector that tells most of it; that somebody's data is there, too, is known all the same. */
+START_TEST(somebodys_data_beside_a_misplaced_sector_is_strange) {
+        struct scene s;
+        FOR_SEEDS(s) {
+                content_fill(&s.g.of[draw(&s, GENERATIONS)], s.unit, another_unit(&s), UNIT_BYTES);
+                put_text(&s, 1 + draw(&s, UNIT_SECTORS - 1)); /* not the stamp */
+                diagnose(&s);
+                HOLDS(s.seed, s.d.fault == FAULT_MISDIRECTED && s.d.strange && !s.d.exact);
+        }
+}
+END_TEST
+
 /* One sector of it is enough, whatever noise is beside it; what is ours beside it says that it is not all theirs. */
 START_TEST(what_looks_like_somebodys_data_is_foreign_and_says_why) {
         struct scene s;
@@ -444,7 +459,9 @@ START_TEST(what_looks_like_somebodys_data_is_foreign_and_says_why) {
                 size_t sector = draw(&s, UNIT_SECTORS);
                 put_text(&s, sector);
                 diagnose(&s);
-                HOLDS(s.seed, s.d.fault == FAULT_FOREIGN && s.d.ours && s.d.bad_sectors == BIT(sector));
+                HOLDS(s.seed,
+                        s.d.fault == FAULT_FOREIGN && s.d.ours && s.d.strange && !s.d.exact &&
+                                s.d.bad_sectors == BIT(sector));
                 HOLDS(s.seed, strcmp(fact(&s, "looks"), "text") == 0);
                 random_bytes(&s.state, s.unit, UNIT_BYTES);
                 put_text(&s, sector);
@@ -562,6 +579,7 @@ int main(void) {
         tcase_add_test(t, of_several_faults_in_a_unit_the_most_telling_names_it);
         tcase_add_test(t, a_unit_of_another_target_is_foreign_and_not_ours);
         tcase_add_test(t, a_lone_foreign_stamp_is_foreign);
+        tcase_add_test(t, somebodys_data_beside_a_misplaced_sector_is_strange);
         tcase_add_test(t, what_looks_like_somebodys_data_is_foreign_and_says_why);
         tcase_add_test(t, flipped_bits_are_those_of_the_flipped_sector_also_where_two_generations_may_be);
         tcase_add_test(t, one_bad_sector_is_told_among_mixed_candidates);

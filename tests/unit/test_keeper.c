@@ -46,6 +46,10 @@ struct memory_disk {
         uint32_t foreign_bytes;         /* that somebody else writes; 0: a unit */
         bool foreign_unread;            /* the read before which that happens fails */
         bool stops_counting, uncounted; /* from then on */
+        bool open_below;                /* as a loop device: somebody may write past its count, and does */
+        bool past_the_count;            /* of a disk that counts all: another host */
+        bool for_recovery;              /* it was read by that, and not by the keeper */
+        const char *theirs;             /* what that is, again and again; empty: zeros; NULL: f */
         enum disk_fault then;           /* when that has happened */
         unsigned then_times;            /* 0: for good */
         uint64_t then_at;
@@ -148,6 +152,24 @@ static void land_around(struct memory_disk *d, const struct engine_io *io) {
         }
 }
 
+static const char text[] = "Text that somebody wrote, and nobody else has. ";
+static const char noise[] = "by number";
+
+static uint8_t their_byte(const struct memory_disk *d, uint32_t i) {
+        uint64_t number = i;
+        if (d->theirs == noise)
+                return (uint8_t)suite_random(&number);
+        size_t length = d->theirs ? strlen(d->theirs) : 0;
+        return (uint8_t)(length > 0 ? d->theirs[i % length] : d->theirs ? 0 : 'f');
+}
+
+static void write_theirs(struct memory_disk *d, uint32_t bytes) {
+        for (uint32_t i = 0; i < bytes; i++)
+                d->bytes[d->fault_at + i] = their_byte(d, i);
+        d->for_recovery = d->world->sweep->recovery != NULL;
+        d->written_bytes += d->open_below || d->past_the_count ? 0 : bytes;
+}
+
 static void transfer(struct memory_disk *d, struct engine_io *io) {
         enum disk_fault fault = d->fault;
         bool is_hit = hit(d, io);
@@ -171,8 +193,7 @@ static void transfer(struct memory_disk *d, struct engine_io *io) {
                 d->reads++;
                 if (is_hit && fault == FOREIGN_WRITE) {
                         uint32_t bytes = d->foreign_bytes ? d->foreign_bytes : UNIT_BYTES;
-                        memset(d->bytes + d->fault_at, 'f', bytes);
-                        d->written_bytes += bytes;
+                        write_theirs(d, bytes);
                         d->uncounted = d->stops_counting;
                         if (d->foreign_unread)
                                 io->result = -EIO;
@@ -238,7 +259,10 @@ static int disk_look(struct engine *e, struct engine_look *ret) {
         if (d->look_fails > 0 && --d->look_fails == 0)
                 return -EIO;
         *ret = (struct engine_look){
-                .size_bytes = d->size, .counts_known = !d->uncounted, .written_bytes = d->written_bytes
+                .size_bytes = d->size,
+                .counts_known = !d->uncounted,
+                .counts_complete = !d->open_below,
+                .written_bytes = d->written_bytes,
         };
         return 0;
 }
@@ -518,6 +542,139 @@ START_TEST(what_somebody_else_writes_stays_where_the_kernel_stops_counting) {
                 assert_kept(w, after);
                 world_free(w);
         }
+}
+END_TEST
+
+static void assert_theirs(struct world *w, uint64_t at, uint32_t bytes) {
+        for (uint32_t i = 0; i < bytes; i++)
+                w->original[at + i] = their_byte(&w->target, i);
+        if (bytes % SECTOR_BYTES != 0) /* the rest of that sector is as they found it */
+                memcpy(w->original + at + bytes, w->target.bytes + at + bytes, SECTOR_BYTES - bytes % SECTOR_BYTES);
+}
+
+/* Somebody writes before the read of that number, and no count says so. */
+static struct world *write_uncounted(const char *theirs, uint32_t bytes, unsigned after) {
+        struct world *w = world_new(after);
+        w->target.fault = FOREIGN_WRITE;
+        w->target.fault_at = SEGMENT + 2 * UNIT_BYTES;
+        w->target.after = after;
+        w->target.times = 1;
+        w->target.theirs = theirs;
+        w->target.foreign_bytes = bytes;
+        return w;
+}
+
+static unsigned shelved_units(const struct world *w) {
+        unsigned count = 0;
+        for (unsigned i = 0; i < UNDO_SHELF_UNITS; i++) {
+                struct undo_shelved shelved;
+                count += undo_shelved_read(&shelved, w->journal.bytes + undo_shelf_offset(SEGMENT, i), JOURNAL_ID);
+        }
+        return count;
+}
+
+/* A loop device's file has other ways to it. A few bytes are what comes of a write through a page cache that has read
+ * our pattern. */
+START_TEST(what_is_read_of_an_uncounted_writer_stays_where_not_all_are_counted) {
+        static const char *const theirs[] = { text, noise, NULL };
+        static const uint32_t bytes[] = { 2, 60, 512, UNIT_BYTES };
+        for (size_t m = 0; m < ELEMENTS(modes); m++)
+                for (unsigned i = 0; i < ELEMENTS(theirs) * ELEMENTS(bytes); i++)
+                        for (unsigned after = 1; after < (modes[m] == MODE_PRESERVE ? 4 : 3); after++) {
+                                struct world *w = write_uncounted(
+                                        theirs[i / ELEMENTS(bytes)], bytes[i % ELEMENTS(bytes)], after);
+                                w->target.open_below = true;
+                                const struct sweep_record *record = run(w, modes[m], SWEEP_RUN, 0);
+                                ck_assert_msg(record->end == END_FAILED, "%u after %u: finished", i, after);
+                                ck_assert_str_eq(record->reason.rule, "foreign_write");
+                                bool told = false;
+                                for (size_t f = 0; f < w->fault_count; f++)
+                                        told |= w->faults[f].fault == FAULT_FOREIGN &&
+                                                w->faults[f].place.offset_bytes == w->target.fault_at;
+                                ck_assert(told);
+                                ck_assert_uint_eq(shelved_units(w), after > 1); /* else nothing was written yet */
+                                assert_theirs(w, w->target.fault_at, bytes[i % ELEMENTS(bytes)]);
+                                assert_kept(w, after);
+                                world_free(w);
+                        }
+}
+END_TEST
+
+/* Another host is counted nowhere: what looks like somebody's is, whatever the counts say; also where the sweep is told
+ * to end just then. */
+START_TEST(data_that_is_read_in_place_of_the_pattern_stays_whatever_was_counted) {
+        for (unsigned order = 0; order < 300; order++) {
+                struct world *w = write_uncounted(text, 1024, 2);
+                w->target.past_the_count = true;
+                const struct sweep_record *record = run(w, MODE_PRESERVE, order > 0 ? SWEEP_STOP : SWEEP_RUN, order);
+                if (order == 0)
+                        ck_assert_str_eq(record->reason.rule, "foreign_write");
+                if (w->target.times == 0 && !w->target.for_recovery)
+                        assert_theirs(w, w->target.fault_at, 1024);
+                assert_kept(w, order);
+                world_free(w);
+        }
+}
+END_TEST
+
+/* What looks like nobody's data, where each writer is counted and none was. */
+START_TEST(noise_is_damage_and_repaired_where_all_are_counted) {
+        static const char *const theirs[] = { noise, "" };
+        for (size_t i = 0; i < 2 * ELEMENTS(theirs); i++) {
+                struct world *w = write_uncounted(theirs[i / 2], i % 2 ? 512 : UNIT_BYTES, 2);
+                w->target.past_the_count = true;
+                const struct sweep_record *record = run(w, MODE_PRESERVE, SWEEP_RUN, 0);
+                ck_assert_msg(record->end == END_FINISHED, "%s", record->reason.found);
+                ck_assert_int_eq(record->verdict, VERDICT_FAULTY);
+                ck_assert_uint_eq(w->fault_count, 1);
+                ck_assert_int_eq(w->faults[0].persistence, PERSISTENCE_REPAIRED);
+                assert_kept(w, i);
+                world_free(w);
+        }
+}
+END_TEST
+
+/* The original is there, text as it is, or is to the byte what we wrote: nobody else can have written that. */
+START_TEST(a_lost_write_is_nobody_elses_whoever_is_counted) {
+        for (unsigned open_below = 0; open_below < 2; open_below++) {
+                struct world *w = world_new(1);
+                w->target.open_below = open_below;
+                for (size_t i = 0; i < SIZE; i++)
+                        w->target.bytes[i] = w->original[i] = (uint8_t)text[i % strlen(text)];
+                w->target.fault = LOSE_WRITE;
+                w->target.fault_at = SEGMENT;
+                w->target.times = 1;
+                const struct sweep_record *record = run(w, MODE_PRESERVE, SWEEP_RUN, 0);
+                ck_assert_msg(record->end == END_FINISHED, "%s", record->reason.found);
+                ck_assert_uint_eq(w->fault_count, 1);
+                ck_assert_int_eq(w->faults[0].fault, FAULT_STALE);
+                ck_assert_int_eq(w->faults[0].persistence, PERSISTENCE_REPAIRED);
+                assert_kept(w, 1);
+                world_free(w);
+        }
+}
+END_TEST
+
+/* Torn between the pattern and an original that looks like somebody's data: recovery, which can compare, puts it right
+ * and tells it as damage. */
+START_TEST(what_only_looked_like_somebody_elses_is_put_right_and_told_as_damage) {
+        struct world *w = world_new(1);
+        w->target.open_below = true;
+        w->target.fault = FOREIGN_WRITE;
+        w->target.fault_at = SEGMENT + 2 * UNIT_BYTES;
+        w->target.after = 2;
+        w->target.times = 1;
+        w->target.theirs = text;
+        w->target.foreign_bytes = 512;
+        for (size_t i = 0; i < 512; i++)
+                w->target.bytes[w->target.fault_at + i] = w->original[w->target.fault_at + i] = (uint8_t)
+                        text[i % strlen(text)];
+        const struct sweep_record *record = run(w, MODE_PRESERVE, SWEEP_RUN, 0);
+        ck_assert_str_eq(record->reason.rule, "foreign_write");
+        ck_assert_uint_eq(sweep_left_armed(w->sweep), 0);
+        ck_assert_uint_eq(w->fault_count, 1);
+        assert_kept(w, 1);
+        world_free(w);
 }
 END_TEST
 
@@ -1053,6 +1210,11 @@ int main(void) {
         tcase_add_test(tests, what_somebody_else_writes_before_a_look_stays_and_ends_the_sweep);
         tcase_add_test(tests, what_somebody_else_wrote_and_nobody_can_read_any_more_stays);
         tcase_add_test(tests, what_somebody_else_writes_stays_where_the_kernel_stops_counting);
+        tcase_add_test(tests, what_is_read_of_an_uncounted_writer_stays_where_not_all_are_counted);
+        tcase_add_test(tests, data_that_is_read_in_place_of_the_pattern_stays_whatever_was_counted);
+        tcase_add_test(tests, noise_is_damage_and_repaired_where_all_are_counted);
+        tcase_add_test(tests, a_lost_write_is_nobody_elses_whoever_is_counted);
+        tcase_add_test(tests, what_only_looked_like_somebody_elses_is_put_right_and_told_as_damage);
         tcase_add_test(tests, a_journal_that_fails_ends_the_sweep_and_loses_nothing);
         tcase_add_test(tests, a_place_that_takes_no_writes_is_told_and_passed_by);
         tcase_add_test(tests, without_time_to_narrow_a_place_that_takes_no_writes_is_told_whole_and_passed_by);
