@@ -617,6 +617,22 @@ START_TEST(data_that_is_read_in_place_of_the_pattern_stays_whatever_was_counted)
 }
 END_TEST
 
+/* The first look read the pattern, but for a bit. */
+START_TEST(data_that_only_the_second_look_reads_stays) {
+        struct world *w = write_uncounted(text, 1024, 2);
+        w->target.past_the_count = true;
+        w->target.fault = FLIP_READ;
+        w->target.then = FOREIGN_WRITE;
+        w->target.then_at = w->target.fault_at;
+        w->target.then_times = 1;
+        const struct sweep_record *record = run(w, MODE_PRESERVE, SWEEP_RUN, 0);
+        ck_assert_str_eq(record->reason.rule, "foreign_write");
+        assert_theirs(w, w->target.fault_at, 1024);
+        assert_kept(w, 1);
+        world_free(w);
+}
+END_TEST
+
 /* What looks like nobody's data, where each writer is counted and none was. */
 START_TEST(noise_is_damage_and_repaired_where_all_are_counted) {
         static const char *const theirs[] = { noise, "" };
@@ -1212,6 +1228,7 @@ int main(void) {
         tcase_add_test(tests, what_somebody_else_writes_stays_where_the_kernel_stops_counting);
         tcase_add_test(tests, what_is_read_of_an_uncounted_writer_stays_where_not_all_are_counted);
         tcase_add_test(tests, data_that_is_read_in_place_of_the_pattern_stays_whatever_was_counted);
+        tcase_add_test(tests, data_that_only_the_second_look_reads_stays);
         tcase_add_test(tests, noise_is_damage_and_repaired_where_all_are_counted);
         tcase_add_test(tests, a_lost_write_is_nobody_elses_whoever_is_counted);
         tcase_add_test(tests, what_only_looked_like_somebody_elses_is_put_right_and_told_as_damage);
