@@ -118,7 +118,7 @@ struct ledger_device {
         uint64_t findings_resolved; /* resolved and retired */
         uint64_t bytes_written;     /* by all sweeps of this device */
         unsigned failures_in_a_row;
-        uint64_t skipped_us; /* when a sweep was cancelled last that was due and had not begun; 0: none was */
+        uint64_t skipped_us;  /* when a sweep was cancelled last that was due and had not begun; 0: none was */
         unsigned write_count; /* of the newest sweeps that are over and wrote something, oldest first */
         struct {
                 uint64_t started_us, bytes;

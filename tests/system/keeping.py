@@ -172,7 +172,7 @@ def stand_still(daemon, *disks):
         return {text.rpartition(')')[2].split()[0] for _, text in of_threads(daemon.pid, 'stat')}
 
     def in_flight(disk):
-        with open(f'/sys/block/{os.path.basename(disk.path)}/inflight', encoding='ascii') as file:
+        with open(f'/sys/class/block/{os.path.basename(disk.path)}/inflight', encoding='ascii') as file:
             return any(int(count) for count in file.read().split())
 
     eventually('the daemon stands still', lambda: states() == {'T'}, 20, 0.001)

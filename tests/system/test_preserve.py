@@ -2,14 +2,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sweeps that keep the data: every byte is as it was, whatever comes in between, and the verdict is worth something."""
 
+import contextlib
 import hashlib
 import os
 import shutil
 import tempfile
 import time
 
-from harness import (KIB, MIB, SECTOR, UNIT, LoopDevice, device_entry, eventually, expect_places, main,
-                     need, run, sha256, test)
+from harness import (KIB, MIB, SECTOR, UNIT, DirectFile, LoopDevice, Skip, device_entry, eventually, expect_places,
+                     main, need, run, sha256, test)
 from keeping import (ARMED, FREE, PINNED, Kept, begin_all, journal_bytes, kept_faultdisks, kept_loops, long_form,
                      overwritten, recovered, told)
 from refusals import expect_refused, start_refused
@@ -445,6 +446,130 @@ def a_file_system_that_journals_data_by_its_own_default_takes_no_undo_journal(ca
     daemon = case.daemon([kept.entry()])
     expect_refused(daemon, 'd0', 'journal_no_direct_io')
     assert not kept.changed_units()
+
+
+def write_past_the_count(path, base, kept, wrote, unit, data):
+    """Through another device than the one that is swept: its count stays as it is."""
+    with DirectFile(path) as file:
+        file.write(base + unit * UNIT, data)
+    wrote[unit] = data
+    assert kept.target.read(unit * UNIT, UNIT) == data
+
+
+def a_text(number):
+    return (f'Line {number} of somebody who does not know of the sweep. '.encode() * UNIT)[:UNIT]
+
+
+def expect_theirs_stay(daemon, kept, sweep, wrote):
+    """Where they were read, their bytes are there and on the shelf, and all else is as it was."""
+    assert (sweep['end'], sweep['reason'] and sweep['reason']['rule']) == ('failed', 'foreign_write'), sweep
+    changed = kept.changed_units()
+    assert changed == sorted(wrote), (changed, sorted(wrote))
+    for unit, data in wrote.items():
+        assert kept.target.read(unit * UNIT, UNIT) == data, f'unit {unit} is not what somebody wrote'
+    found = [f for f in daemon.findings(kept.name) if f['fault'] == 'foreign']
+    told = {at // UNIT for f in found for at in range(f['offset'], f['offset'] + f['length'], UNIT)}
+    assert told == set(wrote), found
+    eventually('it is at rest', lambda: at_rest(daemon, kept.name), 30)
+    assert start_refused(daemon, kept.name)['rule'] == 'rescue' and PINNED in kept.states(), kept.slots()
+    copies = [r['rescue'] for r in daemon.call_more('ListRescues', device=kept.name) if r['rescue']['kind'] == 'copy']
+    assert {r['offset'] // UNIT for r in copies} == set(wrote), copies
+
+
+@contextlib.contextmanager
+def second_loop(disk):
+    """Another loop device over the same file, made in mid-sweep."""
+    path = run('losetup', '--find', '--show', '--direct-io=on', disk.backing).stdout.strip()
+    try:
+        yield path
+    finally:
+        run('losetup', '--detach', path)
+
+
+@test(timeout_s=180)
+def what_a_second_loop_device_writes_in_mid_sweep_stays_where_it_is_read(case):
+    """Text, bytes that look like nothing, zeros, and a few bytes in the midst of the pattern: the first device's count
+    knows of none."""
+    for kind in ('text', 'noise', 'zeros', 'few'):
+        kept = slow_faultdisks(case, queue_depth=2)
+        daemon = case.daemon([kept.entry()])
+        sweep_id, wrote = daemon.begin('d0'), {}
+        with overwritten(daemon, kept) as units, second_loop(kept.target) as path:
+            for number, unit in enumerate(case.rng.sample(units, 3)):
+                pattern = kept.target.read(unit * UNIT, UNIT)
+                data = {'text': a_text(number), 'noise': case.rng.randbytes(UNIT), 'zeros': bytes(UNIT),
+                        'few': case.rng.randbytes(3).join((pattern[:700], pattern[703:]))}[kind]
+                write_past_the_count(path, 0, kept, wrote, unit, data)
+        hurry(kept)
+        sweep = daemon.end(sweep_id)
+        for unit in wrote if kind == 'few' else ():  # the rest of their unit goes back
+            original = kept.original[unit * UNIT:(unit + 1) * UNIT]
+            wrote[unit] = original[:SECTOR] + wrote[unit][SECTOR:2 * SECTOR] + original[2 * SECTOR:]
+        expect_theirs_stay(daemon, kept, sweep, wrote)
+        daemon.stop()
+
+
+@test(timeout_s=180)
+def what_is_written_behind_originals_that_went_back_stays(case):
+    """In mode refresh, which reads before its writes and behind them alone: while these are being flushed."""
+    kept = kept_faultdisks(case, size=512 * KIB, mode='refresh', queue_depth=2)  # one segment
+    kept.target.command('delay flush ms=2000')
+    daemon = case.daemon([kept.entry()])
+    before, wrote = written_bytes(kept.target), {}
+    sweep_id = daemon.begin('d0')
+    with second_loop(kept.target) as path:
+        eventually('the segment is written', lambda: written_bytes(kept.target) - before == kept.segment(), 30, 0.001)
+        for unit in case.rng.sample(range(kept.segment() // UNIT), 3):
+            write_past_the_count(path, 0, kept, wrote, unit, case.rng.randbytes(UNIT))
+    hurry(kept)
+    expect_theirs_stay(daemon, kept, daemon.end(sweep_id), wrote)
+
+
+def written_bytes(disk):
+    with open(f'/sys/block/{os.path.basename(disk.path)}/stat', encoding='ascii') as file:
+        return int(file.read().split()[6]) * SECTOR
+
+
+@test(timeout_s=180)
+def what_goes_to_the_whole_disk_beside_a_swept_partition_stays_where_it_is_read(case):
+    need('sfdisk', 'addpart', 'delpart')
+    begin, size = MIB, 4 * MIB
+    for kind in ('text', 'noise'):
+        disk = case.faultdisk(8 * MIB)
+        run('sh', '-c', f'echo "label: gpt\nstart={begin // SECTOR},size={size // SECTOR}" | '
+            f'sfdisk -q --no-reread {disk.path}')
+        add = run('addpart', disk.path, '1', str(begin // SECTOR), str(size // SECTOR), check=False)
+        if add.returncode != 0:
+            raise Skip('the kernel has no partitions')
+        case.undo(run, 'delpart', disk.path, '1')
+        part = Part(disk, begin, size)
+        eventually('the partition appears', lambda p=part: os.path.exists(p.path), 5)
+        kept = Kept('d0', part, case.faultdisk(journal_bytes(512 * KIB) + MIB), case.rng, 512 * KIB, queue_depth=2)
+        for one in (disk, kept.journal):
+            one.command('delay all ms=3')
+        daemon = case.daemon([kept.entry()])
+        sweep_id, wrote = daemon.begin('d0'), {}
+        with overwritten(daemon, kept) as units:
+            for number, unit in enumerate(case.rng.sample(units, 3)):
+                data = a_text(number) if kind == 'text' else case.rng.randbytes(UNIT)
+                write_past_the_count(disk.path, begin, kept, wrote, unit, data)
+        for one in (disk, kept.journal):
+            one.command('clear')
+        expect_theirs_stay(daemon, kept, daemon.end(sweep_id), wrote)
+        daemon.stop()
+
+
+class Part:
+    """A partition of a disk, as a target."""
+
+    def __init__(self, disk, begin, size):
+        self.disk, self.begin, self.size, self.path, self.backing = disk, begin, size, disk.path + 'p1', disk.backing
+
+    def read(self, offset, length):
+        return self.disk.read(self.begin + offset, length)
+
+    def write(self, offset, data):
+        self.disk.write(self.begin + offset, data)
 
 
 if __name__ == '__main__':
