@@ -577,12 +577,11 @@ bool keeper_was_alone(struct keeper *k) {
                         continue;
                 }
                 bool others = keep_others_wrote(k, slot) > 0, holds = holds_foreign(slot);
-                if (others && (!k->foreign || k->suspected))
-                        k->foreign_place = slot->place;
-                else if (holds && !k->foreign)
-                        k->foreign_place = slot->doubtful;
-                k->suspected = !others && (k->suspected || (holds && !k->foreign));
-                k->foreign |= others || holds; /* told also where nothing of it is left */
+                if (!k->foreign && (others || holds)) {
+                        k->foreign = true; /* told also where nothing of it is left */
+                        k->suspected = !others;
+                        k->foreign_place = others ? slot->place : slot->doubtful;
+                }
                 alone &= keep_counts_all(slot) && !others && !holds;
         }
         return alone;

@@ -47,13 +47,13 @@ static void settle_foreign(struct sweep *s) {
 static bool is_told_foreign(const struct sweep *s, struct extent place) {
         for (size_t i = 0; i < fault_table_count(s->faults); i++) {
                 const struct fault_run *run = fault_table_at(s->faults, i);
-                if (run->fault == FAULT_FOREIGN && !run->withheld && extent_overlaps(run->place, place))
+                if (run->fault == FAULT_FOREIGN && !run->withheld && extent_contains(run->place, place))
                         return true;
         }
         return false;
 }
 
-/* Recovery has told what is somebody's. The rest was damage of ours, and is told now. */
+/* Recovery has told what is somebody's. What was not that alone was damage, too, and is told now. */
 static void settle_suspected(struct sweep *s) {
         for (size_t i = fault_table_count(s->faults); i > 0; i--) {
                 const struct fault_run *run = fault_table_at(s->faults, i - 1);

@@ -153,11 +153,22 @@ static void land_around(struct memory_disk *d, const struct engine_io *io) {
 }
 
 static const char text[] = "Text that somebody wrote, and nobody else has. ";
-static const char noise[] = "by number";
+static const char noise[] = "by number", moved[] = "the pattern of the next unit",
+                  mixed[] = "a sector of the pattern, then the rest of its unit as it is, then noise";
+
+static uint8_t pattern_byte(const struct memory_disk *d, uint64_t at) {
+        uint8_t sector[SECTOR_BYTES];
+        content_sector(&d->world->sweep->content, sector, at - at % SECTOR_BYTES);
+        return sector[at % SECTOR_BYTES];
+}
 
 static uint8_t their_byte(const struct memory_disk *d, uint32_t i) {
-        uint64_t number = i;
-        if (d->theirs == noise)
+        uint64_t number = i, at = d->fault_at + i;
+        if (d->theirs == moved)
+                return pattern_byte(d, at + UNIT_BYTES);
+        if (d->theirs == mixed && i < UNIT_BYTES)
+                return i < SECTOR_BYTES ? pattern_byte(d, at) : d->bytes[at];
+        if (d->theirs == noise || d->theirs == mixed)
                 return (uint8_t)suite_random(&number);
         size_t length = d->theirs ? strlen(d->theirs) : 0;
         return (uint8_t)(length > 0 ? d->theirs[i % length] : d->theirs ? 0 : 'f');
@@ -577,7 +588,7 @@ static unsigned shelved_units(const struct world *w) {
  * our pattern. */
 START_TEST(what_is_read_of_an_uncounted_writer_stays_where_not_all_are_counted) {
         static const char *const theirs[] = { text, noise, NULL };
-        static const uint32_t bytes[] = { 2, 60, 512, UNIT_BYTES };
+        static const uint32_t bytes[] = { 2, 60, 512, UNIT_BYTES, 2 * UNIT_BYTES };
         for (size_t m = 0; m < ELEMENTS(modes); m++)
                 for (unsigned i = 0; i < ELEMENTS(theirs) * ELEMENTS(bytes); i++)
                         for (unsigned after = 1; after < (modes[m] == MODE_PRESERVE ? 4 : 3); after++) {
@@ -592,7 +603,10 @@ START_TEST(what_is_read_of_an_uncounted_writer_stays_where_not_all_are_counted) 
                                         told |= w->faults[f].fault == FAULT_FOREIGN &&
                                                 w->faults[f].place.offset_bytes == w->target.fault_at;
                                 ck_assert(told);
-                                ck_assert_uint_eq(shelved_units(w), after > 1); /* else nothing was written yet */
+                                if (after > 1) /* else nothing was written yet */
+                                        ck_assert_uint_eq(shelved_units(w), undo_units(bytes[i % ELEMENTS(bytes)]));
+                                else
+                                        ck_assert_uint_eq(shelved_units(w), 0);
                                 assert_theirs(w, w->target.fault_at, bytes[i % ELEMENTS(bytes)]);
                                 assert_kept(w, after);
                                 world_free(w);
@@ -668,6 +682,37 @@ START_TEST(a_lost_write_is_nobody_elses_whoever_is_counted) {
                 assert_kept(w, 1);
                 world_free(w);
         }
+}
+END_TEST
+
+START_TEST(what_is_to_the_byte_ours_is_nobody_elses_whoever_is_counted) {
+        struct world *w = write_uncounted(moved, UNIT_BYTES, 2);
+        w->target.open_below = true;
+        const struct sweep_record *record = run(w, MODE_PRESERVE, SWEEP_RUN, 0);
+        ck_assert_msg(record->end == END_FINISHED, "%s", record->reason.found);
+        ck_assert_uint_eq(w->fault_count, 1);
+        ck_assert_int_eq(w->faults[0].fault, FAULT_MISDIRECTED);
+        ck_assert_int_eq(w->faults[0].persistence, PERSISTENCE_REPAIRED);
+        assert_kept(w, 1);
+        world_free(w);
+}
+END_TEST
+
+/* Behind originals that went back: one of them is the pattern again in part, another one is noise. */
+START_TEST(damage_beside_somebodys_bytes_is_told_as_damage) {
+        struct world *w = write_uncounted(mixed, UNIT_BYTES + SECTOR_BYTES, 3);
+        w->target.open_below = true;
+        const struct sweep_record *record = run(w, MODE_PRESERVE, SWEEP_RUN, 0);
+        ck_assert_str_eq(record->reason.rule, "foreign_write");
+        ck_assert_uint_eq(w->fault_count, 2);
+        for (size_t i = 0; i < 2; i++) {
+                bool first = w->faults[i].place.offset_bytes == w->target.fault_at; /* and the one behind it */
+                ck_assert_int_eq(w->faults[i].fault, first ? FAULT_GARBAGE : FAULT_FOREIGN);
+        }
+        for (uint32_t i = UNIT_BYTES; i < UNIT_BYTES + SECTOR_BYTES; i++) /* the other one went back */
+                w->original[w->target.fault_at + i] = their_byte(&w->target, i);
+        assert_kept(w, 1);
+        world_free(w);
 }
 END_TEST
 
@@ -1231,6 +1276,8 @@ int main(void) {
         tcase_add_test(tests, data_that_only_the_second_look_reads_stays);
         tcase_add_test(tests, noise_is_damage_and_repaired_where_all_are_counted);
         tcase_add_test(tests, a_lost_write_is_nobody_elses_whoever_is_counted);
+        tcase_add_test(tests, what_is_to_the_byte_ours_is_nobody_elses_whoever_is_counted);
+        tcase_add_test(tests, damage_beside_somebodys_bytes_is_told_as_damage);
         tcase_add_test(tests, what_only_looked_like_somebody_elses_is_put_right_and_told_as_damage);
         tcase_add_test(tests, a_journal_that_fails_ends_the_sweep_and_loses_nothing);
         tcase_add_test(tests, a_place_that_takes_no_writes_is_told_and_passed_by);
