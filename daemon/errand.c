@@ -207,13 +207,6 @@ static void closedirp(DIR **dir) {
                 closedir(*dir);
 }
 
-/* The name of the device before it. False: the file's name has not got that suffix. */
-static bool is_called(const char *file, const char *suffix, char device[static DEVICE_NAME_BYTES]) {
-        size_t length = strlen(file), end = strlen(suffix);
-        return length > end && strcmp(file + length - end, suffix) == 0 &&
-                text_format(device, DEVICE_NAME_BYTES, "%.*s", (int)(length - end), file);
-}
-
 /* In the directory itself, or where a note says that there is one. */
 static void list_orphans(struct errand *e) {
         CLEANUP(closedirp)
@@ -221,9 +214,11 @@ static void list_orphans(struct errand *e) {
         struct undo_note note;
         for (struct dirent *entry; list && (entry = readdir(list));) {
                 struct errand_place place = { 0 };
-                if (is_called(entry->d_name, ".undo", place.device) && !is_place(e, place.device))
+                if (text_before_suffix(place.device, sizeof place.device, entry->d_name, ".undo") &&
+                        !is_place(e, place.device))
                         text_copy(place.journal, sizeof place.journal, e->directory);
-                else if (is_called(entry->d_name, UNDO_NOTE_SUFFIX, place.device) && !is_configured(e, place.device) &&
+                else if (text_before_suffix(place.device, sizeof place.device, entry->d_name, UNDO_NOTE_SUFFIX) &&
+                        !is_configured(e, place.device) &&
                         undo_note_read(&note, e->directory, place.device) == UNDO_NOTE_OK)
                         text_copy(place.journal, sizeof place.journal, note.journal);
                 if (place.journal[0])

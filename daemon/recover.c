@@ -178,13 +178,6 @@ static bool is_device(const struct settings *settings, const char *name) {
         return any;
 }
 
-/* The name before it. False: the file's name has not got that suffix. */
-static bool is_called(const char *file, const char *suffix, char name[static DEVICE_NAME_BYTES]) {
-        size_t length = strlen(file), end = strlen(suffix);
-        return length > end && strcmp(file + length - end, suffix) == 0 &&
-                text_format(name, DEVICE_NAME_BYTES, "%.*s", (int)(length - end), file);
-}
-
 /* In the directory itself, or where a note says that there is one. */
 static bool look_for_orphans(const struct settings *settings) {
         char directory[PATH_MAX], name[DEVICE_NAME_BYTES];
@@ -194,10 +187,12 @@ static bool look_for_orphans(const struct settings *settings) {
         CLEANUP(closedirp)
         DIR *list = opendir(directory);
         for (struct dirent *entry; list && (entry = readdir(list));) {
-                if (is_called(entry->d_name, ".undo", name) && !is_configured(settings, directory, name))
+                if (text_before_suffix(name, sizeof name, entry->d_name, ".undo") &&
+                        !is_configured(settings, directory, name))
                         all &= look_at_orphan(directory, name);
-                else if (is_called(entry->d_name, UNDO_NOTE_SUFFIX, name) && !is_device(settings, name) &&
-                        undo_note_read(&note, directory, name) == UNDO_NOTE_OK && strcmp(note.journal, directory) != 0)
+                else if (text_before_suffix(name, sizeof name, entry->d_name, UNDO_NOTE_SUFFIX) &&
+                        !is_device(settings, name) && undo_note_read(&note, directory, name) == UNDO_NOTE_OK &&
+                        strcmp(note.journal, directory) != 0)
                         all &= look_at_orphan(note.journal, name);
         }
         return all;

@@ -34,6 +34,12 @@ __attribute__((format(printf, 4, 0))) static bool format_at(
         return (size_t)n < to_bytes - at;
 }
 
+bool text_before_suffix(char *to, size_t to_bytes, const char *from, const char *suffix) {
+        size_t length = strlen(from), end = strlen(suffix);
+        return length > end && strcmp(from + length - end, suffix) == 0 &&
+                text_format(to, to_bytes, "%.*s", (int)(length - end), from);
+}
+
 bool text_format(char *to, size_t to_bytes, const char *format, ...) {
         va_list arguments;
         va_start(arguments, format);

@@ -10,6 +10,9 @@
 /* Copies with an end, cutting off what does not fit. True: it fitted. */
 bool text_copy(char *to, size_t to_bytes, const char *from);
 
+/* What stands before that suffix. False: there is none, or nothing before it, or too much. */
+bool text_before_suffix(char *to, size_t to_bytes, const char *from, const char *suffix);
+
 /* snprintf() that cannot leave the buffer without an end and asserts that the format is valid. True: it fitted. */
 bool text_format(char *to, size_t to_bytes, const char *format, ...) __attribute__((format(printf, 3, 4)));
 

@@ -197,6 +197,17 @@ START_TEST(any_word_of_any_length_has_an_answer) {
 }
 END_TEST
 
+START_TEST(what_stands_before_a_suffix_is_taken_if_there_is_any) {
+        char name[8] = "";
+        ck_assert(text_before_suffix(name, sizeof name, "d0.undo", ".undo"));
+        ck_assert_str_eq(name, "d0");
+        ck_assert(!text_before_suffix(name, sizeof name, ".undo", ".undo"));
+        ck_assert(!text_before_suffix(name, sizeof name, "undo", ".undo"));
+        ck_assert(!text_before_suffix(name, sizeof name, "d0.undo.new", ".undo"));
+        ck_assert(!text_before_suffix(name, sizeof name, "too-long.undo", ".undo"));
+}
+END_TEST
+
 int main(void) {
         TCase *t = tcase_create("text");
         tcase_add_test(t, a_copy_always_ends_within_its_room);
@@ -211,5 +222,6 @@ int main(void) {
         tcase_add_test(t, local_time_is_that_of_the_zone);
         tcase_add_test(t, the_nearest_word_is_a_slip_away);
         tcase_add_test(t, any_word_of_any_length_has_an_answer);
+        tcase_add_test(t, what_stands_before_a_suffix_is_taken_if_there_is_any);
         return suite_run("text", t);
 }
