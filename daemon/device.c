@@ -2,7 +2,8 @@
 /*
  * State that is stored goes stale; so a device's state is computed from its parts each time somebody asks. What could
  * go wrong is a reload in mid-sweep: the sweep must go on with the configuration that it began with, and status must
- * not mix the two.
+ * not mix the two. And a history that is another disk's, or of another part of this one: it goes by the device's name,
+ * but what it says is of what was swept, so it counts while that is what is there, and else as if there were none.
  */
 #include "device.h"
 
@@ -47,13 +48,36 @@ struct device *device_free(struct device *d) {
         device_config_unref(d->running_config);
         device_config_unref(d->config);
         free(d->regions);
+        free(d->regions_key);
+        free(d->history.key);
+        free(d->key);
         free(d);
         return NULL;
 }
 
+void device_identify(struct device *d, const struct identity *identity, uint64_t size_bytes) {
+        char key[IDENTITY_KEY_BYTES];
+        identity_key(key, identity, device_shown_by(d)->path);
+        free(d->key);
+        d->key = strdup(key);
+        d->identified = true;
+        d->identity = *identity;
+        d->size_bytes = size_bytes;
+        d->strange = false;
+}
+
+void device_estrange(struct device *d) {
+        free(d->key);
+        d->key = NULL;
+        d->identified = d->placed = false;
+        d->strange = true;
+        d->sighting = d->asked_sighting = 0;
+}
+
+/* The path that a sweep is at work on stays until it has ended. */
 void device_reconfigure(struct device *d, struct device_config *config) {
-        if (strcmp(d->config->path, config->path) != 0)
-                d->identified = false;
+        if (strcmp(d->config->path, config->path) != 0 && !d->thread)
+                device_estrange(d);
         device_config_ref(config);
         device_config_unref(d->config);
         d->config = config;
@@ -71,7 +95,11 @@ static void note_write(struct device *d, uint64_t started_us, uint64_t bytes) {
 void device_remember(struct device *d, const struct ledger_device *past) {
         /* That is counted with its progress, and again when it ends. */
         uint64_t resting_bytes = past->resume ? past->resume->record.bytes.written : 0;
+        free(d->history.key);
         d->history = (struct device_history){
+                .key = past->last_key ? strdup(past->last_key) : NULL,
+                .size_bytes = past->last.size_bytes,
+                .extent = past->last.extent,
                 .schedule = {
                         .last_started_us = past->last.started_us,
                         .last_ended_us = past->last.ended_us,
@@ -91,19 +119,80 @@ void device_remember(struct device *d, const struct ledger_device *past) {
         for (unsigned i = 0; i < past->write_count; i++)
                 note_write(d, past->writes[i].started_us, past->writes[i].bytes);
         d->target_row = past->resume ? past->resume->record.target_row : past->last.target_row;
-        if (past->skipped_us > past->last.ended_us)
-                device_skip_period(d, past->skipped_us);
+        d->history.skipped_us = past->skipped_us;
 }
 
 const struct device_config *device_planned_by(const struct device *d) {
         return d->thread && !d->recovering && !d->looking ? d->running_config : d->config;
 }
 
-static struct agenda_question question_of(const struct device *d) {
+const struct device_config *device_shown_by(const struct device *d) {
+        return d->thread ? d->running_config : d->config;
+}
+
+/* What is there now and is to be swept, as far as it is known. A file's identity is its path. */
+static struct subject subject_of(const struct device *d, char file_key[static IDENTITY_KEY_BYTES]) {
+        const struct device_config *config = device_shown_by(d);
+        uint64_t size_bytes = d->identified ? d->size_bytes : config->create_size_bytes;
+        struct subject now = { .key = d->key, .size_bytes = size_bytes };
+        if (size_bytes > 0)
+                now.extent = device_config_extent(config, size_bytes);
+        if (!d->key && config->create_size_bytes > 0) {
+                struct identity file = { .kind = TARGET_KIND_FILE };
+                text_copy(file.backing_file, sizeof file.backing_file, config->path);
+                identity_key(file_key, &file, config->path);
+                now.key = file_key;
+        }
+        return now;
+}
+
+static struct subject subject_swept(const struct device *d) {
+        const struct device_history *h = &d->history;
+        return (struct subject){ .key = h->key, .size_bytes = h->size_bytes, .extent = h->extent };
+}
+
+/* Who stands at a path that main can't look at is only known when it is opened. */
+static enum subject_change change_of(const struct device *d) {
+        char file_key[IDENTITY_KEY_BYTES];
+        if (!d->history.swept)
+                return SUBJECT_SAME;
+        struct subject swept = subject_swept(d), now = subject_of(d, file_key);
+        if (d->strange && !d->identified && !now.key && !device_is_watched(d))
+                return SUBJECT_OTHER_TARGET;
+        return subject_compare(&swept, &now);
+}
+
+/* What stands there must be what the entry names: else it is in the way, and has replaced nothing. */
+static bool is_meant(const struct device_config *c, const struct identity *i) {
+        bool serial = !c->serial || strcmp(c->serial, i->serial) == 0 || strcmp(c->serial, i->wwn) == 0;
+        return serial && (!c->destroys_data || strcmp(c->destroys_data, identity_most_specific(i)) == 0);
+}
+
+bool device_is_replaced(const struct device *d) {
+        char file_key[IDENTITY_KEY_BYTES];
+        struct subject swept = subject_swept(d), now = subject_of(d, file_key);
+        return d->history.swept && d->identified && subject_is_replaced(&swept, &now) &&
+                is_meant(device_shown_by(d), &d->identity);
+}
+
+/* Of what is there now: of another disk, or of another part of this one, it says nothing. */
+static struct schedule_history schedule_of(const struct device *d) {
+        struct schedule_history h = { 0 };
+        if (change_of(d) == SUBJECT_SAME)
+                h = d->history.schedule;
+        if (d->history.skipped_us > h.last_ended_us) {
+                h.last_ended_us = d->history.skipped_us;
+                h.last_end = END_CANCELLED;
+                h.failures_in_a_row = 0;
+        }
+        return h;
+}
+
+static struct agenda_question question_of(const struct device *d, const struct schedule_history *history) {
         const struct device_config *config = device_planned_by(d);
         return (struct agenda_question){
                 .config = config,
-                .history = &d->history.schedule,
+                .history = history,
                 .extent_bytes = device_config_extent(config, device_known_bytes(d)).length_bytes,
                 .awake_us = d->plan.awake_us,
                 .seed = d->plan.seed,
@@ -116,14 +205,30 @@ static struct agenda_question question_of(const struct device *d) {
 
 /* Of a sweep that ends, and is not in the history yet. */
 static uint64_t planned_for(const struct device *d, const struct sweep_record *r) {
-        struct agenda_question question = question_of(d);
+        struct schedule_history history = schedule_of(d);
+        struct agenda_question question = question_of(d, &history);
         question.started_us = r->started_us;
         return r->started_us > 0 ? agenda_planned_for(&question, r->ended_us) : 0;
 }
 
-void device_record_end(struct device *d, const struct sweep_record *r) {
+/* Before what is known of it is joined by what a sweep tells that ended. */
+static void note_subject(struct device_history *h, const struct sweep_record *r, const char *key) {
+        struct subject before = { .key = h->key, .size_bytes = h->size_bytes, .extent = h->extent };
+        struct subject now = { .key = key, .size_bytes = r->size_bytes, .extent = r->extent };
+        if (subject_compare(&before, &now) != SUBJECT_SAME) {
+                h->schedule = (struct schedule_history){ 0 };
+                h->last_verified_us = h->last_checked_us = 0;
+        }
+        free(h->key);
+        h->key = key ? strdup(key) : NULL;
+        h->size_bytes = r->size_bytes;
+        h->extent = r->extent;
+}
+
+void device_record_end(struct device *d, const struct sweep_record *r, const char *key) {
         struct device_history *h = &d->history;
         uint64_t planned_us = planned_for(d, r);
+        note_subject(h, r, key);
         h->swept = true;
         h->schedule.last_started_us = r->started_us;
         h->schedule.last_ended_us = r->ended_us;
@@ -146,9 +251,16 @@ void device_record_end(struct device *d, const struct sweep_record *r) {
                 h->last_verified_us = r->started_us;
 }
 
+void device_take_regions(struct device *d, struct region_table *regions, const char *key) {
+        free(d->regions);
+        free(d->regions_key);
+        d->regions = regions;
+        d->regions_key = key ? strdup(key) : NULL;
+}
+
 void device_record_survey(struct device *d, const struct survey *survey) {
         if (!d->regions)
-                d->regions = calloc(1, sizeof *d->regions);
+                device_take_regions(d, calloc(1, sizeof *d->regions), d->key);
         if (d->regions)
                 region_table_update(d->regions, &survey->regions);
 }
@@ -162,18 +274,18 @@ uint64_t device_known_bytes(const struct device *d) {
 }
 
 struct agenda device_agenda(const struct device *d, uint64_t wall_us) {
-        struct agenda_question question = question_of(d);
+        struct schedule_history history = schedule_of(d);
+        struct agenda_question question = question_of(d, &history);
         return agenda_at(&question, wall_us);
 }
 
 bool device_is_due(const struct device *d, uint64_t wall_us) {
-        return schedule_next_start(&d->history.schedule, d->config->every_us, wall_us) <= wall_us;
+        struct schedule_history history = schedule_of(d);
+        return schedule_next_start(&history, d->config->every_us, wall_us) <= wall_us;
 }
 
 void device_skip_period(struct device *d, uint64_t wall_us) {
-        d->history.schedule.last_ended_us = wall_us;
-        d->history.schedule.last_end = END_CANCELLED;
-        d->history.schedule.failures_in_a_row = 0;
+        d->history.skipped_us = wall_us;
 }
 
 bool device_is_watched(const struct device *d) {
@@ -418,10 +530,25 @@ static void fill_reason(const struct device *d, struct device_record *ret, uint6
                 device_add_deadline(d, &ret->reason);
 }
 
+/* The map of what is there now; NULL: there is none. */
+static const struct region_table *regions_of(const struct device *d) {
+        char file_key[IDENTITY_KEY_BYTES];
+        struct subject now = subject_of(d, file_key);
+        bool other = d->regions_key && now.key && strcmp(d->regions_key, now.key) != 0;
+        if (!d->regions || other || (d->identified && d->size_bytes != d->regions->size_bytes))
+                return NULL;
+        return d->regions;
+}
+
+static struct extent mapped_extent(const struct device *d) {
+        return device_config_extent(device_shown_by(d), d->regions->size_bytes);
+}
+
 uint64_t device_oldest_checked_us(const struct device *d) {
-        if (!d->regions)
-                return d->history.last_checked_us;
-        return region_table_at(d->regions, device_config_extent(d->config, d->regions->size_bytes)).checked_us;
+        const struct region_table *regions = regions_of(d);
+        if (regions)
+                return region_table_at(regions, mapped_extent(d)).checked_us;
+        return change_of(d) == SUBJECT_SAME ? d->history.last_checked_us : 0;
 }
 
 bool device_is_silent(const struct device *d, uint64_t wall_us, uint64_t *since_us) {
@@ -435,14 +562,16 @@ static void fill_coverage(const struct device *d, struct device_record *ret, uin
         const struct device_history *h = &d->history;
         bool verified = d->config->mode != MODE_READ;
         uint64_t since_us = d->config->every_us < wall_us ? wall_us - d->config->every_us : 0;
-        if (d->regions) {
-                struct extent extent = device_config_extent(d->config, d->regions->size_bytes);
-                struct region all = region_table_at(d->regions, extent);
+        const struct region_table *regions = regions_of(d);
+        if (regions) {
+                struct region all = region_table_at(regions, mapped_extent(d));
                 ret->oldest_checked_us = all.checked_us;
                 ret->oldest_verified_us = all.verified_us;
-                ret->coverage = region_table_share(d->regions, extent, verified, since_us);
+                ret->coverage = region_table_share(regions, mapped_extent(d), verified, since_us);
                 return;
         }
+        if (change_of(d) != SUBJECT_SAME)
+                return;
         ret->oldest_checked_us = h->last_checked_us;
         ret->oldest_verified_us = h->last_verified_us;
         uint64_t covered_us = verified ? h->last_verified_us : h->last_checked_us;
@@ -450,13 +579,13 @@ static void fill_coverage(const struct device *d, struct device_record *ret, uin
 }
 
 static void fill_ages(const struct device *d, struct device_record *ret, uint64_t wall_us) {
-        const struct device_history *h = &d->history;
-        ret->last_sweep_ended_us = h->schedule.last_ended_us;
+        struct schedule_history history = schedule_of(d);
+        ret->last_sweep_ended_us = d->history.schedule.last_ended_us;
         fill_coverage(d, ret, wall_us);
         uint64_t start_us = device_next_start_us(d, wall_us);
         if (start_us != SCHEDULE_NEVER && !d->thread && !d->held)
                 ret->next_start_us = MAX(start_us, wall_us);
-        uint64_t due_us = schedule_next_due(&h->schedule, d->config->every_us, wall_us);
+        uint64_t due_us = schedule_next_due(&history, d->config->every_us, wall_us);
         if (due_us == SCHEDULE_NEVER)
                 return;
         ret->next_due_us = due_us;
@@ -475,20 +604,30 @@ static void fill_windows(const struct device_config *c, struct device_record *re
         ret->window_closes_us = closes_us;
 }
 
+/* Until it is known who stands there, nothing that was seen before is said of it. */
+static void fill_verdict(const struct device *d, struct device_record *ret, const struct finding_counts *counts) {
+        bool known = (!d->strange || d->config->create_size_bytes > 0) && change_of(d) == SUBJECT_SAME;
+        ret->verdict = known ? d->history.verdict : VERDICT_UNKNOWN;
+        if (counts->open_faults > 0)
+                ret->verdict = VERDICT_FAULTY;
+        if (ret->verdict == VERDICT_CLEAN)
+                ret->assurance = d->history.assurance;
+}
+
 void device_fill_record(
         const struct device *d, struct device_record *ret, const struct finding_counts *counts, uint64_t wall_us) {
+        const struct device_config *config = device_shown_by(d);
         *ret = (struct device_record){
-                .path = d->config->path,
+                .path = config->path,
                 .mode = d->thread   ? d->running_mode
                         : d->resume ? d->resume->record.mode
                                     : d->config->mode,
                 .identity = d->identified ? &d->identity : NULL,
                 .size_bytes = d->identified ? d->size_bytes : 0,
-                .extent_offset_bytes = d->config->offset_bytes,
-                .extent_length_bytes = d->identified ? device_config_extent(d->config, d->size_bytes).length_bytes
-                                                     : d->config->length_bytes,
+                .extent_offset_bytes = config->offset_bytes,
+                .extent_length_bytes = d->identified ? device_config_extent(config, d->size_bytes).length_bytes
+                                                     : config->length_bytes,
                 .state = device_state(d, wall_us),
-                .verdict = d->history.verdict,
                 .write_cache = d->write_cache,
                 .cache_defeated = -1,
                 .bytes_written = d->history.bytes_written,
@@ -503,14 +642,11 @@ void device_fill_record(
         fill_reason(d, ret, wall_us);
         fill_ages(d, ret, wall_us);
         fill_windows(d->config, ret, wall_us);
-        if (counts->open_faults > 0)
-                ret->verdict = VERDICT_FAULTY;
-        if (ret->verdict == VERDICT_CLEAN)
-                ret->assurance = d->history.assurance;
+        fill_verdict(d, ret, counts);
         if (d->write_cache >= 0 && sweep_mode_writes(ret->mode))
                 ret->cache_defeated = !d->write_cache ||
-                        device_config_segment_bytes(d->config, ret->mode) >= CACHE_BYTES_MAX;
+                        device_config_segment_bytes(config, ret->mode) >= CACHE_BYTES_MAX;
         ret->needs_attention = counts->open_faults > 0 || ret->state == DEVICE_REFUSED ||
                 ret->state == DEVICE_MISSING || ret->state == DEVICE_STALLED || ret->overdue ||
-                d->silence_told_us > 0 || (!d->thread && d->history.schedule.last_end == END_FAILED);
+                d->silence_told_us > 0 || (!d->thread && schedule_of(d).last_end == END_FAILED);
 }

@@ -9,6 +9,7 @@
 #include "model/device_record.h"
 #include "model/disk_place.h"
 #include "model/identity.h"
+#include "model/subject.h"
 #include "plan/agenda.h"
 #include "plan/pacing.h"
 #include "plan/schedule.h"
@@ -27,6 +28,10 @@ struct call;
 struct device_history {
         struct schedule_history schedule;
         bool swept;
+        char *key; /* heap; of the target of the last sweep, or NULL; with what it had of it: */
+        uint64_t size_bytes;
+        struct extent extent;
+        uint64_t skipped_us;  /* when what was due was cancelled before it began; 0: it never was */
         enum verdict verdict; /* of the last sweep */
         enum assurance assurance;
         uint64_t last_verified_us, last_checked_us;
@@ -90,13 +95,18 @@ struct device {
 
         bool identified;
         struct identity identity;
+        char *key; /* heap; identity_key() of what was identified; NULL: not known */
         uint64_t size_bytes;
+        uint64_t sighting;       /* of what stands at its path, as of disks_sighting(); 0: nothing was seen yet */
+        uint64_t asked_sighting; /* for which it was asked who that is */
+        bool strange;            /* something else stands there than what was identified last */
         uint64_t path_bytes;     /* that its path leads to, before it was opened for the first time; 0: not known */
         bool placed;             /* as far as it can be told */
         struct disk_place place; /* of what was opened last, or is behind its path */
         int write_cache;         /* 1, 0; -1: unknown */
         uint64_t target_row;
         struct region_table *regions; /* heap; what is known of that target; NULL: nothing */
+        char *regions_key;            /* heap; of that target; NULL: not known */
 
         bool unremembered; /* what the ledger knows of it was not read yet */
         bool unseen;       /* one that a match took: no such disk is there */
@@ -146,14 +156,26 @@ int device_new(struct device **ret, struct device_config *config);
 /* Its sweep must have ended. Accepts NULL; returns NULL. */
 struct device *device_free(struct device *d);
 
-/* A reload: a running sweep keeps its own configuration; a changed path or identity is looked at anew. */
+/* A reload: a running sweep keeps its own configuration; what is at a changed path is looked at anew. */
 void device_reconfigure(struct device *d, struct device_config *config);
+
+/* Who is at its path. */
+void device_identify(struct device *d, const struct identity *identity, uint64_t size_bytes);
+
+/* Its path leads elsewhere: who is there has to be found out. */
+void device_estrange(struct device *d);
+
+/* It is certain that another disk took the place of the one that was swept last, and is meant to be there. */
+bool device_is_replaced(const struct device *d);
 
 /* What the ledger remembers. */
 void device_remember(struct device *d, const struct ledger_device *past);
 
-/* What the ledger has acknowledged of a sweep that ended. */
-void device_record_end(struct device *d, const struct sweep_record *record);
+/* What the ledger has acknowledged of a sweep that ended. key: of its target; NULL: not known. */
+void device_record_end(struct device *d, const struct sweep_record *record, const char *key);
+
+/* What the ledger has of a target; takes regions (NULL: nothing) over. key: of that target; NULL: not known. */
+void device_take_regions(struct device *d, struct region_table *regions, const char *key);
 
 /* What a sweep measured so far. Without memory it is as if it had not been told. */
 void device_record_survey(struct device *d, const struct survey *survey);
@@ -182,6 +204,9 @@ void device_skip_period(struct device *d, uint64_t wall_us);
 
 /* By which it is planned now: a sweep that runs keeps the period, and so the deadline, that it began with. */
 const struct device_config *device_planned_by(const struct device *d);
+
+/* By which it is shown: likewise, and with the path that is open. */
+const struct device_config *device_shown_by(const struct device *d);
 
 /* What the plan says of it now. */
 struct agenda device_agenda(const struct device *d, uint64_t wall_us);

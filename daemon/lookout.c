@@ -26,7 +26,7 @@ static const char heading[] = "sweepd matched disks, version 1\n";
 struct lookout {
         pthread_t thread;
         int done_fd;
-        bool recall;
+        bool recall, list;
         char *state_dir;
         char *store;
         struct lookout_result result;
@@ -76,12 +76,21 @@ static char *recall(const char *state_dir) {
         return strdup(text + strlen(heading));
 }
 
+/* What is exchanged meanwhile is looked at again. */
+static void recognise(struct lookout_sight *s) {
+        s->sighting = disks_sighting(s->path);
+        s->known = disks_recognise(s->path, &s->identity, &s->size_bytes) && disks_sighting(s->path) == s->sighting;
+}
+
 static void *look(void *userdata) {
         struct lookout *l = userdata;
         pthread_setname_np(pthread_self(), "lookout");
         if (l->recall)
                 l->result.remembered = recall(l->state_dir);
-        l->result.status = disks_list(&l->result.disks);
+        for (size_t i = 0; i < l->result.sight_count; i++)
+                recognise(&l->result.sights[i]);
+        if (l->list)
+                l->result.status = disks_list(&l->result.disks);
         if (l->store)
                 l->result.store_status = store(l->state_dir, l->store);
         eventfd_write(l->done_fd, 1);
@@ -90,6 +99,9 @@ static void *look(void *userdata) {
 
 void lookout_result_done(struct lookout_result *result) {
         disk_list_free(result->disks);
+        for (size_t i = 0; i < result->sight_count; i++)
+                free(result->sights[i].path);
+        free(result->sights);
         free(result->remembered);
         *result = (struct lookout_result){ 0 };
 }
@@ -106,6 +118,19 @@ static struct lookout *lookout_free(struct lookout *l) {
 
 DEFINE_FREEP(struct lookout, lookout_free, lookout_freep)
 
+static int copy_paths(struct lookout_result *result, const struct lookout_options *options) {
+        result->sights = calloc(options->path_count + 1, sizeof *result->sights);
+        if (!result->sights)
+                return -ENOMEM;
+        for (; result->sight_count < options->path_count; result->sight_count++) {
+                char *path = strdup(options->paths[result->sight_count]);
+                if (!path)
+                        return -ENOMEM;
+                result->sights[result->sight_count].path = path;
+        }
+        return 0;
+}
+
 int lookout_start(struct lookout **ret, const struct lookout_options *options) {
         CLEANUP(lookout_freep)
         struct lookout *l = calloc(1, sizeof *l);
@@ -113,10 +138,14 @@ int lookout_start(struct lookout **ret, const struct lookout_options *options) {
                 return -ENOMEM;
         l->done_fd = options->done_fd;
         l->recall = options->recall;
+        l->list = options->list;
         l->state_dir = strdup(options->state_dir);
         l->store = options->store ? strdup(options->store) : NULL;
         if (!l->state_dir || (options->store && !l->store))
                 return -ENOMEM;
+        int r = copy_paths(&l->result, options);
+        if (r < 0)
+                return r;
         int e = pthread_create(&l->thread, NULL, look, l);
         if (e > 0)
                 return -e;

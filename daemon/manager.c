@@ -224,6 +224,8 @@ void manager_sweep_ended(struct manager *m, struct device *d) {
         bool recovered = d->recovering,
              of_before = !d->recovering && !d->refused; /* the wish is what the thread was started for */
         d->thread = sweep_thread_join(d->thread);
+        if (strcmp(d->running_config->path, d->config->path) != 0)
+                device_estrange(d);
         d->running_config = device_config_unref(d->running_config);
         d->under_way = d->recovering = d->looking = d->refused = d->by_hand = false;
         d->placed = false; /* until it is opened again its path counts */
@@ -276,6 +278,7 @@ static void look_for_absent(struct manager *m) {
 }
 
 void manager_look(struct manager *m) {
+        members_sight(m);
         members_look(m, clock_monotonic_us());
         look_for_absent(m);
         planner_set_rates(m, clock_monotonic_us(), clock_wall_us());

@@ -59,6 +59,7 @@ struct members {
         struct disk_list *disks; /* that were there at the last look; NULL: there was none */
         struct lookout *lookout; /* a look is under way */
         bool looked;             /* what is remembered and what is there are known */
+        uint64_t sighted_us;     /* monotonic; when the paths of named devices were looked at last */
         bool changed;            /* there is something to look at */
         bool to_store;           /* `stored` is not on the disk yet */
         bool told_unstored;
@@ -162,6 +163,8 @@ void members_listen(struct manager *m);
 void members_handle(struct manager *m);
 /* By the clock: begins a look where something may have changed. */
 void members_look(struct manager *m, uint64_t now_us);
+/* Notes which named devices have something else at their paths than before, so that it is looked at. */
+void members_sight(struct manager *m);
 /* The longest that the clock may wait. */
 uint64_t members_wait_us(const struct manager *m, uint64_t wait_us);
 /* False: there may be devices that are not known yet. */
@@ -194,6 +197,8 @@ void routes_retire(struct manager *m, const char *device);
 /* Ends the findings of devices that the configuration does not name any more, but for those whose last sweep still
  * runs. */
 void routes_retire_departed(struct manager *m);
+/* Ends the findings of the disk that was swept last, where another one has its place for certain. */
+void routes_retire_replaced(struct manager *m, struct device *d);
 /* What it remembers comes when it answers: until then the daemon goes on as with none. */
 void routes_start_without_ledger(struct manager *m, const char *why);
 /* How the ledger is; told where that has changed. */

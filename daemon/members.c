@@ -2,8 +2,10 @@
 /*
  * Which devices there are: those that the configuration names, and the disks that its `match` entries take, as they
  * come and go. Disks are looked at on a thread of its own (lookout.h), when udev or the kernel's list says that
- * something changed. What could go wrong is that a disk which died is forgotten, with what was found on it: so who was
- * taken stays, as missing, over restarts too, until it is back, left out by the configuration, or retired by hand.
+ * something changed; so is who stands at the paths of named devices, when the kernel has another disk there (sighting),
+ * as what was seen of one disk must not be said of the next. What could go wrong is that a disk which died is
+ * forgotten, with what was found on it: so who was taken stays, as missing, over restarts too, until it is back, left
+ * out by the configuration, or retired by hand.
  */
 #include "manager_private.h"
 
@@ -137,11 +139,9 @@ static int config_of(
 static void note_disk(struct manager *m, const struct roster_member *member) {
         struct device *d = manager_device(m, member->name);
         d->unseen = member->disk == NULL;
-        if (d->thread || d->identified || !member->disk)
+        if (d->thread || !member->disk)
                 return;
-        d->identified = true;
-        d->identity = member->disk->identity;
-        d->size_bytes = member->disk->size_bytes;
+        device_identify(d, &member->disk->identity, member->disk->size_bytes);
         admit_identified(d, member->disk->device);
 }
 
@@ -218,12 +218,69 @@ int members_install(struct manager *m, const struct settings *s) {
         return 0;
 }
 
+/* Only in /dev, which is memory. A match is told by the disk, not by the path. */
+static bool is_sighted(const struct device *d) {
+        return !d->thread && !d->config->key && device_is_watched(d);
+}
+
+void members_sight(struct manager *m) {
+        m->members.sighted_us = clock_monotonic_us();
+        for (size_t i = 0; i < m->device_count; i++) {
+                struct device *d = m->devices[i];
+                uint64_t sighting = is_sighted(d) ? disks_sighting(d->config->path) : 0;
+                if (sighting == 0 || sighting == d->sighting)
+                        continue;
+                device_estrange(d);
+                d->sighting = sighting;
+        }
+}
+
+static bool is_stranger(const struct device *d) {
+        return d->strange && d->sighting != 0 && is_sighted(d);
+}
+
+/* again: also those that could not be recognised. */
+static bool any_stranger(const struct manager *m, bool again) {
+        for (size_t i = 0; i < m->device_count; i++)
+                if (is_stranger(m->devices[i]) && (again || m->devices[i]->asked_sighting != m->devices[i]->sighting))
+                        return true;
+        return false;
+}
+
+static size_t ask_for_strangers(struct manager *m, const char **paths) {
+        size_t n = 0;
+        for (size_t i = 0; paths && i < m->device_count; i++) {
+                struct device *d = m->devices[i];
+                if (!is_stranger(d))
+                        continue;
+                d->asked_sighting = d->sighting;
+                paths[n++] = d->config->path;
+        }
+        return n;
+}
+
+/* What is there need not be the same any more; then it is seen again. */
+static void recognise(struct manager *m, const struct lookout_sight *s) {
+        for (size_t i = 0; i < m->device_count; i++) {
+                struct device *d = m->devices[i];
+                if (!s->known || !is_stranger(d) || d->sighting != s->sighting || strcmp(d->config->path, s->path) != 0)
+                        continue;
+                device_identify(d, &s->identity, s->size_bytes);
+                routes_retire_replaced(m, d);
+        }
+}
+
 static void start_look(struct manager *m) {
         struct members *members = &m->members;
+        CLEANUP_FREE const char **paths = calloc(m->device_count + 1, sizeof *paths);
+        bool list = m->settings->match_count > 0;
         struct lookout_options options = {
                 .state_dir = m->settings->state_dir,
                 .store = members->to_store ? members->stored : NULL,
-                .recall = !members->looked,
+                .recall = list && !members->looked,
+                .list = list,
+                .paths = paths,
+                .path_count = ask_for_strangers(m, paths),
                 .done_fd = m->lookout_fd,
         };
         members->fingerprint = disks_fingerprint();
@@ -262,8 +319,14 @@ static void take_result(struct manager *m) {
                                 strerror(-result.store_status));
         }
         members->told_unstored = result.store_status < 0;
+        for (size_t i = 0; i < result.sight_count; i++)
+                recognise(m, &result.sights[i]);
         if (result.status < 0) {
                 try_again(members);
+                lookout_result_done(&result);
+                return;
+        }
+        if (!result.disks) {
                 lookout_result_done(&result);
                 return;
         }
@@ -282,8 +345,11 @@ static void take_result(struct manager *m) {
 
 int members_open(struct manager *m) {
         int r = members_install(m, m->settings);
-        if (r < 0 || m->settings->match_count == 0)
+        if (r < 0)
                 return r;
+        members_sight(m);
+        if (m->settings->match_count == 0 && !any_stranger(m, false))
+                return 0;
         start_look(m);
         struct pollfd p = { .fd = m->lookout_fd, .events = POLLIN };
         eventfd_t unused;
@@ -304,16 +370,19 @@ void members_handle(struct manager *m) {
 void members_look(struct manager *m, uint64_t now_us) {
         struct members *members = &m->members;
         bool wanted = m->settings->match_count > 0;
-        if (members->lookout || (!wanted && !members->to_store))
+        if (now_us - members->sighted_us >= POLL_US)
+                members_sight(m);
+        bool strangers = any_stranger(m, true);
+        if (members->lookout || (!wanted && !members->to_store && !strangers))
                 return;
         bool poll_now = now_us - members->polled_us >= POLL_US;
-        if (poll_now && !members->changed)
+        if (poll_now && wanted && !members->changed)
                 members->changed = !members->looked || disks_fingerprint() != members->fingerprint;
         if (poll_now)
                 members->polled_us = now_us;
         bool quiet = poll_now || now_us - members->event_us >= QUIET_US;
         bool store = members->to_store && (poll_now || !members->told_unstored);
-        if ((wanted && members->changed && quiet) || store)
+        if ((wanted && members->changed && quiet) || store || (strangers && (poll_now || any_stranger(m, false))))
                 start_look(m);
 }
 

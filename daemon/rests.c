@@ -151,7 +151,9 @@ static void store_end(struct manager *m, struct device *d, const struct sweep_re
         record.verdict = has_told_faults(m, d, record.id) ? VERDICT_FAULTY : VERDICT_INCOMPLETE;
         record.findings = rests_count_findings(m, d->config->name, record.id);
         record.reason = *reason;
-        device_record_end(d, &record);
+        record.size_bytes = resume->from.size_bytes;
+        record.extent = resume->from.extent;
+        device_record_end(d, &record, resume->key[0] ? resume->key : NULL);
         if (request) {
                 request->sweep = record;
                 outbox_send(m, request);

@@ -180,9 +180,7 @@ void routes_begin_without_past(struct manager *m, const char *why) {
 
 static void on_identified(struct manager *m, struct device *d, const struct news *news) {
         const struct news_identified *found = news->identified;
-        d->identified = true;
-        d->identity = found->identity;
-        d->size_bytes = found->size_bytes;
+        device_identify(d, &found->identity, found->size_bytes);
         admit_identified(d, found->disk);
         d->write_cache = found->write_cache;
         stalls_note_timeout(m, d, found->timeout_us);
@@ -270,6 +268,12 @@ static void retire_replaced(struct manager *m, struct device *d, uint64_t target
                 finding_book_retire(m->book, d->config->name, target_row, clock_wall_us(), on_over, &c);
 }
 
+/* All but what is of no target: it was found where the new one stands, or nobody knows where. */
+void routes_retire_replaced(struct manager *m, struct device *d) {
+        if (m->book && device_is_replaced(d))
+                retire_replaced(m, d, UINT64_MAX);
+}
+
 static void on_target(struct manager *m, struct device *d, struct ledger_request *request) {
         if (!d->asks_ledger)
                 return; /* it has gone on without */
@@ -285,11 +289,10 @@ static void on_target(struct manager *m, struct device *d, struct ledger_request
         if (a->target) {
                 if (a->target->row != 0 && a->target->row != d->target_row) {
                         d->target_row = a->target->row;
-                        free(d->regions); /* another disk's */
-                        d->regions = NULL;
+                        device_take_regions(d, NULL, NULL); /* another disk's */
                 }
                 if (!d->regions) /* else it knows more than the ledger, where that is behind */
-                        d->regions = STEAL(request->regions);
+                        device_take_regions(d, STEAL(request->regions), request->key);
                 answer(m, d->sweep_id, a);
         } else {
                 answer_free(a);
@@ -674,7 +677,7 @@ static void on_ended(struct manager *m, struct device *d, struct news *news) {
                         request->survey = STEAL(news->survey);
                         outbox_send(m, request);
                 }
-                device_record_end(d, r);
+                device_record_end(d, r, d->key);
                 tell_end(m, d, r, untried);
                 if (strcmp(r->reason.rule, "foreign_data") == 0) {
                         d->refusal = r->reason;
@@ -831,7 +834,8 @@ static void on_load(struct manager *m, struct ledger_request *request) {
                         continue;
                 device_remember(d, &load->devices[i]);
                 if (!d->regions)
-                        d->regions = STEAL(load->devices[i].regions);
+                        device_take_regions(d, STEAL(load->devices[i].regions), load->devices[i].last_key);
+                routes_retire_replaced(m, d);
         }
         for (size_t i = 0; i < m->device_count; i++)
                 m->devices[i]->unremembered = false;

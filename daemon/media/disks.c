@@ -148,14 +148,18 @@ int disks_list(struct disk_list **ret) {
         return r;
 }
 
-/* FNV-1a (Fowler, Noll, Vo), over name, diskseq and size; summed, as the kernel lists in no order. */
-static uint64_t hash(const char *name, uint64_t diskseq, uint64_t sectors) {
-        char text[DISK_NAME_BYTES + 48];
-        uint64_t h = UINT64_C(0xcbf29ce484222325);
-        text_format(text, sizeof text, "%s/%llx/%llx", name, (unsigned long long)diskseq, (unsigned long long)sectors);
+/* FNV-1a (Fowler, Noll, Vo). */
+static uint64_t hash_on(uint64_t h, const char *text) {
         for (const char *p = text; *p; p++)
                 h = (h ^ (uint8_t)*p) * UINT64_C(0x100000001b3);
         return h;
+}
+
+/* Over name, diskseq and size; summed, as the kernel lists in no order. */
+static uint64_t hash(const char *name, uint64_t diskseq, uint64_t sectors) {
+        char text[DISK_NAME_BYTES + 48];
+        text_format(text, sizeof text, "%s/%llx/%llx", name, (unsigned long long)diskseq, (unsigned long long)sectors);
+        return hash_on(UINT64_C(0xcbf29ce484222325), text);
 }
 
 uint64_t disks_fingerprint(void) {
@@ -172,4 +176,52 @@ uint64_t disks_fingerprint(void) {
                 sum += hash(name, diskseq, sectors);
         }
         return sum;
+}
+
+/* The directories of the block device at a path and of its whole disk. False: there is none; nothing is open. */
+static bool open_at(const char *path, dev_t *ret_device, int *ret_dir, int *ret_whole) {
+        struct stat st;
+        if (stat(path, &st) < 0 || !S_ISBLK(st.st_mode))
+                return false;
+        int dir = sysfs_open(st.st_rdev), whole = dir < 0 ? -1 : sysfs_open_whole(dir);
+        if (whole < 0) {
+                close_fd(dir);
+                return false;
+        }
+        *ret_device = st.st_rdev;
+        *ret_dir = dir;
+        *ret_whole = whole;
+        return true;
+}
+
+/* Old kernels have no diskseq: there the file behind a loop device tells. */
+uint64_t disks_sighting(const char *path) {
+        char name[64], file[PATH_MAX];
+        uint64_t diskseq = 0, sectors = 0, start = 0;
+        dev_t device;
+        CLEANUP_CLOSE int dir = -1;
+        CLEANUP_CLOSE int whole = -1;
+        if (!open_at(path, &device, &dir, &whole))
+                return 0;
+        sysfs_number(whole, "diskseq", &diskseq);
+        sysfs_number(dir, "size", &sectors);
+        sysfs_number(dir, "start", &start);
+        text_format(name, sizeof name, "%u:%u/%llx", major(device), minor(device), (unsigned long long)start);
+        uint64_t h = hash(name, diskseq, sectors);
+        return major(device) == LOOP_MAJOR && sysfs_path(whole, "loop/backing_file", file, sizeof file)
+                ? hash_on(h, file)
+                : h;
+}
+
+bool disks_recognise(const char *path, struct identity *identity, uint64_t *size_bytes) {
+        uint64_t sectors = 0;
+        dev_t device;
+        CLEANUP_CLOSE int dir = -1;
+        CLEANUP_CLOSE int whole = -1;
+        if (!open_at(path, &device, &dir, &whole) || !udev_has_finished(device) ||
+                !sysfs_number(dir, "size", &sectors) || sectors == 0)
+                return false;
+        identity_probe(identity, device, dir, whole);
+        *size_bytes = sectors * SYSFS_SECTOR_BYTES;
+        return true;
 }

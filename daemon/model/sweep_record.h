@@ -44,6 +44,7 @@ struct sweep_record {
         char device[DEVICE_NAME_BYTES];
         uint64_t target_row; /* the ledger's number of the target; 0: never identified */
         enum sweep_mode mode;
+        uint64_t size_bytes;          /* of the target; 0: not known */
         struct extent extent;         /* of the target; length 0: not known */
         struct pattern_list patterns; /* its fixed passes, before the stamped one */
         uint64_t generation;          /* 0: the sweep never wrote */

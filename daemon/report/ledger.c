@@ -54,6 +54,7 @@ int ledger_request_new(struct ledger_request **ret, enum ledger_op op) {
 
 static void drop_device(struct ledger_device *d) {
         free(d->regions);
+        free(d->last_key);
         free(d->intent.wish_overwrite);
         sweep_resume_free(d->resume);
 }

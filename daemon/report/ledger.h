@@ -111,6 +111,7 @@ struct ledger_device {
         char device[DEVICE_NAME_BYTES];
         struct sweep_record last;    /* the newest sweep that is over, id 0: none. One that was running when the daemon
                                         died    is closed as killed where it can't be gone on with */
+        char *last_key;              /* heap; of the target of that one; NULL: not known */
         struct sweep_resume *resume; /* heap; the one that is to be gone on with; NULL: none */
         struct ledger_intent intent;
         uint64_t last_verified_us;  /* started_us of the newest finished sweep with assurance verified; 0: never */

@@ -79,6 +79,7 @@ enum {
  * Schema 5: the fixed patterns of sweeps, as of model/pattern_list.h, and how many of them are over.
  * Schema 6: when people were told of a finding last, and since when a device waits for its first check.
  * Schema 7: the extent of a sweep; length 0: not known.
+ * Schema 8: how large its target was; 0: not known.
  */
 static const char *const upgrades[] = {
         "ALTER TABLE sweeps ADD COLUMN latency BLOB NOT NULL DEFAULT x'';"
@@ -103,6 +104,7 @@ static const char *const upgrades[] = {
         "ALTER TABLE intents ADD COLUMN unchecked_us INTEGER NOT NULL DEFAULT 0;",
         "ALTER TABLE sweeps ADD COLUMN extent_offset_bytes INTEGER NOT NULL DEFAULT 0;"
         "ALTER TABLE sweeps ADD COLUMN extent_length_bytes INTEGER NOT NULL DEFAULT 0;",
+        "ALTER TABLE sweeps ADD COLUMN size_bytes INTEGER NOT NULL DEFAULT 0;",
 };
 static_assert(ELEMENTS(upgrades) == LEDGER_FILE_SCHEMA - 1, "one for each schema");
 
@@ -110,7 +112,7 @@ static_assert(ELEMENTS(upgrades) == LEDGER_FILE_SCHEMA - 1, "one for each schema
 #define SWEEP_COLUMNS                                                                                                      \
         "id, device, target_row, mode, generation, nonce, started_us, ended_us, running_us, verdict, assurance, ended_as," \
         " rule, found, remedy, bytes_total, bytes_read, bytes_written, bytes_verified, bytes_skipped, findings,"           \
-        " stamps_seen, patterns, extent_offset_bytes, extent_length_bytes, latency"
+        " stamps_seen, patterns, extent_offset_bytes, extent_length_bytes, size_bytes, latency"
 #define FINDING_COLUMNS                                                                                             \
         "id, device, target_row, sweep_id, offset_bytes, length_bytes, fault, persistence, state, text, detail,"    \
         " sample_offset_bytes, sample_expected, sample_found, count, first_seen_us, last_seen_us, acknowledged_us," \
@@ -152,6 +154,7 @@ enum statement {
         ST_DEVICE_SUMS,
         ST_LAST_SWEEP,
         ST_LAST_WRITES,
+        ST_TARGET_KEY,
         ST_OPEN_FINDINGS,
         ST_END_KILLED,
         ST_JUDGE_KILLED,
@@ -233,6 +236,7 @@ static const char *const statements[ST_COUNT] = {
                           " ORDER BY id DESC LIMIT 1",
         [ST_LAST_WRITES] = "SELECT * FROM (SELECT started_us, bytes_written, id FROM sweeps WHERE device = ?1"
                            " AND ended_us <> 0 AND bytes_written > 0 ORDER BY id DESC LIMIT ?2) ORDER BY id",
+        [ST_TARGET_KEY] = "SELECT key FROM targets WHERE row = ?1",
         [ST_OPEN_FINDINGS] = "SELECT " FINDING_COLUMNS
                              " FROM findings WHERE state IN ('open', 'acknowledged') ORDER BY id",
         [ST_END_KILLED] = "UPDATE sweeps SET ended_as = 'killed', ended_us = max(started_us,"
@@ -284,7 +288,7 @@ static const char *const statements[ST_COUNT] = {
         [ST_PUT_RANGE] = "INSERT INTO ranges VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         [ST_PUT_SWEEP] =
                 "INSERT OR REPLACE INTO sweeps(" SWEEP_COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9,"
-                " ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, coalesce((SELECT latency FROM sweeps WHERE id = ?1), x''))",
+                " ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, coalesce((SELECT latency FROM sweeps WHERE id = ?1), x''))",
         [ST_SWEEP_WRITTEN] = "SELECT bytes_written FROM sweeps WHERE id = ?1",
         [ST_SET_SWEEP_BYTES] = "UPDATE sweeps SET bytes_total = ?2, bytes_read = ?3, bytes_written = ?4,"
                                " bytes_verified = ?5, bytes_skipped = ?6, generation = max(generation, ?7),"
@@ -517,6 +521,7 @@ static void write_sweep(struct query *q, const struct sweep_record *s, const cha
         put_text(q, patterns);
         put_number(q, s->extent.offset_bytes);
         put_number(q, s->extent.length_bytes);
+        put_number(q, s->size_bytes);
 }
 
 /* Valid until the next step. */
@@ -572,6 +577,7 @@ static int read_sweep(struct query *q, struct sweep_record *s) {
         s->extent.offset_bytes = take_number(q);
         s->extent.length_bytes = take_number(q);
         known = extent_is_sane(s->extent) && known;
+        s->size_bytes = take_number(q);
         take_latency(q, s->latency);
         return known ? 0 : damaged(q->store, "the record of a sweep makes no sense");
 }
@@ -1425,6 +1431,17 @@ static int load_intent(struct ledger_store *store, struct ledger_device *device)
         return r;
 }
 
+/* NULL stays where there is no such target, as in a ledger that followed a lost one. */
+static int load_key(struct ledger_store *store, struct ledger_device *device) {
+        struct query q = query_begin(store, ST_TARGET_KEY);
+        put_number(&q, device->last.target_row);
+        int r = query_step(&q);
+        if (r > 0)
+                r = take_words_copy(&q, &device->last_key);
+        query_end(&q);
+        return MIN(r, 0);
+}
+
 /* The last sweep need not have written anything. */
 static int load_writes(struct ledger_store *store, struct ledger_device *device) {
         struct query q = query_begin(store, ST_LAST_WRITES);
@@ -1462,6 +1479,8 @@ static int load_device(struct ledger_store *store, struct ledger_device *device)
         query_end(&q);
         if (r >= 0)
                 r = load_writes(store, device);
+        if (r >= 0)
+                r = load_key(store, device);
         if (r < 0)
                 return r;
         r = load_resume(store, device);

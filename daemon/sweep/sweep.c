@@ -585,6 +585,7 @@ int sweep_new(struct sweep **ret, const struct sweep_options *options) {
         s->reached_end = s->o.extent.offset_bytes;
         s->record.id = options->id;
         s->record.mode = options->mode;
+        s->record.size_bytes = options->size_bytes;
         s->record.extent = s->o.extent;
         s->record.patterns = options->patterns;
         s->record.started_us = options->started_us;

@@ -11,6 +11,7 @@ import fcntl
 import mmap
 import os
 import struct
+import time
 
 from harness import (KIB, MIB, UNIT, VarlinkError, device_entry, eventually, expect_clean, expect_places, main, need, run,
                      sha256, test)
@@ -18,6 +19,8 @@ from refusals import expect_refused
 
 SIZE = 8 * MIB
 FS_IOC_FIEMAP = 0xC020660B
+CLOSED = time.strftime('%H:%M', time.localtime(time.time() + 12 * 3600)) + '-' + time.strftime(
+    '%H:%M', time.localtime(time.time() + 13 * 3600))  # a window that is
 FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE = 1, 2
 # Smaller ones mkfs.xfs does not make; they take only the memory that is written to.
 DISK_SIZE = 320 * MIB
@@ -99,6 +102,21 @@ def damage_to_the_blocks_of_the_file_is_found_at_its_place_in_it(case):
         expect_places(daemon.findings('canary'), [(unit * 2 * UNIT, UNIT, 'bit_flip') for unit in places])
         expect_clean(daemon.sweep('canary'))
     on_each(case, check)
+
+
+@test
+def what_is_known_of_a_canary_is_not_said_of_another_one(case):
+    fs = FileSystem(case, 'ext4')
+    daemon = case.daemon([canary(fs.path)])
+    expect_clean(daemon.sweep('canary'))
+    other = fs.path + '-2'
+    for path, verdict, coverage in (other, 'unknown', 0), (fs.path, 'clean', 1):
+        daemon.configure([canary(path, every='30d', windows=[CLOSED])])
+        for again in daemon.call, lambda _: (daemon.stop(), daemon.start()):
+            again('Reload')
+            device = daemon.device('canary')
+            assert (device['verdict'], device['coverage'], device['path']) == (verdict, coverage, path), device
+            assert device['state'] == ('queued' if verdict == 'unknown' else 'idle'), device
 
 
 @test

@@ -8,6 +8,7 @@
 #include "base/queue.h"
 #include "base/text.h"
 #include "report/ledger.h"
+#include "report/ledger_file.h"
 #include "suite.h"
 
 #include <dirent.h>
@@ -496,6 +497,28 @@ START_TEST(a_sweep_without_an_end_was_killed_when_it_was_last_heard_of) {
 }
 END_TEST
 
+START_TEST(what_the_last_sweep_was_of_is_known_after_a_restart) {
+        open_quietly();
+        struct ledger_request *request = sweep_request(LEDGER_SWEEP_ENDED, 1, "sda");
+        request->sweep.target_row = row_of(KEY);
+        request->sweep.extent = (struct extent){ 4096, 8192 };
+        request->sweep.size_bytes = 1 << 30;
+        ck_assert_int_eq(call_status(request), 0);
+        request = sweep_request(LEDGER_SWEEP_ENDED, 2, "sdb");
+        request->sweep.target_row = 0;
+        ck_assert_int_eq(call_status(request), 0);
+        close_ledger();
+        struct ledger_request *load = open_ledger();
+        const struct ledger_device *known = &load->load.devices[0], *unknown = &load->load.devices[1];
+        ck_assert_str_eq(known->last_key, KEY);
+        ck_assert_uint_eq(known->last.size_bytes, 1 << 30);
+        ck_assert_uint_eq(known->last.extent.offset_bytes, 4096);
+        ck_assert_uint_eq(known->last.extent.length_bytes, 8192);
+        ck_assert_ptr_null(unknown->last_key);
+        ledger_request_free(load);
+}
+END_TEST
+
 static struct survey *a_survey(uint64_t latency_us, uint64_t checked_us) {
         struct survey *survey = calloc(1, sizeof *survey);
         ck_assert_ptr_nonnull(survey);
@@ -946,7 +969,7 @@ START_TEST(a_ledger_of_a_later_version_is_refused_and_not_touched) {
         open_quietly();
         ck_assert_int_eq(call_status(finding_request(1, "sda")), 0);
         close_ledger();
-        overwrite(60, "\0\0\0\10", 4); /* user_version */
+        overwrite(60, (const char[]){ 0, 0, 0, LEDGER_FILE_SCHEMA + 1 }, 4); /* user_version */
         size_t size = read_file("ledger.db", before, sizeof before);
         struct ledger_request *load = open_ledger();
         ck_assert_int_eq(load->status, -ENOTSUP);
@@ -1051,7 +1074,7 @@ START_TEST(a_ledger_of_schema_2_is_taken_along_and_what_ran_was_killed) {
         ck_assert_int_eq(call_status(request), 0);
         ck_assert_int_eq(call_status(sweep_request(LEDGER_SWEEP_STARTED, 2, "sda")), 0);
         close_ledger();
-        run_sql("DROP TABLE places; DROP TABLE intents; DROP TABLE pruned; DROP INDEX sweeps_by_target; ALTER TABLE sweeps DROP COLUMN patterns; ALTER TABLE sweeps DROP COLUMN extent_offset_bytes; ALTER TABLE sweeps DROP COLUMN extent_length_bytes; ALTER TABLE findings DROP COLUMN told_us; PRAGMA user_version = 2");
+        run_sql("DROP TABLE places; DROP TABLE intents; DROP TABLE pruned; DROP INDEX sweeps_by_target; ALTER TABLE sweeps DROP COLUMN patterns; ALTER TABLE sweeps DROP COLUMN extent_offset_bytes; ALTER TABLE sweeps DROP COLUMN extent_length_bytes; ALTER TABLE sweeps DROP COLUMN size_bytes; ALTER TABLE findings DROP COLUMN told_us; PRAGMA user_version = 2");
         struct ledger_request *load = open_ledger();
         ck_assert_msg(load->status == 0, "%s", load->text);
         ck_assert_ptr_nonnull(load->load.devices[0].regions);
@@ -1071,7 +1094,7 @@ START_TEST(a_ledger_of_schema_1_is_taken_along_with_all_that_it_knows) {
         ck_assert_int_eq(call_status(mark_request(row, 4, (struct extent){ 0, 4096 }, (struct extent){ 0 })), 0);
         ck_assert_int_eq(call_status(sweep_request(LEDGER_SWEEP_ENDED, 1, "sda")), 0);
         close_ledger();
-        run_sql("DROP TABLE places; DROP TABLE intents; DROP TABLE pruned; DROP INDEX sweeps_by_target; ALTER TABLE sweeps DROP COLUMN patterns; ALTER TABLE sweeps DROP COLUMN extent_offset_bytes; ALTER TABLE sweeps DROP COLUMN extent_length_bytes; ALTER TABLE findings DROP COLUMN told_us;"
+        run_sql("DROP TABLE places; DROP TABLE intents; DROP TABLE pruned; DROP INDEX sweeps_by_target; ALTER TABLE sweeps DROP COLUMN patterns; ALTER TABLE sweeps DROP COLUMN extent_offset_bytes; ALTER TABLE sweeps DROP COLUMN extent_length_bytes; ALTER TABLE sweeps DROP COLUMN size_bytes; ALTER TABLE findings DROP COLUMN told_us;"
                 "ALTER TABLE sweeps DROP COLUMN latency; ALTER TABLE targets DROP COLUMN regions;"
                 "PRAGMA user_version = 1");
         struct ledger_request *load = open_ledger();
@@ -1095,7 +1118,7 @@ START_TEST(a_ledger_of_schema_1_is_taken_along_with_all_that_it_knows) {
         in_directory(path, sizeof path, "ledger.db");
         CLEANUP_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
         ck_assert_int_eq(pread(fd, schema, sizeof schema, 60), sizeof schema);
-        ck_assert_uint_eq(schema[3], 7);
+        ck_assert_uint_eq(schema[3], LEDGER_FILE_SCHEMA);
         ck_assert_uint_eq(count_files("ledger"), 1);
 }
 END_TEST
@@ -1271,7 +1294,7 @@ START_TEST(a_ledger_of_schema_3_is_pruned_like_a_new_one) {
         put_event_at(1, 1000);
         put_event_at(2, 1000);
         close_ledger();
-        run_sql("DROP TABLE pruned; DROP INDEX sweeps_by_target; ALTER TABLE sweeps DROP COLUMN patterns; ALTER TABLE sweeps DROP COLUMN extent_offset_bytes; ALTER TABLE sweeps DROP COLUMN extent_length_bytes; ALTER TABLE findings DROP COLUMN told_us;"
+        run_sql("DROP TABLE pruned; DROP INDEX sweeps_by_target; ALTER TABLE sweeps DROP COLUMN patterns; ALTER TABLE sweeps DROP COLUMN extent_offset_bytes; ALTER TABLE sweeps DROP COLUMN extent_length_bytes; ALTER TABLE sweeps DROP COLUMN size_bytes; ALTER TABLE findings DROP COLUMN told_us;"
                 "ALTER TABLE places DROP COLUMN pass; ALTER TABLE intents DROP COLUMN wish_patterns; ALTER TABLE intents DROP COLUMN unchecked_us; PRAGMA user_version = 3;"
                 "PRAGMA journal_mode = DELETE; PRAGMA auto_vacuum = NONE; VACUUM; PRAGMA journal_mode = WAL");
         ck_assert_uint_eq(ask_number("SELECT auto_vacuum FROM pragma_auto_vacuum"), 0);
@@ -1468,6 +1491,7 @@ int main(void) {
         tcase_add_test(tests, a_mark_that_can_not_be_true_is_refused_and_changes_nothing);
         tcase_add_test(tests, what_a_sweep_wrote_is_counted_once);
         tcase_add_test(tests, a_sweep_without_an_end_was_killed_when_it_was_last_heard_of);
+        tcase_add_test(tests, what_the_last_sweep_was_of_is_known_after_a_restart);
         tcase_add_test(tests, a_sweep_with_a_place_goes_on_from_there);
         tcase_add_test(tests, a_place_that_comes_after_the_end_changes_nothing);
         tcase_add_test(tests, a_sweep_with_fixed_patterns_clears_what_was_known_of_its_extent_and_goes_on_in_its_pass);

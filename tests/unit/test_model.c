@@ -11,6 +11,7 @@
 #include "model/identity.h"
 #include "model/pattern_list.h"
 #include "model/reason.h"
+#include "model/subject.h"
 #include "model/sweep_record.h"
 
 #include <string.h>
@@ -382,6 +383,43 @@ static void add_detail_tests(TCase *tests) {
         tcase_add_test(tests, lines_that_are_damaged_end_the_walk);
 }
 
+START_TEST(what_was_seen_is_said_of_what_it_was_seen_of) {
+        static const struct extent whole = { 0, 100 }, part = { 10, 20 };
+        static const struct {
+                struct subject swept, now;
+                enum subject_change change;
+                bool replaced;
+        } cases[] = {
+                { { "wwn:a", 100, whole }, { "wwn:a", 100, whole }, SUBJECT_SAME, false },
+                { { "wwn:a", 100, whole }, { "wwn:b", 100, whole }, SUBJECT_OTHER_TARGET, true },
+                { { "wwn:a", 100, whole }, { "serial:1:M/S", 100, whole }, SUBJECT_OTHER_TARGET, true },
+                { { "file:/x", 100, whole }, { "file:/y", 100, whole }, SUBJECT_OTHER_TARGET, true },
+                { { "partition:5:wwn:a", 100, whole }, { "partition:6:wwn:a", 100, whole }, SUBJECT_OTHER_TARGET,
+                        true },
+                { { "wwn:a", 100, whole }, { "wwn:a", 200, part }, SUBJECT_OTHER_EXTENT, false },
+                { { "wwn:a", 100, part }, { "wwn:a", 200, part }, SUBJECT_OTHER_EXTENT, false },
+                { { "wwn:a", 100, whole }, { "wwn:a", 100, part }, SUBJECT_OTHER_EXTENT, false },
+                /* A path is no identity: another size is another one, and nothing is certain. */
+                { { "path:/dev/a", 100, whole }, { "path:/dev/a", 100, whole }, SUBJECT_SAME, false },
+                { { "path:/dev/a", 100, whole }, { "path:/dev/a", 100, part }, SUBJECT_OTHER_EXTENT, false },
+                { { "path:/dev/a", 100, part }, { "path:/dev/a", 200, part }, SUBJECT_OTHER_TARGET, false },
+                { { "path:/dev/a", 100, whole }, { "path:/dev/b", 100, whole }, SUBJECT_OTHER_TARGET, false },
+                { { "path:/dev/a", 100, whole }, { "wwn:a", 100, whole }, SUBJECT_OTHER_TARGET, false },
+                { { "partition:5:path:/dev/a", 100, whole }, { "wwn:a", 100, whole }, SUBJECT_OTHER_TARGET, false },
+                /* What is not known, as of a ledger of before, or before a look, counts as the same. */
+                { { NULL, 0, { 0, 0 } }, { "wwn:a", 100, whole }, SUBJECT_SAME, false },
+                { { "wwn:a", 0, { 0, 0 } }, { "wwn:a", 100, whole }, SUBJECT_SAME, false },
+                { { "wwn:a", 100, whole }, { NULL, 0, { 0, 0 } }, SUBJECT_SAME, false },
+                { { "wwn:a", 100, whole }, { NULL, 100, part }, SUBJECT_OTHER_EXTENT, false },
+        };
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                enum subject_change change = subject_compare(&cases[i].swept, &cases[i].now);
+                ck_assert_msg(change == cases[i].change, "case %zu: %d", i, change);
+                ck_assert_msg(subject_is_replaced(&cases[i].swept, &cases[i].now) == cases[i].replaced, "case %zu", i);
+        }
+}
+END_TEST
+
 int main(void) {
         TCase *tests = tcase_create("model");
         tcase_add_test(tests, every_name_that_is_read_back_means_the_same);
@@ -392,6 +430,7 @@ int main(void) {
         tcase_add_test(tests, a_target_with_an_identity_keeps_its_key_under_another_path);
         tcase_add_test(tests, the_longest_identity_fits_its_key);
         tcase_add_test(tests, the_most_specific_name_depends_on_the_kind);
+        tcase_add_test(tests, what_was_seen_is_said_of_what_it_was_seen_of);
         tcase_add_test(tests, a_configuration_lives_as_long_as_its_last_reference);
         tcase_add_test(tests, a_reason_that_is_too_long_is_cut_off);
         tcase_add_test(tests, extents_agree_with_sets_of_bytes);
