@@ -385,7 +385,7 @@ static void add_detail_tests(TCase *tests) {
 
 START_TEST(what_was_seen_is_said_of_what_it_was_seen_of) {
         static const struct extent whole = { 0, 100 }, part = { 10, 20 };
-        static const struct {
+        const struct {
                 struct subject swept, now;
                 enum subject_change change;
                 bool replaced;
