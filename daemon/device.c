@@ -530,8 +530,7 @@ static void fill_reason(const struct device *d, struct device_record *ret, uint6
                 device_add_deadline(d, &ret->reason);
 }
 
-/* The map of what is there now; NULL: there is none. */
-static const struct region_table *regions_of(const struct device *d) {
+const struct region_table *device_regions(const struct device *d) {
         char file_key[IDENTITY_KEY_BYTES];
         struct subject now = subject_of(d, file_key);
         bool other = d->regions_key && now.key && strcmp(d->regions_key, now.key) != 0;
@@ -540,12 +539,16 @@ static const struct region_table *regions_of(const struct device *d) {
         return d->regions;
 }
 
+struct extent device_shown_extent(const struct device *d) {
+        return device_config_extent(device_shown_by(d), device_known_bytes(d));
+}
+
 static struct extent mapped_extent(const struct device *d) {
         return device_config_extent(device_shown_by(d), d->regions->size_bytes);
 }
 
 uint64_t device_oldest_checked_us(const struct device *d) {
-        const struct region_table *regions = regions_of(d);
+        const struct region_table *regions = device_regions(d);
         if (regions)
                 return region_table_at(regions, mapped_extent(d)).checked_us;
         return change_of(d) == SUBJECT_SAME ? d->history.last_checked_us : 0;
@@ -562,7 +565,7 @@ static void fill_coverage(const struct device *d, struct device_record *ret, uin
         const struct device_history *h = &d->history;
         bool verified = d->config->mode != MODE_READ;
         uint64_t since_us = d->config->every_us < wall_us ? wall_us - d->config->every_us : 0;
-        const struct region_table *regions = regions_of(d);
+        const struct region_table *regions = device_regions(d);
         if (regions) {
                 struct region all = region_table_at(regions, mapped_extent(d));
                 ret->oldest_checked_us = all.checked_us;

@@ -208,6 +208,12 @@ const struct device_config *device_planned_by(const struct device *d);
 /* By which it is shown: likewise, and with the path that is open. */
 const struct device_config *device_shown_by(const struct device *d);
 
+/* What is swept of it, as far as its size is known: else length 0. */
+struct extent device_shown_extent(const struct device *d);
+
+/* The map of what is there now; NULL: there is none. */
+const struct region_table *device_regions(const struct device *d);
+
 /* What the plan says of it now. */
 struct agenda device_agenda(const struct device *d, uint64_t wall_us);
 

@@ -141,9 +141,9 @@ static void send_open_findings(struct manager *m, struct listing *l) {
                 call_reply_end(call);
 }
 
-/* The border before the region of this number, where `count` of them share the target. */
-static uint64_t border(uint64_t size_bytes, size_t number, size_t count) {
-        return size_bytes / count * number + size_bytes % count * number / count;
+/* The border before the region of this number, where `count` of them share the extent. */
+static uint64_t border(struct extent e, size_t number, size_t count) {
+        return e.offset_bytes + e.length_bytes / count * number + e.length_bytes % count * number / count;
 }
 
 /* To those of the next regions that it touches. */
@@ -157,16 +157,16 @@ static void add_finding(struct region_record *regions, size_t count, const struc
 static size_t fill_regions(
         struct manager *m, const struct device *d, const struct listing *l, struct region_record *regions) {
         size_t count = MIN(l->regions - l->index, (size_t)CONTROL_REGIONS_A_REPLY);
-        uint64_t size_bytes = d->identified ? d->size_bytes : d->regions ? d->regions->size_bytes : 0;
-        if (size_bytes == 0)
+        struct extent extent = device_shown_extent(d);
+        const struct region_table *known = device_regions(d);
+        if (extent.length_bytes == 0)
                 return 0;
-        bool known = d->regions && d->regions->size_bytes == size_bytes;
         for (size_t i = 0; i < count; i++) {
-                uint64_t from = border(size_bytes, l->index + i, l->regions);
-                uint64_t to = border(size_bytes, l->index + i + 1, l->regions);
+                uint64_t from = border(extent, l->index + i, l->regions);
+                uint64_t to = border(extent, l->index + i + 1, l->regions);
                 regions[i] = (struct region_record){ .place = { from, to - from } };
                 if (known)
-                        regions[i].known = region_table_at(d->regions, regions[i].place);
+                        regions[i].known = region_table_at(known, regions[i].place);
         }
         const struct finding *f = finding_book_after(m->book, l->device, 0);
         for (; f; f = finding_book_after(m->book, l->device, f->id))

@@ -198,6 +198,7 @@ static void on_identified(struct manager *m, struct device *d, const struct news
         }
         identity_key(request->key, &d->identity, d->running_config->path);
         request->size_bytes = d->size_bytes;
+        request->extent = device_config_extent(d->running_config, d->size_bytes);
         d->asks_ledger = outbox_send(m, request);
         if (!d->asks_ledger)
                 begin_without_past(m, d, "too much is waiting for the state disk");

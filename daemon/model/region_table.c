@@ -2,8 +2,9 @@
 /*
  * "All of it was checked this month" is a claim about the oldest place, not about the last sweep. What could go wrong:
  * a map that is younger than the truth, because a part of a region stands for all of it, or because a disk that grew is
- * read as if it were the old one. So a region counts when the whole of it was reached, what is asked of several gets
- * the oldest answer, and another size is another map.
+ * read as if it were the old one. So regions are those of the extent that is swept, not of the target, of which they
+ * may be the smaller part; a region counts when the whole of it was reached, what is asked of several gets the oldest
+ * answer, and another size is another map.
  */
 #include "model/region_table.h"
 
@@ -12,28 +13,46 @@
 
 #include <assert.h>
 
-enum { PACKED_VERSION = 1 };
+enum { PACKED_WHOLE = 1, PACKED_VERSION = 2 }; /* the first one was of whole targets */
 
-uint64_t region_table_step(uint64_t size_bytes) {
-        return size_bytes / REGIONS_MAX + (size_bytes % REGIONS_MAX != 0);
+uint64_t region_table_step(uint64_t length_bytes) {
+        return length_bytes / REGIONS_MAX + (length_bytes % REGIONS_MAX != 0);
 }
 
 size_t region_table_count(const struct region_table *t) {
-        uint64_t step = region_table_step(t->size_bytes);
-        return step > 0 ? (size_t)((t->size_bytes - 1) / step + 1) : 0;
+        uint64_t step = region_table_step(t->extent.length_bytes);
+        return step > 0 ? (size_t)((t->extent.length_bytes - 1) / step + 1) : 0;
 }
 
 struct extent region_table_place(const struct region_table *t, size_t index) {
-        uint64_t step = region_table_step(t->size_bytes), from = index * step;
-        assert(from < t->size_bytes);
-        return (struct extent){ from, MIN(step, t->size_bytes - from) };
+        uint64_t length = t->extent.length_bytes, step = region_table_step(length), from = index * step;
+        assert(from < length);
+        return (struct extent){ t->extent.offset_bytes + from, MIN(step, length - from) };
+}
+
+void region_table_join(struct region_table *t, const struct region_table *other) {
+        for (size_t i = 0; i < region_table_count(t); i++) {
+                struct region *to = &t->regions[i], from = region_table_at(other, region_table_place(t, i));
+                if (from.checked_us > to->checked_us)
+                        to->latency_max_us = from.latency_max_us;
+                to->checked_us = MAX(to->checked_us, from.checked_us);
+                to->verified_us = MAX(to->verified_us, from.verified_us);
+        }
+}
+
+static bool same_extent(struct extent a, struct extent b) {
+        return a.offset_bytes == b.offset_bytes && a.length_bytes == b.length_bytes;
 }
 
 void region_table_update(struct region_table *known, const struct region_table *fresh) {
         if (fresh->size_bytes == 0)
                 return;
-        if (known->size_bytes != fresh->size_bytes)
-                *known = (struct region_table){ .size_bytes = fresh->size_bytes };
+        if (known->size_bytes != fresh->size_bytes || !same_extent(known->extent, fresh->extent)) {
+                struct region_table cut = { .size_bytes = fresh->size_bytes, .extent = fresh->extent };
+                if (known->size_bytes == fresh->size_bytes)
+                        region_table_join(&cut, known);
+                *known = cut;
+        }
         for (size_t i = 0; i < REGIONS_MAX; i++) {
                 const struct region *from = &fresh->regions[i];
                 struct region *to = &known->regions[i];
@@ -61,10 +80,11 @@ void region_table_date(struct region_table *t, uint64_t from_us, uint64_t to_us)
 
 struct region region_table_at(const struct region_table *t, struct extent place) {
         struct region sum = { 0 };
-        uint64_t step = region_table_step(t->size_bytes), end = MIN(extent_end(place), t->size_bytes);
-        if (place.offset_bytes >= end)
+        struct extent part = extent_common(t->extent, place);
+        uint64_t step = region_table_step(t->extent.length_bytes), from = part.offset_bytes - t->extent.offset_bytes;
+        if (part.length_bytes == 0)
                 return sum;
-        size_t first = (size_t)(place.offset_bytes / step), last = (size_t)((end - 1) / step);
+        size_t first = (size_t)(from / step), last = (size_t)((from + part.length_bytes - 1) / step);
         sum = t->regions[first];
         for (size_t i = first + 1; i <= last; i++) {
                 const struct region *r = &t->regions[i];
@@ -72,6 +92,8 @@ struct region region_table_at(const struct region_table *t, struct extent place)
                 sum.verified_us = MIN(sum.verified_us, r->verified_us);
                 sum.latency_max_us = MAX(sum.latency_max_us, r->latency_max_us);
         }
+        if (part.length_bytes < place.length_bytes)
+                sum.checked_us = sum.verified_us = 0;
         return sum;
 }
 
@@ -99,6 +121,8 @@ size_t region_table_pack(uint8_t bytes[static REGIONS_PACKED_MAX], const struct 
         struct region before = { 0 };
         packer_add(&p, PACKED_VERSION);
         packer_add(&p, t->size_bytes);
+        packer_add(&p, t->extent.offset_bytes);
+        packer_add(&p, t->extent.length_bytes);
         for (size_t i = 0; i < region_table_count(t); i++) {
                 const struct region *r = &t->regions[i];
                 packer_add(&p, zigzag(r->checked_us - before.checked_us));
@@ -113,9 +137,17 @@ bool region_table_unpack(struct region_table *ret, const void *bytes, size_t len
         struct region_table t = { 0 };
         struct region before = { 0 };
         struct unpacker u;
-        if (!unpacker_begin(&u, bytes, length) || unpacker_take(&u) != PACKED_VERSION)
+        uint64_t version = unpacker_begin(&u, bytes, length) ? unpacker_take(&u) : 0;
+        if (version != PACKED_WHOLE && version != PACKED_VERSION)
                 return false;
         t.size_bytes = unpacker_take(&u);
+        t.extent.length_bytes = t.size_bytes;
+        if (version == PACKED_VERSION) {
+                t.extent.offset_bytes = unpacker_take(&u);
+                t.extent.length_bytes = unpacker_take(&u);
+        }
+        if (t.extent.offset_bytes > t.size_bytes || t.extent.length_bytes > t.size_bytes - t.extent.offset_bytes)
+                return false;
         for (size_t i = 0; i < region_table_count(&t); i++) {
                 struct region *r = &t.regions[i];
                 r->checked_us = before.checked_us + zagzig(unpacker_take(&u));

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * region_table: a map of a target in 1,024 regions of equal length (a target under 1 MiB has fewer): when each was last
- * checked (all of it was read, or told as a fault) and verified (all of it was compared), and the longest read there.
+ * region_table: a map of an extent of a target, in 1,024 regions of equal length (an extent under 1 MiB has fewer):
+ * when each was last checked (all of it was read, or told as a fault) and verified (all of it was compared), and the
+ * longest read there.
  */
 #pragma once
 
@@ -20,24 +21,29 @@ struct region {
 };
 
 struct region_table {
-        uint64_t size_bytes; /* 0: nothing is known */
+        uint64_t size_bytes;  /* of the target; 0: nothing is known */
+        struct extent extent; /* of it, that is cut into regions */
         struct region regions[REGIONS_MAX];
 };
 
-/* Of each region but the last one, which may be shorter. */
-uint64_t region_table_step(uint64_t size_bytes);
+/* Of each region of an extent but the last one, which may be shorter. */
+uint64_t region_table_step(uint64_t length_bytes);
 
 size_t region_table_count(const struct region_table *t);
 struct extent region_table_place(const struct region_table *t, size_t index);
 
+/* Into a map what another one, of the same target, knows of regions that lie in its extent wholly. */
+void region_table_join(struct region_table *t, const struct region_table *other);
+
 /* What a sweep found, into what was known before. Regions that it did not wholly check stay as they were. A target of
- * another size than before is another map. */
+ * another size than before is another map; another extent is cut anew. */
 void region_table_update(struct region_table *known, const struct region_table *fresh);
 
 /* No time that is known lies outside of these two. */
 void region_table_date(struct region_table *t, uint64_t from_us, uint64_t to_us);
 
-/* Of all regions that the place touches: the oldest times (0 where one of them never was), the longest read. */
+/* Of all regions that the place touches: the oldest times (0 where one of them never was, or the place is not all in
+ * the extent), the longest read. */
 struct region region_table_at(const struct region_table *t, struct extent place);
 
 /* The share of the place's bytes that was verified (or else checked) at this time or later: 0 to 1. */

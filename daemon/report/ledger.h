@@ -27,8 +27,8 @@ enum ledger_state { LEDGER_GOOD, LEDGER_UNAVAILABLE, LEDGER_REPLACED };
 const char *ledger_state_name(enum ledger_state state);
 
 enum ledger_op {
-        LEDGER_LOAD,          /* the first answer, not asked for: what the daemon starts from; may be asked again */
-        LEDGER_IDENTIFY,      /* key, size -> target, regions: finds or creates the target, returns what is known */
+        LEDGER_LOAD,     /* the first answer, not asked for: what the daemon starts from; may be asked again */
+        LEDGER_IDENTIFY, /* key, size, extent -> target, regions: finds or creates the target, returns what is known */
         LEDGER_SWEEP_STARTED, /* sweep, place: begun, or gone on with */
         LEDGER_STAMP,      /* target_row, mark: target id and generation become known, before the first write; where the
                               mark clears also sweep and place: the ranges there are gone, and the sweep goes on from it */
@@ -150,6 +150,7 @@ struct ledger_request {
         /* what goes in */
         char key[IDENTITY_KEY_BYTES];
         uint64_t size_bytes;
+        struct extent extent;
         uint64_t at_us;
         uint64_t target_row;
         struct ledger_mark mark;

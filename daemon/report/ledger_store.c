@@ -80,6 +80,7 @@ enum {
  * Schema 6: when people were told of a finding last, and since when a device waits for its first check.
  * Schema 7: the extent of a sweep; length 0: not known.
  * Schema 8: how large its target was; 0: not known.
+ * Schema 9: maps are of extents. Those of whole targets that had smaller ones took a part of a region for all of it.
  */
 static const char *const upgrades[] = {
         "ALTER TABLE sweeps ADD COLUMN latency BLOB NOT NULL DEFAULT x'';"
@@ -105,6 +106,13 @@ static const char *const upgrades[] = {
         "ALTER TABLE sweeps ADD COLUMN extent_offset_bytes INTEGER NOT NULL DEFAULT 0;"
         "ALTER TABLE sweeps ADD COLUMN extent_length_bytes INTEGER NOT NULL DEFAULT 0;",
         "ALTER TABLE sweeps ADD COLUMN size_bytes INTEGER NOT NULL DEFAULT 0;",
+        "CREATE TABLE maps(target_row INTEGER NOT NULL REFERENCES targets(row) ON DELETE CASCADE,"
+        " size_bytes INTEGER NOT NULL, offset_bytes INTEGER NOT NULL, length_bytes INTEGER NOT NULL,"
+        " regions BLOB NOT NULL, PRIMARY KEY(target_row, offset_bytes)) WITHOUT ROWID;"
+        "INSERT INTO maps SELECT row, size_bytes, 0, size_bytes, regions FROM targets WHERE regions <> x''"
+        " AND NOT EXISTS (SELECT 1 FROM sweeps WHERE target_row = row AND extent_length_bytes <> 0"
+        "  AND extent_length_bytes <> targets.size_bytes);"
+        "UPDATE targets SET regions = x'';",
 };
 static_assert(ELEMENTS(upgrades) == LEDGER_FILE_SCHEMA - 1, "one for each schema");
 
@@ -177,8 +185,9 @@ enum statement {
         ST_ADD_WRITTEN,
         ST_RANGES,
         ST_REGIONS,
-        ST_DEVICE_REGIONS,
-        ST_SET_REGIONS,
+        ST_LAST_EXTENT,
+        ST_DROP_REGIONS,
+        ST_PUT_REGIONS,
         ST_PAST,
         ST_DROP_RANGES,
         ST_PUT_RANGE,
@@ -276,10 +285,14 @@ static const char *const statements[ST_COUNT] = {
         [ST_ADD_WRITTEN] = "UPDATE targets SET bytes_written = bytes_written + ?2 WHERE row = ?1",
         [ST_RANGES] =
                 "SELECT offset_bytes, length_bytes, generation, nonce, started_us, settled FROM ranges WHERE target_row = ?1",
-        [ST_REGIONS] = "SELECT regions FROM targets WHERE row = ?1",
-        [ST_DEVICE_REGIONS] = "SELECT regions FROM targets WHERE row = (SELECT target_row FROM sweeps WHERE device = ?1"
-                              " AND target_row <> 0 ORDER BY id DESC LIMIT 1)",
-        [ST_SET_REGIONS] = "UPDATE targets SET regions = ?2 WHERE row = ?1",
+        [ST_REGIONS] = "SELECT regions FROM maps WHERE target_row = ?1",
+        [ST_LAST_EXTENT] = "SELECT target_row, extent_offset_bytes, extent_length_bytes,"
+                           " coalesce((SELECT size_bytes FROM targets WHERE row = target_row), 0)"
+                           " FROM sweeps WHERE device = ?1 AND target_row <> 0 ORDER BY id DESC LIMIT 1",
+        [ST_DROP_REGIONS] = "DELETE FROM maps WHERE target_row = ?1 AND (size_bytes <> ?2"
+                            " OR (offset_bytes < ?3 + ?4 AND ?3 < offset_bytes + length_bytes))",
+        [ST_PUT_REGIONS] = "INSERT INTO maps(target_row, size_bytes, offset_bytes, length_bytes, regions)"
+                           " VALUES (?1, ?2, ?3, ?4, ?5)",
         [ST_PAST] = "SELECT generation, nonce, started_us, patterns, bytes_written, extent_offset_bytes,"
                     " extent_length_bytes FROM sweeps"
                     " WHERE target_row = ?1 AND generation > 0"
@@ -768,44 +781,73 @@ static int put_ranges(struct ledger_store *store, uint64_t row, const struct ran
         return r;
 }
 
-/* NULL in *ret: nothing is known, or nobody can tell what it was. */
-static int get_regions(struct query *q, struct region_table **ret) {
-        struct region_table *regions = NULL;
-        int r = query_step(q);
-        if (r > 0) {
-                size_t bytes;
-                const void *blob = take_blob(q, &bytes);
-                regions = bytes > 0 ? malloc(sizeof *regions) : NULL;
-                if (regions && !region_table_unpack(regions, blob, bytes)) {
-                        free(regions);
-                        regions = NULL;
-                }
-        }
-        query_end(q);
-        if (r >= 0)
-                *ret = regions;
-        return MIN(r, 0);
+/* What makes no sense is not known, as of other measurements. */
+static bool read_regions(struct query *q, struct region_table *ret) {
+        size_t bytes;
+        const void *blob = take_blob(q, &bytes);
+        return bytes > 0 && region_table_unpack(ret, blob, bytes);
 }
 
-static int get_target_regions(struct ledger_store *store, uint64_t row, struct region_table **ret) {
+/*
+ * Of an extent, from the maps of it or of others that lie there: a map is that of the last sweep of its place. NULL in
+ * *ret: nothing is known.
+ */
+static int get_regions(struct ledger_store *store, uint64_t row, uint64_t size_bytes, struct extent extent,
+        struct region_table **ret) {
+        CLEANUP_FREE struct region_table *all = calloc(1, sizeof *all);
+        CLEANUP_FREE struct region_table *one = calloc(1, sizeof *one);
+        if (!all || !one)
+                return sqlite_error(store, SQLITE_NOMEM);
+        *all = (struct region_table){ .size_bytes = size_bytes, .extent = extent };
+        bool any = false;
         struct query q = query_begin(store, ST_REGIONS);
         put_number(&q, row);
-        return get_regions(&q, ret);
+        int r;
+        while ((r = query_step(&q)) > 0) {
+                if (!read_regions(&q, one) || one->size_bytes != size_bytes || !extent_overlaps(one->extent, extent))
+                        continue;
+                region_table_join(all, one);
+                any = true;
+        }
+        query_end(&q);
+        if (r < 0)
+                return r;
+        *ret = any ? STEAL(all) : NULL;
+        return 0;
 }
 
+static int put_regions(struct ledger_store *store, uint64_t row, const struct region_table *regions) {
+        uint8_t bytes[REGIONS_PACKED_MAX];
+        for (enum statement which = ST_DROP_REGIONS; which <= ST_PUT_REGIONS; which++) {
+                struct query q = query_begin(store, which);
+                put_number(&q, row);
+                put_number(&q, regions->size_bytes);
+                put_number(&q, regions->extent.offset_bytes);
+                put_number(&q, regions->extent.length_bytes);
+                if (which == ST_PUT_REGIONS)
+                        put_bytes(&q, bytes, region_table_pack(bytes, regions));
+                int r = query_run(&q);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+/* A target that the ledger has not got, as it followed a lost one, has no map. */
 static int update_regions(struct ledger_store *store, uint64_t row, const struct region_table *fresh) {
         CLEANUP_FREE struct region_table *known = NULL;
-        uint8_t bytes[REGIONS_PACKED_MAX];
-        int r = get_target_regions(store, row, &known);
+        struct target_record target = { .row = row };
+        if (fresh->size_bytes == 0 || !extent_is_sane(fresh->extent))
+                return 0;
+        int r = get_target(store, &target);
+        if (r < 0)
+                return r == -ENOENT ? 0 : r;
+        r = get_regions(store, row, fresh->size_bytes, fresh->extent, &known);
         if (r < 0)
                 return r;
         if (known)
                 region_table_update(known, fresh);
-        size_t length = region_table_pack(bytes, known ? known : fresh);
-        struct query q = query_begin(store, ST_SET_REGIONS);
-        put_number(&q, row);
-        put_bytes(&q, bytes, length);
-        return query_run(&q);
+        return put_regions(store, row, known ? known : fresh);
 }
 
 static int put_survey(struct ledger_store *store, uint64_t row, uint64_t sweep_id, const struct survey *survey) {
@@ -856,7 +898,7 @@ static int identify(struct ledger_store *store, struct ledger_request *request) 
         if (r == 0)
                 r = get_ranges(store, head.row, &ranges);
         if (r == 0)
-                r = get_target_regions(store, head.row, &request->regions);
+                r = get_regions(store, head.row, request->size_bytes, request->extent, &request->regions);
         if (r == 0)
                 r = get_past(store, &head);
         if (r < 0)
@@ -1456,6 +1498,24 @@ static int load_writes(struct ledger_store *store, struct ledger_device *device)
         return MIN(r, 0);
 }
 
+/* Of what was swept last, or is to be gone on with. */
+static int load_regions(struct ledger_store *store, struct ledger_device *device) {
+        struct query q = query_begin(store, ST_LAST_EXTENT);
+        put_text(&q, device->device);
+        int r = query_step(&q);
+        uint64_t row = r > 0 ? take_number(&q) : 0;
+        struct extent extent = { 0 };
+        extent.offset_bytes = r > 0 ? take_number(&q) : 0;
+        extent.length_bytes = r > 0 ? take_number(&q) : 0;
+        uint64_t size_bytes = r > 0 ? take_number(&q) : 0;
+        query_end(&q);
+        if (extent.length_bytes == 0) /* of an earlier version */
+                extent = (struct extent){ 0, size_bytes };
+        if (r <= 0 || size_bytes == 0 || !extent_is_sane(extent))
+                return MIN(r, 0);
+        return get_regions(store, row, size_bytes, extent, &device->regions);
+}
+
 static int load_device(struct ledger_store *store, struct ledger_device *device) {
         struct query q = query_begin(store, ST_LAST_SWEEP);
         put_text(&q, device->device);
@@ -1488,9 +1548,7 @@ static int load_device(struct ledger_store *store, struct ledger_device *device)
                 r = load_intent(store, device);
         if (r < 0)
                 return r;
-        q = query_begin(store, ST_DEVICE_REGIONS);
-        put_text(&q, device->device);
-        return get_regions(&q, &device->regions);
+        return load_regions(store, device);
 }
 
 static int load_devices(struct ledger_store *store, struct ledger_load *load) {

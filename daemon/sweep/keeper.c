@@ -279,7 +279,7 @@ static void save(struct keeper *k) {
                 beyond.bytes.skipped += c->bytes.skipped;
                 beyond.covered_bytes += c->covered_bytes;
                 beyond.lost_bytes += c->lost_bytes;
-                if (k->slots[i].place.offset_bytes / k->s->region_step == k->reached / k->s->region_step)
+                if (sweep_region_at(k->s, k->slots[i].place.offset_bytes) == sweep_region_at(k->s, k->reached))
                         beyond.region_bytes += c->region_bytes;
         }
         sweep_save(k->s, ROUND_SWEEP, k->reached, &beyond);

@@ -209,7 +209,7 @@ void keep_make_bytes(struct keeper *k, struct keep_block *b) {
 
 /* What of the unit lies in the region that it begins in. */
 static uint64_t region_rest(const struct keeper *k, struct extent unit) {
-        return k->s->region_step - unit.offset_bytes % k->s->region_step;
+        return k->s->region_step - (unit.offset_bytes - k->s->o.extent.offset_bytes) % k->s->region_step;
 }
 
 /* The units of a block that were judged: those of the last pass make up what a verdict covers. */
@@ -234,7 +234,8 @@ static void count_covered(struct keeper *k, const struct keep_block *b) {
                         continue;
                 k->s->covered_bytes += length;
                 c->covered_bytes += length;
-                if (unit_place(b, i).offset_bytes / k->s->region_step == slot->place.offset_bytes / k->s->region_step)
+                if (sweep_region_at(k->s, unit_place(b, i).offset_bytes) ==
+                        sweep_region_at(k->s, slot->place.offset_bytes))
                         c->region_bytes += MIN(length, region_rest(k, unit_place(b, i)));
                 sweep_survey_checked(k->s, unit_place(b, i));
                 sweep_survey_verified(k->s, unit_place(b, i));

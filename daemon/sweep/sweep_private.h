@@ -362,6 +362,8 @@ void sweep_slow_abandon(struct sweep *s);
 
 /* sweep_survey.c */
 void sweep_survey_init(struct sweep *s);
+/* The region that begins there, or before. */
+size_t sweep_region_at(const struct sweep *s, uint64_t offset_bytes);
 void sweep_survey_begin_round(struct sweep *s);
 void sweep_survey_request(struct sweep *s, const struct engine_io *io);
 void sweep_survey_checked(struct sweep *s, struct extent place);

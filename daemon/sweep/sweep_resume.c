@@ -67,11 +67,15 @@ uint64_t sweep_resume_at(const struct sweep *s, enum sweep_round round) {
 /* Of the region that was cut in two, the first half. */
 void sweep_resume_regions(struct sweep *s, uint64_t at_bytes) {
         const struct checkpoint *from = &s->rest.from;
-        size_t i = (size_t)(from->at_bytes / s->region_step);
-        if (!s->rest.resumed || at_bytes == s->o.extent.offset_bytes || i >= REGIONS_MAX)
+        if (!s->rest.resumed || at_bytes == s->o.extent.offset_bytes)
                 return;
-        s->region_checked[i] = from->region_checked_bytes;
-        s->region_verified[i] = from->region_verified_bytes;
+        size_t i = sweep_region_at(s, from->at_bytes);
+        if (i >= REGIONS_MAX)
+                return;
+        /* Checkpoints of an earlier version may be of larger regions: those of the target. */
+        uint64_t before = (from->at_bytes - s->o.extent.offset_bytes) % s->region_step;
+        s->region_checked[i] = MIN(from->region_checked_bytes, before);
+        s->region_verified[i] = MIN(from->region_verified_bytes, before);
 }
 
 /* Whether something before that place was met and can't be told yet. What the sample saw is seen again by the next. */
@@ -86,7 +90,7 @@ static bool keeps_back(const struct sweep *s, uint64_t at_bytes) {
 
 static void take_counts(struct sweep *s, enum sweep_round round, uint64_t at_bytes, const struct uncounted *beyond) {
         const struct sweep_bytes *b = &s->record.bytes;
-        size_t region = (size_t)(at_bytes / s->region_step);
+        size_t region = sweep_region_at(s, at_bytes);
         s->rest.saved = (struct checkpoint){
                 .round = round,
                 .size_bytes = s->o.size_bytes,

@@ -11,7 +11,13 @@
 
 void sweep_survey_init(struct sweep *s) {
         s->survey.regions.size_bytes = s->o.size_bytes;
-        s->region_step = region_table_step(s->o.size_bytes);
+        s->survey.regions.extent = s->o.extent;
+        s->region_step = region_table_step(s->o.extent.length_bytes);
+}
+
+size_t sweep_region_at(const struct sweep *s, uint64_t offset_bytes) {
+        assert(offset_bytes >= s->o.extent.offset_bytes);
+        return (size_t)((offset_bytes - s->o.extent.offset_bytes) / s->region_step);
 }
 
 void sweep_survey_begin_round(struct sweep *s) {
@@ -31,8 +37,8 @@ void sweep_survey_request(struct sweep *s, const struct engine_io *io) {
         latency_add(&s->survey.latency[operations[io->op]], latency_us);
         if (io->op != ENGINE_READ)
                 return;
-        size_t last = (size_t)((io->offset_bytes + io->length_bytes - 1) / s->region_step);
-        for (size_t i = (size_t)(io->offset_bytes / s->region_step); i <= last; i++) {
+        size_t last = sweep_region_at(s, io->offset_bytes + io->length_bytes - 1);
+        for (size_t i = sweep_region_at(s, io->offset_bytes); i <= last; i++) {
                 struct region *r = &s->survey.regions.regions[i];
                 r->latency_max_us = MAX(r->latency_max_us, latency_us);
         }
@@ -40,15 +46,14 @@ void sweep_survey_request(struct sweep *s, const struct engine_io *io) {
 
 /* Adds a place to the counts of its regions, and notes the time of those that are whole. */
 static void count(struct sweep *s, uint64_t *bytes, size_t when_at, struct extent place) {
-        assert(extent_end(place) <= s->o.size_bytes);
+        assert(extent_contains(s->o.extent, place));
         for (uint64_t at = place.offset_bytes; at < extent_end(place);) {
-                size_t i = (size_t)(at / s->region_step);
+                size_t i = sweep_region_at(s, at);
                 struct extent region = region_table_place(&s->survey.regions, i);
                 uint64_t end = MIN(extent_end(place), extent_end(region));
-                uint64_t whole = extent_common(region, s->o.extent).length_bytes;
                 bytes[i] += end - at;
-                assert(bytes[i] <= whole);
-                if (bytes[i] == whole)
+                assert(bytes[i] <= region.length_bytes);
+                if (bytes[i] == region.length_bytes)
                         memcpy((char *)&s->survey.regions.regions[i] + when_at, &s->wall_us, sizeof s->wall_us);
                 at = end;
         }

@@ -150,6 +150,62 @@ def another_extent_was_never_swept(case):
     expect_known(daemon, disk)
 
 
+def times(daemon, name, count):
+    regions = daemon.call('GetMap', device=name, regions=count)['regions']
+    assert len(regions) == count
+    return regions
+
+
+@test
+def the_map_is_of_the_extent_and_there_before_it_was_swept(case):
+    disk = case.loop(64 * MIB)
+    daemon = noon_daemon(case, device_entry('d0', disk, 'read', offset='8M', length='4M', **MONTHLY))
+    eventually('it is known who is there', lambda: shows(daemon, disk))
+    for _ in range(2):
+        regions = times(daemon, 'd0', 8)
+        assert [(r['offset'], r['length']) for r in regions] == [(8 * MIB + i * MIB // 2, MIB // 2) for i in range(8)]
+        assert not any(r['checked_at'] or r['verified_at'] for r in regions), regions
+        daemon.configure([device_entry('d0', disk, 'read', offset='8M', length='4M', **MONTHLY)])
+        daemon.call('Reload')
+    expect_clean(daemon.sweep('d0'), 'readable')
+    assert all(r['checked_at'] for r in times(daemon, 'd0', 1000))
+    # As a part of more, it is still what was read; nothing else is.
+    daemon.configure([device_entry('d0', disk, 'read', **MONTHLY)])
+    daemon.call('Reload')
+    for _ in range(2):
+        read = [i for i, r in enumerate(times(daemon, 'd0', 64)) if r['checked_at']]
+        assert read == [8, 9, 10, 11], read
+        daemon.stop()
+        daemon.start()
+
+
+@test
+def extents_of_one_disk_do_not_count_for_each_other(case):
+    """Not even where both are smaller than a thousandth of it."""
+    disk = case.loop(1024 * MIB, sparse=True)
+    entries = [device_entry('d0', disk, 'read', offset='0', length='4K', **MONTHLY),
+               device_entry('d1', disk, 'read', offset='4K', length='64K', **MONTHLY)]
+    daemon = noon_daemon(case, *entries)
+    expect_clean(daemon.sweep('d0'), 'readable')
+    for _ in range(2):
+        swept, other = daemon.device('d0'), daemon.device('d1')
+        assert swept['coverage'] == 1 and swept['oldest_checked_at'], swept
+        assert other['coverage'] == 0 and other['oldest_checked_at'] is None, other
+        assert not any(r['checked_at'] for r in times(daemon, 'd1', 4)), times(daemon, 'd1', 4)
+        daemon.stop()
+        daemon.start()
+    expect_clean(daemon.sweep('d1'), 'readable')
+    for _ in range(2):
+        for name in 'd0', 'd1':
+            assert daemon.device(name)['coverage'] == 1 and daemon.device(name)['verdict'] == 'clean'
+        daemon.stop()
+        daemon.start()
+    daemon.configure([device_entry('d0', disk, 'read', **MONTHLY)])
+    daemon.call('Reload')
+    eventually('it is known who is there', lambda: shows(daemon, disk))
+    assert not any(r['checked_at'] for r in times(daemon, 'd0', 1024))  # 4 KiB are no region of 1 MiB
+
+
 @test
 def findings_of_a_disk_that_was_replaced_are_over(case):
     first, other = case.faultdisk(4 * MIB), case.loop(4 * MIB)

@@ -117,6 +117,7 @@ static struct ledger_request *identify(const char *key) {
         struct ledger_request *request = make(LEDGER_IDENTIFY);
         text_copy(request->key, sizeof request->key, key);
         request->size_bytes = 1 << 30;
+        request->extent = (struct extent){ 0, 1 << 30 };
         call(request);
         ck_assert_msg(request->status == 0, "%s", request->text);
         return request;
@@ -523,7 +524,7 @@ static struct survey *a_survey(uint64_t latency_us, uint64_t checked_us) {
         struct survey *survey = calloc(1, sizeof *survey);
         ck_assert_ptr_nonnull(survey);
         latency_add(&survey->latency[LATENCY_READ], latency_us);
-        survey->regions.size_bytes = 1 << 30;
+        survey->regions.size_bytes = survey->regions.extent.length_bytes = 1 << 30;
         survey->regions.regions[3] = (struct region){ checked_us, checked_us + 1, latency_us };
         return survey;
 }
@@ -1047,7 +1048,7 @@ START_TEST(a_measurement_that_makes_no_sense_is_unknown_and_costs_nothing_else) 
         request->survey = a_survey(30, 600);
         ck_assert_int_eq(call_status(request), 0);
         close_ledger();
-        run_sql("UPDATE sweeps SET latency = x'0102030405060708'; UPDATE targets SET regions = 'text'");
+        run_sql("UPDATE sweeps SET latency = x'0102030405060708'; UPDATE maps SET regions = 'text'");
         struct ledger_request *load = open_ledger();
         ck_assert_int_eq(load->load.state, LEDGER_GOOD);
         ck_assert_ptr_null(load->load.devices[0].regions);
@@ -1074,7 +1075,7 @@ START_TEST(a_ledger_of_schema_2_is_taken_along_and_what_ran_was_killed) {
         ck_assert_int_eq(call_status(request), 0);
         ck_assert_int_eq(call_status(sweep_request(LEDGER_SWEEP_STARTED, 2, "sda")), 0);
         close_ledger();
-        run_sql("DROP TABLE places; DROP TABLE intents; DROP TABLE pruned; DROP INDEX sweeps_by_target; ALTER TABLE sweeps DROP COLUMN patterns; ALTER TABLE sweeps DROP COLUMN extent_offset_bytes; ALTER TABLE sweeps DROP COLUMN extent_length_bytes; ALTER TABLE sweeps DROP COLUMN size_bytes; ALTER TABLE findings DROP COLUMN told_us; PRAGMA user_version = 2");
+        run_sql("DROP TABLE places; DROP TABLE intents; DROP TABLE pruned; DROP INDEX sweeps_by_target; ALTER TABLE sweeps DROP COLUMN patterns; ALTER TABLE sweeps DROP COLUMN extent_offset_bytes; ALTER TABLE sweeps DROP COLUMN extent_length_bytes; ALTER TABLE sweeps DROP COLUMN size_bytes; UPDATE targets SET regions = coalesce((SELECT regions FROM maps WHERE target_row = row), x''); DROP TABLE maps; ALTER TABLE findings DROP COLUMN told_us; PRAGMA user_version = 2");
         struct ledger_request *load = open_ledger();
         ck_assert_msg(load->status == 0, "%s", load->text);
         ck_assert_ptr_nonnull(load->load.devices[0].regions);
@@ -1094,7 +1095,7 @@ START_TEST(a_ledger_of_schema_1_is_taken_along_with_all_that_it_knows) {
         ck_assert_int_eq(call_status(mark_request(row, 4, (struct extent){ 0, 4096 }, (struct extent){ 0 })), 0);
         ck_assert_int_eq(call_status(sweep_request(LEDGER_SWEEP_ENDED, 1, "sda")), 0);
         close_ledger();
-        run_sql("DROP TABLE places; DROP TABLE intents; DROP TABLE pruned; DROP INDEX sweeps_by_target; ALTER TABLE sweeps DROP COLUMN patterns; ALTER TABLE sweeps DROP COLUMN extent_offset_bytes; ALTER TABLE sweeps DROP COLUMN extent_length_bytes; ALTER TABLE sweeps DROP COLUMN size_bytes; ALTER TABLE findings DROP COLUMN told_us;"
+        run_sql("DROP TABLE places; DROP TABLE intents; DROP TABLE pruned; DROP INDEX sweeps_by_target; ALTER TABLE sweeps DROP COLUMN patterns; ALTER TABLE sweeps DROP COLUMN extent_offset_bytes; ALTER TABLE sweeps DROP COLUMN extent_length_bytes; ALTER TABLE sweeps DROP COLUMN size_bytes; UPDATE targets SET regions = coalesce((SELECT regions FROM maps WHERE target_row = row), x''); DROP TABLE maps; ALTER TABLE findings DROP COLUMN told_us;"
                 "ALTER TABLE sweeps DROP COLUMN latency; ALTER TABLE targets DROP COLUMN regions;"
                 "PRAGMA user_version = 1");
         struct ledger_request *load = open_ledger();
@@ -1120,6 +1121,77 @@ START_TEST(a_ledger_of_schema_1_is_taken_along_with_all_that_it_knows) {
         ck_assert_int_eq(pread(fd, schema, sizeof schema, 60), sizeof schema);
         ck_assert_uint_eq(schema[3], LEDGER_FILE_SCHEMA);
         ck_assert_uint_eq(count_files("ledger"), 1);
+}
+END_TEST
+
+/* A device that had a part of a target alone took a part of a region for all of it. */
+START_TEST(maps_of_schema_8_are_taken_along_where_they_were_of_the_whole_target) {
+        static const char *const keys[] = { "wwn:whole", "wwn:part" };
+        static const char *const names[] = { "sda", "sdb" };
+        open_quietly();
+        for (size_t i = 0; i < 2; i++) {
+                struct ledger_request *request = sweep_request(LEDGER_SWEEP_ENDED, i + 1, names[i]);
+                request->sweep.target_row = row_of(keys[i]);
+                request->sweep.extent = (struct extent){ 0, i == 0 ? 1 << 30 : 4096 };
+                request->survey = a_survey(30, 600);
+                ck_assert_int_eq(call_status(request), 0);
+        }
+        close_ledger();
+        run_sql("UPDATE targets SET regions = (SELECT regions FROM maps WHERE target_row = row); DROP TABLE maps; PRAGMA user_version = 8");
+        struct ledger_request *load = open_ledger();
+        ck_assert_msg(load->status == 0, "%s", load->text);
+        ck_assert_ptr_nonnull(load->load.devices[0].regions);
+        ck_assert_uint_eq(load->load.devices[0].regions->regions[3].checked_us, 600);
+        ck_assert_ptr_null(load->load.devices[1].regions);
+        ledger_request_free(load);
+}
+END_TEST
+
+static void sweep_extent(uint64_t row, uint64_t id, struct extent extent, uint64_t checked_us) {
+        struct ledger_request *request = sweep_request(LEDGER_SWEEP_ENDED, id, "sda");
+        request->sweep.target_row = row;
+        request->sweep.extent = extent;
+        request->survey = a_survey(30, checked_us);
+        request->survey->regions.extent = extent;
+        for (size_t i = 0; i < REGIONS_MAX; i++)
+                request->survey->regions.regions[i].checked_us = checked_us;
+        ck_assert_int_eq(call_status(request), 0);
+}
+
+/* How much of it was checked then. */
+static double checked_share(struct extent extent, uint64_t since_us) {
+        struct ledger_request *request = make(LEDGER_IDENTIFY);
+        text_copy(request->key, sizeof request->key, KEY);
+        request->size_bytes = 1 << 30;
+        request->extent = extent;
+        call(request);
+        ck_assert_msg(request->status == 0, "%s", request->text);
+        double share = request->regions ? region_table_share(request->regions, extent, false, since_us) : 0;
+        ledger_request_free(request);
+        return share;
+}
+
+START_TEST(extents_of_one_target_have_maps_of_their_own) {
+        static const struct extent one = { 0, 4096 }, other = { 4096, 8192 }, whole = { 0, 1 << 30 },
+                                   half = { 0, 1 << 29 }, beyond = { 1 << 20, 4096 };
+        open_quietly();
+        uint64_t row = row_of(KEY);
+        sweep_extent(row, 1, one, 100);
+        sweep_extent(row, 2, other, 200);
+        ck_assert_double_eq_tol(checked_share(one, 100), 1, 1e-9);
+        ck_assert_double_eq_tol(checked_share(one, 101), 0, 1e-9);
+        ck_assert_double_eq_tol(checked_share(other, 200), 1, 1e-9);
+        ck_assert_double_eq_tol(checked_share(beyond, 1), 0, 1e-9);
+        ck_assert_double_eq_tol(checked_share(whole, 1), 0, 1e-9); /* not a whole region of it */
+        sweep_extent(row, 3, half, 300);
+        ck_assert_double_eq_tol(checked_share(whole, 300), 0.5, 1e-9);
+        ck_assert_double_eq_tol(checked_share(other, 300), 1, 1e-9);
+        sweep_extent(row, 4, whole, 400);
+        ck_assert_double_eq_tol(checked_share(half, 400), 1, 1e-9);
+        close_ledger();
+        struct ledger_request *load = open_ledger();
+        ck_assert_uint_eq(load->load.devices[0].regions->extent.length_bytes, 1 << 30);
+        ledger_request_free(load);
 }
 END_TEST
 
@@ -1294,7 +1366,7 @@ START_TEST(a_ledger_of_schema_3_is_pruned_like_a_new_one) {
         put_event_at(1, 1000);
         put_event_at(2, 1000);
         close_ledger();
-        run_sql("DROP TABLE pruned; DROP INDEX sweeps_by_target; ALTER TABLE sweeps DROP COLUMN patterns; ALTER TABLE sweeps DROP COLUMN extent_offset_bytes; ALTER TABLE sweeps DROP COLUMN extent_length_bytes; ALTER TABLE sweeps DROP COLUMN size_bytes; ALTER TABLE findings DROP COLUMN told_us;"
+        run_sql("DROP TABLE pruned; DROP INDEX sweeps_by_target; ALTER TABLE sweeps DROP COLUMN patterns; ALTER TABLE sweeps DROP COLUMN extent_offset_bytes; ALTER TABLE sweeps DROP COLUMN extent_length_bytes; ALTER TABLE sweeps DROP COLUMN size_bytes; UPDATE targets SET regions = coalesce((SELECT regions FROM maps WHERE target_row = row), x''); DROP TABLE maps; ALTER TABLE findings DROP COLUMN told_us;"
                 "ALTER TABLE places DROP COLUMN pass; ALTER TABLE intents DROP COLUMN wish_patterns; ALTER TABLE intents DROP COLUMN unchecked_us; PRAGMA user_version = 3;"
                 "PRAGMA journal_mode = DELETE; PRAGMA auto_vacuum = NONE; VACUUM; PRAGMA journal_mode = WAL");
         ck_assert_uint_eq(ask_number("SELECT auto_vacuum FROM pragma_auto_vacuum"), 0);
@@ -1509,6 +1581,8 @@ int main(void) {
         tcase_add_test(tests, a_ledger_of_a_later_version_is_refused_and_not_touched);
         tcase_add_test(tests, what_a_sweep_measured_is_kept_from_its_first_mark_on);
         tcase_add_test(tests, a_measurement_that_makes_no_sense_is_unknown_and_costs_nothing_else);
+        tcase_add_test(tests, maps_of_schema_8_are_taken_along_where_they_were_of_the_whole_target);
+        tcase_add_test(tests, extents_of_one_target_have_maps_of_their_own);
         tcase_add_test(tests, a_ledger_of_schema_2_is_taken_along_and_what_ran_was_killed);
         tcase_add_test(tests, a_ledger_of_schema_1_is_taken_along_with_all_that_it_knows);
         tcase_add_test(tests, events_and_findings_that_are_over_go_when_they_are_old);

@@ -172,25 +172,26 @@ END_TEST
 
 /* Regions. */
 
-START_TEST(regions_cover_the_target_without_gap) {
+START_TEST(regions_cover_the_extent_without_gap) {
         for (uint64_t seed = 1; seed <= SEEDS; seed++) {
-                uint64_t state = seed, end = 0;
-                struct region_table t = { .size_bytes = 512 * (1 + (suite_random(&state) >> (12 + seed % 50))) };
+                uint64_t state = seed, end = 512 * (suite_random(&state) % 3000);
+                struct region_table t = { .extent = { end, 512 * (1 + (suite_random(&state) >> (12 + seed % 50))) } };
+                t.size_bytes = extent_end(t.extent) + 512 * (seed % 5);
                 size_t count = region_table_count(&t);
                 ASSERT_SEEDED(seed, count >= 1 && count <= REGIONS_MAX);
-                ASSERT_SEEDED(seed, t.size_bytes < 1 << 20 || count == REGIONS_MAX);
+                ASSERT_SEEDED(seed, t.extent.length_bytes < 1 << 20 || count == REGIONS_MAX);
                 for (size_t i = 0; i < count; i++) {
                         struct extent place = region_table_place(&t, i);
                         ASSERT_SEEDED(seed, place.offset_bytes == end && place.length_bytes > 0);
                         end = extent_end(place);
                 }
-                ASSERT_SEEDED(seed, end == t.size_bytes);
+                ASSERT_SEEDED(seed, end == extent_end(t.extent));
         }
 }
 END_TEST
 
 START_TEST(the_oldest_speaks_for_all_and_never_is_older_than_any) {
-        struct region_table t = { .size_bytes = 1 << 30 };
+        struct region_table t = { .size_bytes = 1 << 30, .extent = { 0, 1 << 30 } };
         uint64_t step = 1 << 20;
         for (size_t i = 0; i < REGIONS_MAX; i++)
                 t.regions[i] = (struct region){ 1000 + i, 2000 + i, 10 };
@@ -216,7 +217,7 @@ START_TEST(the_oldest_speaks_for_all_and_never_is_older_than_any) {
 END_TEST
 
 START_TEST(a_sweep_updates_only_what_it_wholly_checked) {
-        struct region_table known = { .size_bytes = 1 << 30 }, fresh = { .size_bytes = 1 << 30 };
+        struct region_table known = { .size_bytes = 1 << 30, .extent = { 0, 1 << 30 } }, fresh = known;
         known.regions[0] = known.regions[1] = known.regions[2] = (struct region){ 5, 6, 70 };
         fresh.regions[0] = (struct region){ 0, 0, 900 };
         fresh.regions[1] = (struct region){ 15, 0, 20 };
@@ -229,7 +230,7 @@ START_TEST(a_sweep_updates_only_what_it_wholly_checked) {
         ck_assert_uint_eq(known.regions[1].latency_max_us, 20);
         ck_assert_uint_eq(known.regions[2].verified_us, 16);
 
-        fresh.size_bytes = 2 << 20;
+        fresh.size_bytes = fresh.extent.length_bytes = 2 << 20;
         region_table_update(&known, &fresh);
         ck_assert_uint_eq(known.size_bytes, 2 << 20);
         ck_assert_uint_eq(known.regions[0].checked_us, 0);
@@ -240,12 +241,67 @@ START_TEST(a_sweep_updates_only_what_it_wholly_checked) {
 }
 END_TEST
 
+START_TEST(a_place_that_is_not_all_in_the_extent_was_never_checked) {
+        struct region_table t = { .size_bytes = 1 << 30, .extent = { 1 << 20, 4096 } };
+        for (size_t i = 0; i < REGIONS_MAX; i++)
+                t.regions[i] = (struct region){ 10, 20, 30 };
+        ck_assert_uint_eq(region_table_at(&t, t.extent).checked_us, 10);
+        ck_assert_uint_eq(region_table_at(&t, (struct extent){ (1 << 20) + 100, 1 }).verified_us, 20);
+        static const struct extent beyond[] = { { 0, 4096 }, { 0, 1 << 21 }, { (1 << 20) - 1, 2 },
+                { (1 << 20) + 4095, 2 }, { 1 << 29, 4096 }, { 0, 1 << 30 } };
+        for (size_t i = 0; i < ELEMENTS(beyond); i++) {
+                ck_assert_uint_eq(region_table_at(&t, beyond[i]).checked_us, 0);
+                ck_assert_uint_eq(region_table_at(&t, beyond[i]).verified_us, 0);
+        }
+        ck_assert_double_eq_tol(
+                region_table_share(&t, (struct extent){ 0, 1 << 30 }, false, 1), 4096.0 / (1 << 30), 1e-9);
+}
+END_TEST
+
+START_TEST(another_extent_is_cut_anew_and_knows_what_was_wholly_seen) {
+        struct region_table known = { .size_bytes = 1 << 30, .extent = { 0, 1 << 20 } };
+        for (size_t i = 0; i < REGIONS_MAX; i++)
+                known.regions[i] = (struct region){ 100 + i, 200 + i, 3 };
+        /* Regions of 1,536 bytes, of which the 682nd ends where the old extent does, but for 1,024 bytes. */
+        struct region_table fresh = { .size_bytes = 1 << 30, .extent = { 0, 3 << 19 } };
+        fresh.regions[5].checked_us = 9999;
+        region_table_update(&known, &fresh);
+        ck_assert_uint_eq(known.extent.length_bytes, 3 << 19);
+        ck_assert_uint_eq(known.regions[0].checked_us, 100);
+        ck_assert_uint_eq(known.regions[1].checked_us, 101);
+        ck_assert_uint_eq(known.regions[2].checked_us, 103);
+        ck_assert_uint_eq(known.regions[2].verified_us, 203);
+        ck_assert_uint_eq(known.regions[5].checked_us, 9999);
+        ck_assert_uint_eq(known.regions[5].verified_us, 207);
+        ck_assert_uint_gt(known.regions[681].checked_us, 0);
+        ck_assert_uint_eq(known.regions[682].checked_us, 0);
+        ck_assert_uint_eq(known.regions[683].checked_us, 0);
+}
+END_TEST
+
+START_TEST(maps_of_whole_targets_are_still_read) {
+        static const uint8_t bytes[] = { 1, 2, 10, 20, 3, 0, 2, 4 }; /* two bytes, a region each */
+        uint8_t sealed[32];
+        struct region_table t;
+        memcpy(sealed, bytes, sizeof bytes);
+        ck_assert(region_table_unpack(&t, sealed, seal(sealed, sizeof bytes)));
+        ck_assert_uint_eq(t.size_bytes, 2);
+        ck_assert_uint_eq(t.extent.offset_bytes, 0);
+        ck_assert_uint_eq(t.extent.length_bytes, 2);
+        ck_assert_uint_eq(t.regions[1].checked_us, 5);
+        ck_assert_uint_eq(t.regions[1].verified_us, 11);
+}
+END_TEST
+
 START_TEST(maps_come_back_from_their_bytes_and_damage_is_noticed) {
         static uint8_t bytes[REGIONS_PACKED_MAX];
         static struct region_table t, back;
         for (uint64_t seed = 1; seed <= SEEDS; seed++) {
                 uint64_t state = seed;
-                t = (struct region_table){ .size_bytes = 1 + (suite_random(&state) >> (seed % 64)) };
+                uint64_t size_bytes = 1 + (suite_random(&state) >> (1 + seed % 63)),
+                         from = (size_bytes - 1) / (1 + seed % 7) + 1;
+                t = (struct region_table){ .size_bytes = size_bytes,
+                        .extent = { size_bytes - from, 1 + suite_random(&state) % from } };
                 for (size_t i = 0; i < region_table_count(&t); i++)
                         t.regions[i] = (struct region){ suite_random(&state) >> seed % 63,
                                 suite_random(&state) >> seed % 61, suite_random(&state) >> seed % 59 };
@@ -270,9 +326,12 @@ int main(void) {
         tcase_add_test(tests, the_fullest_histogram_has_room);
         tcase_add_test(tests, bytes_that_are_none_of_ours_are_rejected);
         tcase_add_test(tests, histograms_that_contradict_themselves_are_rejected);
-        tcase_add_test(tests, regions_cover_the_target_without_gap);
+        tcase_add_test(tests, regions_cover_the_extent_without_gap);
         tcase_add_test(tests, the_oldest_speaks_for_all_and_never_is_older_than_any);
         tcase_add_test(tests, a_sweep_updates_only_what_it_wholly_checked);
+        tcase_add_test(tests, a_place_that_is_not_all_in_the_extent_was_never_checked);
+        tcase_add_test(tests, another_extent_is_cut_anew_and_knows_what_was_wholly_seen);
+        tcase_add_test(tests, maps_of_whole_targets_are_still_read);
         tcase_add_test(tests, maps_come_back_from_their_bytes_and_damage_is_noticed);
         return suite_run("survey", tests);
 }
