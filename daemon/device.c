@@ -89,7 +89,18 @@ static uint64_t extent_bytes(const struct device *d) {
 }
 
 static void note_write(struct device *d, uint64_t started_us, uint64_t bytes) {
-        agenda_note_write(&d->history.schedule, d->config, extent_bytes(d), started_us, bytes);
+        for (enum sweep_mode mode = 0; mode < MODE_COUNT; mode++)
+                agenda_note_write(&d->history.schedule[mode], d->config, extent_bytes(d), started_us, bytes);
+}
+
+static struct schedule_history schedule_past(const struct ledger_past *past) {
+        return (struct schedule_history){
+                .last_started_us = past->started_us,
+                .last_ended_us = past->ended_us,
+                .last_end = past->end,
+                .failures_in_a_row = past->failures_in_a_row,
+                .last_finished_us = past->finished_us,
+        };
 }
 
 void device_remember(struct device *d, const struct ledger_device *past) {
@@ -100,14 +111,8 @@ void device_remember(struct device *d, const struct ledger_device *past) {
                 .key = past->last_key ? strdup(past->last_key) : NULL,
                 .size_bytes = past->last.size_bytes,
                 .extent = past->last.extent,
-                .schedule = {
-                        .last_started_us = past->last.started_us,
-                        .last_ended_us = past->last.ended_us,
-                        .last_end = past->last.end,
-                        .failures_in_a_row = past->failures_in_a_row,
-                        .last_finished_us =
-                                past->last.end == END_FINISHED ? past->last.started_us : past->last_checked_us,
-                },
+                .last_ended_us = past->last.ended_us,
+                .last_end = past->last.end,
                 .swept = past->last.id > 0,
                 .verdict = past->last.verdict,
                 .assurance = past->last.assurance,
@@ -116,6 +121,8 @@ void device_remember(struct device *d, const struct ledger_device *past) {
                 .findings_resolved = past->findings_resolved,
                 .bytes_written = past->bytes_written - MIN(resting_bytes, past->bytes_written),
         };
+        for (enum sweep_mode mode = 0; mode < MODE_COUNT; mode++)
+                d->history.schedule[mode] = schedule_past(&past->past[mode]);
         for (unsigned i = 0; i < past->write_count; i++)
                 note_write(d, past->writes[i].started_us, past->writes[i].bytes);
         d->target_row = past->resume ? past->resume->record.target_row : past->last.target_row;
@@ -179,7 +186,7 @@ bool device_is_replaced(const struct device *d) {
 static struct schedule_history schedule_of(const struct device *d) {
         struct schedule_history h = { 0 };
         if (change_of(d) == SUBJECT_SAME)
-                h = d->history.schedule;
+                h = d->history.schedule[device_planned_by(d)->mode];
         if (d->history.skipped_us > h.last_ended_us) {
                 h.last_ended_us = d->history.skipped_us;
                 h.last_end = END_CANCELLED;
@@ -216,7 +223,7 @@ static void note_subject(struct device_history *h, const struct sweep_record *r,
         struct subject before = { .key = h->key, .size_bytes = h->size_bytes, .extent = h->extent };
         struct subject now = { .key = key, .size_bytes = r->size_bytes, .extent = r->extent };
         if (subject_compare(&before, &now) != SUBJECT_SAME) {
-                h->schedule = (struct schedule_history){ 0 };
+                memset(h->schedule, 0, sizeof h->schedule);
                 h->last_verified_us = h->last_checked_us = 0;
         }
         free(h->key);
@@ -225,26 +232,34 @@ static void note_subject(struct device_history *h, const struct sweep_record *r,
         h->extent = r->extent;
 }
 
+static void note_end(struct schedule_history *h, const struct sweep_record *r, uint64_t planned_us) {
+        h->last_started_us = r->started_us;
+        h->last_ended_us = r->ended_us;
+        h->last_end = r->end;
+        if (r->end == END_FAILED)
+                h->failures_in_a_row++;
+        else if (r->end != END_KILLED)
+                h->failures_in_a_row = 0;
+        if (r->end == END_FINISHED) {
+                h->last_finished_us = r->started_us;
+                h->finished_planned_us = planned_us;
+        }
+}
+
 void device_record_end(struct device *d, const struct sweep_record *r, const char *key) {
         struct device_history *h = &d->history;
         uint64_t planned_us = planned_for(d, r);
         note_subject(h, r, key);
         h->swept = true;
-        h->schedule.last_started_us = r->started_us;
-        h->schedule.last_ended_us = r->ended_us;
-        h->schedule.last_end = r->end;
+        h->last_ended_us = r->ended_us;
+        h->last_end = r->end;
+        for (enum sweep_mode mode = 0; mode < MODE_COUNT; mode++)
+                if (sweep_mode_serves(mode, r->mode))
+                        note_end(&h->schedule[mode], r, planned_us);
         note_write(d, r->started_us, r->bytes.written);
-        if (r->end == END_FAILED)
-                h->schedule.failures_in_a_row++;
-        else if (r->end != END_KILLED)
-                h->schedule.failures_in_a_row = 0;
         h->verdict = r->verdict;
         h->assurance = r->assurance;
         h->bytes_written += r->bytes.written;
-        if (r->end == END_FINISHED) {
-                h->schedule.last_finished_us = r->started_us;
-                h->schedule.finished_planned_us = planned_us;
-        }
         if (r->end == END_FINISHED && r->assurance != ASSURANCE_NONE)
                 h->last_checked_us = r->started_us;
         if (r->end == END_FINISHED && r->assurance == ASSURANCE_VERIFIED)
@@ -583,7 +598,7 @@ static void fill_coverage(const struct device *d, struct device_record *ret, uin
 
 static void fill_ages(const struct device *d, struct device_record *ret, uint64_t wall_us) {
         struct schedule_history history = schedule_of(d);
-        ret->last_sweep_ended_us = d->history.schedule.last_ended_us;
+        ret->last_sweep_ended_us = d->history.last_ended_us;
         fill_coverage(d, ret, wall_us);
         uint64_t start_us = device_next_start_us(d, wall_us);
         if (start_us != SCHEDULE_NEVER && !d->thread && !d->held)
@@ -615,6 +630,13 @@ static void fill_verdict(const struct device *d, struct device_record *ret, cons
                 ret->verdict = VERDICT_FAULTY;
         if (ret->verdict == VERDICT_CLEAN)
                 ret->assurance = d->history.assurance;
+}
+
+/* Nobody has come back to that since. */
+static bool has_failed(const struct device *d) {
+        const struct device_history *h = &d->history;
+        return !d->thread && h->last_end == END_FAILED && h->last_ended_us >= h->skipped_us &&
+                change_of(d) == SUBJECT_SAME;
 }
 
 void device_fill_record(
@@ -651,5 +673,5 @@ void device_fill_record(
                         device_config_segment_bytes(config, ret->mode) >= CACHE_BYTES_MAX;
         ret->needs_attention = counts->open_faults > 0 || ret->state == DEVICE_REFUSED ||
                 ret->state == DEVICE_MISSING || ret->state == DEVICE_STALLED || ret->overdue ||
-                d->silence_told_us > 0 || (!d->thread && schedule_of(d).last_end == END_FAILED);
+                d->silence_told_us > 0 || has_failed(d);
 }

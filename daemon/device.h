@@ -26,7 +26,10 @@ struct call;
 #define DEVICE_LOOK_AGAIN_US USEC_PER_HOUR
 
 struct device_history {
-        struct schedule_history schedule;
+        struct schedule_history
+                schedule[MODE_COUNT]; /* by the mode that it is configured for: not all sweeps serve it */
+        uint64_t last_ended_us;
+        enum sweep_end last_end;
         bool swept;
         char *key; /* heap; of the target of the last sweep, or NULL; with what it had of it: */
         uint64_t size_bytes;

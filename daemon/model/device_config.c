@@ -33,6 +33,10 @@ int sweep_mode_from_name(enum sweep_mode *ret, const char *name) {
         return 0;
 }
 
+bool sweep_mode_serves(enum sweep_mode configured, enum sweep_mode swept) {
+        return configured == swept || configured == MODE_READ || (configured == MODE_REFRESH && swept != MODE_READ);
+}
+
 DEFINE_FREEP(struct device_config, device_config_unref, device_config_unrefp)
 
 int device_config_new(struct device_config **ret, const char *name, const char *path) {

@@ -77,6 +77,10 @@ static inline int sweep_mode_writes(enum sweep_mode mode) {
         return mode != MODE_READ;
 }
 
+/* Whether a sweep of that mode is what a device of the configured one is due for: what was only read was not written,
+ * and what gave way to a pattern is not the data that is to be preserved. */
+bool sweep_mode_serves(enum sweep_mode configured, enum sweep_mode swept);
+
 /* Whether it puts back what it overwrites, by an undo journal. */
 static inline int sweep_mode_keeps(enum sweep_mode mode) {
         return mode == MODE_REFRESH || mode == MODE_PRESERVE;

@@ -106,6 +106,16 @@ enum { LEDGER_WRITES = 16 };
 /* The rule of a sweep that was cancelled before it began, though it was due. */
 #define LEDGER_SKIPPED "period_skipped"
 
+/* Of the sweeps, of what was swept last, that a device of a mode is due for (sweep_mode_serves). All zero: there are
+ * none.
+ */
+struct ledger_past {
+        uint64_t started_us, ended_us; /* of the newest that is over */
+        enum sweep_end end;
+        uint64_t finished_us; /* when the newest that finished was started */
+        unsigned failures_in_a_row;
+};
+
 /* The past of one configured device, as the plan wants it. */
 struct ledger_device {
         char device[DEVICE_NAME_BYTES];
@@ -118,7 +128,7 @@ struct ledger_device {
         uint64_t last_checked_us;   /* of the newest finished sweep of any assurance; 0: never */
         uint64_t findings_resolved; /* resolved and retired */
         uint64_t bytes_written;     /* by all sweeps of this device */
-        unsigned failures_in_a_row;
+        struct ledger_past past[MODE_COUNT]; /* by the mode that it is configured for */
         uint64_t skipped_us;  /* when a sweep was cancelled last that was due and had not begun; 0: none was */
         unsigned write_count; /* of the newest sweeps that are over and wrote something, oldest first */
         struct {

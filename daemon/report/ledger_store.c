@@ -128,9 +128,9 @@ static_assert(ELEMENTS(upgrades) == LEDGER_FILE_SCHEMA - 1, "one for each schema
 
 /*
  * Of the rows above ?1 up to ?2 those that are older than ?3 and may go. Of events and findings the last stays, as the
- * next number is counted from it. Of sweeps stays what something is still told or decided by: the last of a device, the
- * last that ended well, the one that says which disk it was; those by whose generations a disk's bytes are known;
- * those that have findings which are not over.
+ * next number is counted from it. Of sweeps stays what something is still told or decided by: the last of a device and
+ * of each mode, the last of each that ended well, the one that says which disk it was, the last that was skipped; those
+ * by whose generations a disk's bytes are known; those that have findings which are not over.
  */
 #define OLD_EVENTS                                                   \
         "id > ?1 AND id <= ?2 AND id < (SELECT max(id) FROM events)" \
@@ -141,6 +141,12 @@ static_assert(ELEMENTS(upgrades) == LEDGER_FILE_SCHEMA - 1, "one for each schema
 #define OLD_SWEEPS                                                                                                       \
         "id > ?1 AND id <= ?2 AND ended_us <> 0 AND max(started_us, ended_us) < ?3"                                      \
         " AND id < (SELECT max(id) FROM sweeps AS s WHERE s.device = sweeps.device AND s.ended_us <> 0)"                 \
+        " AND id <> coalesce((SELECT max(id) FROM sweeps AS s WHERE s.device = sweeps.device AND s.mode = sweeps.mode"   \
+        "  AND s.ended_us <> 0 AND NOT (s.target_row = 0 AND s.bytes_total = 0)), 0)"                                    \
+        " AND id <> coalesce((SELECT max(id) FROM sweeps AS s WHERE s.device = sweeps.device AND s.mode = sweeps.mode"   \
+        "  AND s.ended_as = 'finished'), 0)"                                                                             \
+        " AND id <> coalesce((SELECT max(id) FROM sweeps AS s WHERE s.device = sweeps.device"                            \
+        "  AND s.rule = '" LEDGER_SKIPPED "'), 0)"                                                                       \
         " AND id <> coalesce((SELECT max(id) FROM sweeps AS s WHERE s.device = sweeps.device AND s.target_row <> 0), 0)" \
         " AND id <> coalesce((SELECT max(id) FROM sweeps AS s WHERE s.device = sweeps.device"                            \
         "  AND s.ended_as = 'finished' AND s.assurance = 'verified'), 0)"                                                \
@@ -162,6 +168,7 @@ enum statement {
         ST_DEVICE_SUMS,
         ST_LAST_SWEEP,
         ST_LAST_WRITES,
+        ST_PAST_OF_MODE,
         ST_TARGET_KEY,
         ST_OPEN_FINDINGS,
         ST_END_KILLED,
@@ -218,6 +225,13 @@ enum statement {
 /* Others are in the history because somebody has their number: they say nothing of the device. */
 #define BEGAN "NOT (target_row = 0 AND bytes_total = 0)"
 
+/* What a device ?1 of mode ?2 is due for (sweep_mode_serves), of the target ?3 and its extent ?4, ?5; 0: not known. */
+#define SERVES                                                                          \
+        "device = ?1 AND ended_us <> 0 AND " BEGAN                                      \
+        " AND (?2 = 'read' OR mode = ?2 OR (?2 = 'refresh' AND mode <> 'read'))"        \
+        " AND (?3 = 0 OR target_row IN (?3, 0)) AND (?5 = 0 OR extent_length_bytes = 0" \
+        "  OR (extent_offset_bytes = ?4 AND extent_length_bytes = ?5))"
+
 static const char *const statements[ST_COUNT] = {
         [ST_BEGIN] = "BEGIN IMMEDIATE",
         [ST_COMMIT] = "COMMIT",
@@ -227,24 +241,28 @@ static const char *const statements[ST_COUNT] = {
                         " max(first_id, (SELECT coalesce(max(id), 0) + 1 FROM events)) FROM ledger",
         [ST_DEVICES] = "SELECT device FROM sweeps UNION SELECT device FROM findings UNION SELECT device FROM intents"
                        " UNION SELECT device FROM pruned ORDER BY 1",
-        [ST_DEVICE_SUMS] =
-                "SELECT"
-                " coalesce((SELECT started_us FROM sweeps WHERE device = ?1 AND ended_as = 'finished'"
-                "  AND assurance = 'verified' ORDER BY id DESC LIMIT 1), 0),"
-                " coalesce((SELECT started_us FROM sweeps WHERE device = ?1 AND ended_as = 'finished'"
-                "  AND assurance <> '' ORDER BY id DESC LIMIT 1), 0),"
-                " (SELECT count(*) FROM findings WHERE device = ?1 AND state IN ('resolved', 'retired'))"
-                "  + coalesce((SELECT findings FROM pruned WHERE device = ?1), 0),"
-                " coalesce((SELECT sum(bytes_written) FROM sweeps WHERE device = ?1), 0)"
-                "  + coalesce((SELECT bytes_written FROM pruned WHERE device = ?1), 0),"
-                " (SELECT count(*) FROM sweeps WHERE device = ?1 AND ended_as = 'failed' AND " BEGAN
-                "  AND id > coalesce((SELECT max(id) FROM sweeps WHERE device = ?1 AND ended_as IN ('finished', 'cancelled')"
-                "   AND " BEGAN "), 0)),"
-                " coalesce((SELECT max(ended_us) FROM sweeps WHERE device = ?1 AND rule = '" LEDGER_SKIPPED "'), 0)",
+        [ST_DEVICE_SUMS] = "SELECT"
+                           " coalesce((SELECT started_us FROM sweeps WHERE device = ?1 AND ended_as = 'finished'"
+                           "  AND assurance = 'verified' ORDER BY id DESC LIMIT 1), 0),"
+                           " coalesce((SELECT started_us FROM sweeps WHERE device = ?1 AND ended_as = 'finished'"
+                           "  AND assurance <> '' ORDER BY id DESC LIMIT 1), 0),"
+                           " (SELECT count(*) FROM findings WHERE device = ?1 AND state IN ('resolved', 'retired'))"
+                           "  + coalesce((SELECT findings FROM pruned WHERE device = ?1), 0),"
+                           " coalesce((SELECT sum(bytes_written) FROM sweeps WHERE device = ?1), 0)"
+                           "  + coalesce((SELECT bytes_written FROM pruned WHERE device = ?1), 0),"
+                           " coalesce((SELECT max(ended_us) FROM sweeps WHERE device = ?1 AND rule = '" LEDGER_SKIPPED
+                           "'), 0)",
         [ST_LAST_SWEEP] = "SELECT " SWEEP_COLUMNS " FROM sweeps WHERE device = ?1 AND ended_us <> 0 AND " BEGAN
                           " ORDER BY id DESC LIMIT 1",
         [ST_LAST_WRITES] = "SELECT * FROM (SELECT started_us, bytes_written, id FROM sweeps WHERE device = ?1"
                            " AND ended_us <> 0 AND bytes_written > 0 ORDER BY id DESC LIMIT ?2) ORDER BY id",
+        [ST_PAST_OF_MODE] = "SELECT started_us, ended_us, ended_as,"
+                            " coalesce((SELECT started_us FROM sweeps WHERE " SERVES " AND ended_as = 'finished'"
+                            "  ORDER BY id DESC LIMIT 1), 0),"
+                            " (SELECT count(*) FROM sweeps WHERE " SERVES " AND ended_as = 'failed' AND id >"
+                            "  coalesce((SELECT max(id) FROM sweeps WHERE " SERVES
+                            "   AND ended_as IN ('finished', 'cancelled')), 0))"
+                            " FROM sweeps WHERE " SERVES " ORDER BY id DESC LIMIT 1",
         [ST_TARGET_KEY] = "SELECT key FROM targets WHERE row = ?1",
         [ST_OPEN_FINDINGS] = "SELECT " FINDING_COLUMNS
                              " FROM findings WHERE state IN ('open', 'acknowledged') ORDER BY id",
@@ -1473,6 +1491,27 @@ static int load_intent(struct ledger_store *store, struct ledger_device *device)
         return r;
 }
 
+static int load_past(struct ledger_store *store, struct ledger_device *device, enum sweep_mode mode) {
+        struct ledger_past *past = &device->past[mode];
+        const struct sweep_record *last = &device->last;
+        struct query q = query_begin(store, ST_PAST_OF_MODE);
+        put_text(&q, device->device);
+        put_text(&q, sweep_mode_name(mode));
+        put_number(&q, last->target_row);
+        put_number(&q, last->extent.offset_bytes);
+        put_number(&q, last->extent.length_bytes);
+        int r = query_step(&q);
+        if (r > 0) {
+                past->started_us = take_number(&q);
+                past->ended_us = take_number(&q);
+                (void)sweep_end_from_name(&past->end, take_words(&q)); /* else it is due */
+                past->finished_us = take_number(&q);
+                past->failures_in_a_row = (unsigned)take_number(&q);
+        }
+        query_end(&q);
+        return MIN(r, 0);
+}
+
 /* NULL stays where there is no such target, as in a ledger that followed a lost one. */
 static int load_key(struct ledger_store *store, struct ledger_device *device) {
         struct query q = query_begin(store, ST_TARGET_KEY);
@@ -1533,12 +1572,13 @@ static int load_device(struct ledger_store *store, struct ledger_device *device)
                 device->last_checked_us = take_number(&q);
                 device->findings_resolved = take_number(&q);
                 device->bytes_written = take_number(&q);
-                device->failures_in_a_row = (unsigned)take_number(&q);
                 device->skipped_us = take_number(&q);
         }
         query_end(&q);
         if (r >= 0)
                 r = load_writes(store, device);
+        for (enum sweep_mode mode = 0; r >= 0 && mode < MODE_COUNT; mode++)
+                r = load_past(store, device, mode);
         if (r >= 0)
                 r = load_key(store, device);
         if (r < 0)

@@ -313,5 +313,35 @@ def a_plan_is_simulated_without_touching_anything(case):
         assert done.returncode == 1 and 'write it like' in done.stderr + 'write it like' * ('belongs to' in done.stderr), done
 
 
+@test
+def what_was_only_read_is_as_due_as_it_was(case):
+    disk = case.loop(4 * MIB)
+    daemon = case.daemon([device_entry('d0', disk, every='30d', windows=['03:00-03:01'])], env=zone_where_it_is(12, 0))
+
+    def expect(state, verdict, assurance, due):
+        for _ in range(2):
+            device = daemon.device('d0')
+            got = device['state'], device['verdict'], device['assurance'], bool(device['next_due_at'])
+            assert got == (state, verdict, assurance, due), device
+            daemon.stop()
+            daemon.start()
+        return device['next_due_at']
+
+    expect_clean(daemon.sweep('d0', mode='read'), 'readable')
+    expect('queued', 'clean', 'readable', False)
+    expect_clean(daemon.sweep('d0'))
+    due = expect('idle', 'clean', 'verified', True)
+    expect_clean(daemon.sweep('d0', mode='read'), 'readable')
+    assert expect('idle', 'clean', 'readable', True) == due
+    # Nor does what is cancelled of it skip the period.
+    daemon.configure([device_entry('d0', disk, every='30d', windows=['03:00-03:01'], rate_max='1M', block_size='64K')])
+    daemon.call('Reload')
+    sweep_id = daemon.begin('d0', mode='read')
+    daemon.sweeping('d0')
+    daemon.call('CancelSweep', device='d0')
+    assert daemon.end(sweep_id)['end'] == 'cancelled'
+    assert expect('idle', 'incomplete', None, True) == due
+
+
 if __name__ == '__main__':
     main()

@@ -498,6 +498,66 @@ START_TEST(a_sweep_without_an_end_was_killed_when_it_was_last_heard_of) {
 }
 END_TEST
 
+static void end_sweep(uint64_t id, enum sweep_mode mode, enum sweep_end end, uint64_t row, struct extent extent) {
+        struct ledger_request *request = sweep_request(LEDGER_SWEEP_ENDED, id, "sda");
+        request->sweep.mode = mode;
+        request->sweep.end = end;
+        request->sweep.target_row = row;
+        request->sweep.extent = extent;
+        ck_assert_int_eq(call_status(request), 0);
+}
+
+START_TEST(a_sweep_counts_for_the_modes_that_it_serves) {
+        static const struct extent whole = { 0, 1 << 30 };
+        open_quietly();
+        uint64_t row = row_of(KEY);
+        end_sweep(1, MODE_PATTERN, END_FINISHED, row, whole);
+        end_sweep(2, MODE_PRESERVE, END_CANCELLED, row, whole);
+        end_sweep(3, MODE_REFRESH, END_FAILED, row, whole);
+        end_sweep(4, MODE_READ, END_FINISHED, row, whole);
+        close_ledger();
+        static const struct {
+                uint64_t started_us, finished_us;
+                enum sweep_end end;
+                unsigned failures;
+        } expected[] = {
+                [MODE_READ] = { 400, 400, END_FINISHED, 0 },
+                [MODE_REFRESH] = { 300, 100, END_FAILED, 1 },
+                [MODE_PRESERVE] = { 200, 0, END_CANCELLED, 0 },
+                [MODE_PATTERN] = { 100, 100, END_FINISHED, 0 },
+        };
+        struct ledger_request *load = open_ledger();
+        ck_assert_uint_eq(load->load.devices[0].last.id, 4);
+        for (enum sweep_mode mode = 0; mode < MODE_COUNT; mode++) {
+                const struct ledger_past *past = &load->load.devices[0].past[mode];
+                ck_assert_msg(past->started_us == expected[mode].started_us, "%s", sweep_mode_name(mode));
+                ck_assert_msg(past->ended_us == past->started_us + 50, "%s", sweep_mode_name(mode));
+                ck_assert_msg(past->finished_us == expected[mode].finished_us, "%s", sweep_mode_name(mode));
+                ck_assert_msg(past->end == expected[mode].end, "%s", sweep_mode_name(mode));
+                ck_assert_msg(past->failures_in_a_row == expected[mode].failures, "%s", sweep_mode_name(mode));
+                for (enum sweep_mode swept = 0; swept < MODE_COUNT; swept++)
+                        ck_assert(!sweep_mode_serves(mode, swept) || past->started_us >= (uint64_t)(4 - swept) * 100);
+        }
+        ledger_request_free(load);
+}
+END_TEST
+
+START_TEST(sweeps_of_another_disk_or_extent_are_no_past) {
+        static const struct extent whole = { 0, 1 << 30 }, part = { 0, 4096 };
+        open_quietly();
+        uint64_t row = row_of(KEY);
+        end_sweep(1, MODE_PATTERN, END_FINISHED, row_of("wwn:other"), whole);
+        end_sweep(2, MODE_PATTERN, END_FINISHED, row, part);
+        end_sweep(3, MODE_READ, END_FINISHED, row, whole);
+        close_ledger();
+        struct ledger_request *load = open_ledger();
+        ck_assert_uint_eq(load->load.devices[0].past[MODE_READ].started_us, 300);
+        ck_assert_uint_eq(load->load.devices[0].past[MODE_PATTERN].started_us, 0);
+        ck_assert_uint_eq(load->load.devices[0].past[MODE_PATTERN].finished_us, 0);
+        ledger_request_free(load);
+}
+END_TEST
+
 START_TEST(what_the_last_sweep_was_of_is_known_after_a_restart) {
         open_quietly();
         struct ledger_request *request = sweep_request(LEDGER_SWEEP_ENDED, 1, "sda");
@@ -709,7 +769,10 @@ START_TEST(the_past_of_a_device_is_what_the_plan_wants) {
         ck_assert_uint_eq(d->last.id, 6);
         ck_assert_uint_eq(d->last_verified_us, 100);
         ck_assert_uint_eq(d->last_checked_us, 200);
-        ck_assert_uint_eq(d->failures_in_a_row, 2);
+        ck_assert_uint_eq(d->past[MODE_PATTERN].failures_in_a_row, 2);
+        ck_assert_uint_eq(d->past[MODE_PATTERN].started_us, 600);
+        ck_assert_int_eq(d->past[MODE_PATTERN].end, END_FAILED);
+        ck_assert_uint_eq(d->past[MODE_PATTERN].finished_us, 200);
         ck_assert_uint_eq(d->bytes_written, 60);
         ledger_request_free(load);
 }
@@ -1311,6 +1374,21 @@ START_TEST(an_old_sweep_stays_as_long_as_something_is_told_or_decided_by_it) {
 }
 END_TEST
 
+START_TEST(the_last_sweep_of_each_mode_stays) {
+        static const struct extent whole = { 0, 1 << 30 };
+        open_quietly();
+        uint64_t row = row_of(KEY);
+        end_sweep(1, MODE_PATTERN, END_FINISHED, row, whole);
+        end_sweep(2, MODE_PATTERN, END_FINISHED, row, whole);
+        end_sweep(3, MODE_PATTERN, END_FAILED, row, whole);
+        for (uint64_t id = 4; id <= 20; id++)
+                end_sweep(id, MODE_READ, END_FINISHED, row, whole);
+        prune(1000000);
+        ck_assert_uint_eq(ask_number("SELECT count(*) FROM sweeps WHERE id IN (2, 3, 20)"), 3);
+        ck_assert_uint_eq(ask_number("SELECT count(*) FROM sweeps"), 3);
+}
+END_TEST
+
 START_TEST(what_is_young_stays_whatever_its_number) {
         open_quietly();
         put_event_at(1, 9000); /* the clock was set back since */
@@ -1563,6 +1641,8 @@ int main(void) {
         tcase_add_test(tests, a_mark_that_can_not_be_true_is_refused_and_changes_nothing);
         tcase_add_test(tests, what_a_sweep_wrote_is_counted_once);
         tcase_add_test(tests, a_sweep_without_an_end_was_killed_when_it_was_last_heard_of);
+        tcase_add_test(tests, a_sweep_counts_for_the_modes_that_it_serves);
+        tcase_add_test(tests, sweeps_of_another_disk_or_extent_are_no_past);
         tcase_add_test(tests, what_the_last_sweep_was_of_is_known_after_a_restart);
         tcase_add_test(tests, a_sweep_with_a_place_goes_on_from_there);
         tcase_add_test(tests, a_place_that_comes_after_the_end_changes_nothing);
@@ -1587,6 +1667,7 @@ int main(void) {
         tcase_add_test(tests, a_ledger_of_schema_1_is_taken_along_with_all_that_it_knows);
         tcase_add_test(tests, events_and_findings_that_are_over_go_when_they_are_old);
         tcase_add_test(tests, an_old_sweep_stays_as_long_as_something_is_told_or_decided_by_it);
+        tcase_add_test(tests, the_last_sweep_of_each_mode_stays);
         tcase_add_test(tests, what_is_young_stays_whatever_its_number);
         tcase_add_test(tests, a_ledger_gives_back_what_was_pruned_and_grows_no_more);
         tcase_add_test(tests, more_events_than_may_be_kept_are_pruned_however_new_they_are);
