@@ -499,6 +499,17 @@ START_TEST(a_file_whose_direct_writes_are_cached_is_no_journal) {
 }
 END_TEST
 
+/* Made there, a directory would keep udev from making the node when the disk is back. */
+START_TEST(where_a_disk_belongs_no_directory_is_made) {
+        static const char node[] = "/dev/sweepd-no-such-disk";
+        struct undo_store_options options = making();
+        options.journal = node;
+        ck_assert_int_eq(open_once(&options), -ENOENT);
+        ck_assert_str_eq(reason.rule, "journal_missing");
+        ck_assert_int_ne(access(node, F_OK), 0);
+}
+END_TEST
+
 START_TEST(where_there_is_none_none_is_found) {
         struct undo_store_options options = finding();
         ck_assert_int_eq(open_once(&options), UNDO_STORE_E_NONE);
@@ -1102,6 +1113,7 @@ int main(void) {
         tcase_add_test(tests, a_mount_that_can_not_be_told_is_no_hindrance);
         tcase_add_loop_test(tests, a_journal_on_the_disk_of_its_target_is_refused, 0, 2);
         tcase_add_test(tests, a_file_whose_direct_writes_are_cached_is_no_journal);
+        tcase_add_test(tests, where_a_disk_belongs_no_directory_is_made);
         tcase_add_test(tests, where_there_is_none_none_is_found);
         tcase_add_test(tests, a_directory_that_is_not_there_is_made);
         tcase_add_loop_test(tests, each_error_of_opening_has_its_rule, 0, 2);
