@@ -537,6 +537,11 @@ class Daemon:
     def device(self, name):
         return self.call('ListDevices', device=name)['device']
 
+    def settled(self, name):
+        """The device, once its undo journal was looked for: that is done first of all."""
+        return eventually(f'the journal of {name} was looked for',
+                          lambda: (d := self.device(name))['state'] != 'recovering' and d)
+
     def devices(self):
         return [reply['device'] for reply in self.call_more('ListDevices')]
 

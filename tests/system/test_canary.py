@@ -114,7 +114,7 @@ def what_is_known_of_a_canary_is_not_said_of_another_one(case):
         daemon.configure([canary(path, every='30d', windows=[CLOSED])])
         for again in daemon.call, lambda _: (daemon.stop(), daemon.start()):
             again('Reload')
-            device = eventually('its undo journal was looked for', lambda: (d := daemon.device('canary'))['state'] != 'recovering' and d)
+            device = daemon.settled('canary')
             assert (device['verdict'], device['coverage'], device['path']) == (verdict, coverage, path), device
             assert device['state'] == ('queued' if verdict == 'unknown' else 'idle'), device
 

@@ -320,7 +320,7 @@ def what_was_only_read_is_as_due_as_it_was(case):
 
     def expect(state, verdict, assurance, due):
         for _ in range(2):
-            device = daemon.device('d0')
+            device = daemon.settled('d0')
             got = device['state'], device['verdict'], device['assurance'], bool(device['next_due_at'])
             assert got == (state, verdict, assurance, due), device
             daemon.stop()

@@ -43,7 +43,7 @@ def expect_known(daemon, file, verdict='clean', assurance='readable'):
 
 
 def shows(daemon, file):
-    device = daemon.device('d0')
+    device = daemon.settled('d0')
     return device if device['identity'] and device['identity']['backing_file'] == file.backing else None
 
 
@@ -257,7 +257,7 @@ def what_is_shown_of_a_sweep_that_runs_is_its_own_disk(case):
     daemon.configure([device_entry('d0', other, 'read', **slow, **MONTHLY)])
     daemon.call('Reload')
     time.sleep(0.2)
-    device = daemon.device('d0')
+    device = daemon.settled('d0')
     assert device['path'] == first.path and device['identity']['backing_file'] == first.backing, device
     assert device['size'] == 16 * MIB and device['extent_length'] == 12 * MIB, device
     daemon.call('CancelSweep', device='d0')
