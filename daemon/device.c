@@ -129,8 +129,12 @@ void device_remember(struct device *d, const struct ledger_device *past) {
         d->history.skipped_us = past->skipped_us;
 }
 
+bool device_is_sweeping(const struct device *d) {
+        return d->thread && !d->recovering && !d->looking;
+}
+
 const struct device_config *device_planned_by(const struct device *d) {
-        return d->thread && !d->recovering && !d->looking ? d->running_config : d->config;
+        return device_is_sweeping(d) ? d->running_config : d->config;
 }
 
 const struct device_config *device_shown_by(const struct device *d) {
@@ -203,9 +207,9 @@ static struct agenda_question question_of(const struct device *d, const struct s
                 .extent_bytes = device_config_extent(config, device_known_bytes(d)).length_bytes,
                 .awake_us = d->plan.awake_us,
                 .seed = d->plan.seed,
-                .started_us = d->thread && !d->recovering && !d->looking ? d->started_us
-                        : d->resume                                      ? d->resume->record.started_us
-                                                                         : 0,
+                .started_us = device_is_sweeping(d) ? d->started_us
+                        : d->resume                 ? d->resume->record.started_us
+                                                    : 0,
                 .waiting_us = d->unchecked_us,
         };
 }
@@ -448,7 +452,7 @@ static uint64_t end_at_this_rate(const struct device *d, const struct device_rec
 static void fill_progress(const struct device *d, struct device_record *ret, uint64_t wall_us) {
         if (!d->thread && d->resume)
                 fill_rest(d, ret);
-        if (!d->thread || d->recovering || d->looking)
+        if (!device_is_sweeping(d))
                 return;
         ret->has_progress = true;
         sweep_gauge_read(sweep_thread_gauge(d->thread), &ret->progress);

@@ -205,6 +205,9 @@ bool device_is_due(const struct device *d, uint64_t wall_us);
 /* As if the sweep that is due had begun, and been cancelled. */
 void device_skip_period(struct device *d, uint64_t wall_us);
 
+/* Its thread is at work on a sweep, and neither recovers nor only looks. */
+bool device_is_sweeping(const struct device *d);
+
 /* By which it is planned now: a sweep that runs keeps the period, and so the deadline, that it began with. */
 const struct device_config *device_planned_by(const struct device *d);
 

@@ -29,10 +29,6 @@ enum {
 
 /* --- the clock --- */
 
-static bool is_sweeping(const struct device *d) {
-        return d->thread && !d->recovering && !d->looking;
-}
-
 static uint64_t host_number(void) {
         sd_id128_t id;
         return sd_id128_get_machine(&id) < 0 ? 0 : id.qwords[0] ^ id.qwords[1];
@@ -67,7 +63,7 @@ static void date_anew(struct manager *m, uint64_t monotonic_us, uint64_t wall_us
                 uint64_t ago_us = monotonic_us - d->began_us;
                 if (d->began_us == 0 || d->began_us > monotonic_us || ago_us >= wall_us)
                         continue;
-                if (is_sweeping(d))
+                if (device_is_sweeping(d))
                         d->started_us = wall_us - ago_us;
                 if (d->resume)
                         d->resume->record.started_us = wall_us - ago_us;
@@ -132,8 +128,8 @@ static void know_size(struct device *d) {
 
 static uint64_t whole_work(const struct device *d) {
         const struct device_config *config = device_planned_by(d);
-        enum sweep_mode mode = is_sweeping(d) ? d->running_mode : config->mode;
-        size_t patterns = is_sweeping(d) ? d->running_patterns.count : config->patterns.count;
+        enum sweep_mode mode = device_is_sweeping(d) ? d->running_mode : config->mode;
+        size_t patterns = device_is_sweeping(d) ? d->running_patterns.count : config->patterns.count;
         return agenda_work_bytes(mode, patterns, device_config_extent(config, device_known_bytes(d)).length_bytes);
 }
 
@@ -150,7 +146,7 @@ static void fill_running(struct pacing_job *job, struct device *d, uint64_t mono
 
 /* What nobody may sweep is not planned with: status tells what is wrong with it. */
 static bool takes_part(const struct device *d) {
-        return is_sweeping(d) || (!d->absent && !d->held && !d->refusal.rule[0] && d->held_by_pid == 0);
+        return device_is_sweeping(d) || (!d->absent && !d->held && !d->refusal.rule[0] && d->held_by_pid == 0);
 }
 
 /* How fast it may go, and when, a reload changes in mid-sweep, too. */
@@ -165,11 +161,11 @@ static struct pacing_job job_of(
                 .rate_min = d->config->rate_min_bytes,
                 .rate_max = d->config->rate_max_bytes,
         };
-        enum sweep_mode mode = is_sweeping(d) ? d->running_mode : config->mode;
+        enum sweep_mode mode = device_is_sweeping(d) ? d->running_mode : config->mode;
         job.lump_bytes = agenda_lump_bytes(
                 config, mode, device_config_extent(config, device_known_bytes(d)).length_bytes);
         job.lump_wait_us = agenda_lump_wait_us(config, mode);
-        if (is_sweeping(d)) {
+        if (device_is_sweeping(d)) {
                 fill_running(&job, d, monotonic_us);
         } else if (takes_part(d) && agenda->planned_us != SCHEDULE_NEVER) {
                 job.left_bytes = d->resume ? rests_left_bytes(d) : whole_work(d);
@@ -357,7 +353,7 @@ static uint64_t hold_for(const struct pacing_job *jobs, size_t count, uint64_t w
 /* What it has to do is not known before it has begun: soon it is. */
 static bool is_beginning(const struct device *d) {
         struct progress progress;
-        if (!is_sweeping(d))
+        if (!device_is_sweeping(d))
                 return false;
         sweep_gauge_read(sweep_thread_gauge(d->thread), &progress);
         return progress.bytes.total == 0;
@@ -388,7 +384,7 @@ void planner_set_rates(struct manager *m, uint64_t monotonic_us, uint64_t wall_u
                 return;
         for (size_t i = 0; i < count; i++) {
                 struct device *d = m->devices[i];
-                if (is_sweeping(d)) {
+                if (device_is_sweeping(d)) {
                         d->plan.rate = jobs[i].rate;
                         sweep_thread_set_rate(d->thread, jobs[i].rate);
                 } else {

@@ -486,7 +486,7 @@ static void cancel_sweep(struct manager *m, struct call *call, const struct cont
         uint64_t now_us = clock_wall_us();
         /* A recovery is no sweep: it goes on, and who asks for a sweep behind it is not to be told that his was
          * cancelled. */
-        bool due = device_is_due(d, now_us), runs = d->thread && !d->looking && !d->recovering;
+        bool due = device_is_due(d, now_us), runs = device_is_sweeping(d);
         if (!runs && !d->wish.wanted && !d->resume && !due) {
                 call_fail_not_running(call, d->config->name);
                 return;

@@ -273,14 +273,14 @@ void rests_forget(struct manager *m, struct ledger_device *past) {
 /* What the thread should do, by all who have a say. An order to end stands. */
 void rests_steer(struct device *d) {
         enum sweep_order order = device_may_sweep(d) ? SWEEP_RUN : SWEEP_PAUSE;
-        if (!d->thread || d->recovering || d->looking || order == d->order || d->order > SWEEP_PAUSE)
+        if (!device_is_sweeping(d) || order == d->order || d->order > SWEEP_PAUSE)
                 return;
         d->order = order;
         sweep_thread_order(d->thread, order);
 }
 
 static bool heeds_windows(const struct device *d) {
-        return (d->thread && !d->recovering && !d->looking && !d->started_by_hand) || (!d->thread && d->resume);
+        return (device_is_sweeping(d) && !d->started_by_hand) || (!d->thread && d->resume);
 }
 
 /* None begins outside of them, which the plan sees to; one that runs stops at once, and waits. */
