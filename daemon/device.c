@@ -517,7 +517,7 @@ static bool waits(enum device_state state) {
 static void fill_reason(const struct device *d, struct device_record *ret, uint64_t wall_us) {
         if (ret->state == DEVICE_RECOVERING)
                 reason_set(&ret->reason, "recovery", "Wait until it is done.",
-                        "what its undo journal holds is being put back");
+                        "what its undo journal may hold is put back first");
         else if (ret->state == DEVICE_YIELDING)
                 fill_yielding(d, ret);
         else if (ret->state == DEVICE_REFUSED)

@@ -466,9 +466,13 @@ class Daemon:
                 stdout=log, stderr=log, env=environment, preexec_fn=die_with_parent)
         return self.process
 
-    def start(self, timeout_s=15, prefix=()):
+    def start(self, timeout_s=15, prefix=(), settled=True):
+        """settled: the undo journals were looked for, too, which is done first of all, and whatever they held is back."""
         self.spawn(prefix)
         eventually('the control socket answers', self._answers, timeout_s)
+        if settled:
+            for device in self.devices():
+                self.settled(device['name'])
         return self
 
     def _answers(self):
@@ -538,7 +542,7 @@ class Daemon:
         return self.call('ListDevices', device=name)['device']
 
     def settled(self, name):
-        """The device, once its undo journal was looked for: that is done first of all."""
+        """The device, once its undo journal was looked for."""
         return eventually(f'the journal of {name} was looked for',
                           lambda: (d := self.device(name))['state'] != 'recovering' and d)
 
