@@ -114,6 +114,7 @@ struct manager {
         struct planner planner;
         bool some_ended;        /* sweeps, or recoveries, and nothing followed from that yet */
         bool pruning;           /* a request for it is on its way */
+        uint64_t aged_us;       /* wall time; of ledger_load */
         uint64_t prune_next_us; /* monotonic */
         struct reload *reload;
         int reload_fd;

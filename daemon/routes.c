@@ -809,6 +809,8 @@ static void on_load(struct manager *m, struct ledger_request *request) {
         m->next_event_id = MAX(m->next_event_id, load->next_event_id);
         if (request->status == 0)
                 monitors_stored(m, load->next_event_id - 1);
+        if (request->status == 0 && !m->ledger_was_read)
+                m->aged_us = load->aged_us;
         bool for_the_first_time = !m->ledger_was_read;
         m->ledger_was_read |= request->status == 0;
         if (!m->book && finding_book_new(&m->book, MAX(load->next_finding_id, 1)) < 0) {

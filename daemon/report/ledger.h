@@ -90,6 +90,7 @@ struct ledger_intent {
  */
 struct ledger_prune {
         uint64_t before_us;
+        uint64_t aged_us; /* of ledger_load, from now on */
         enum {
                 LEDGER_PRUNE_EVENTS,
                 LEDGER_PRUNE_FINDINGS,
@@ -143,6 +144,7 @@ struct ledger_load {
         bool newer;     /* it is of a later version, and was not touched */
         char text[512]; /* where state is not good: what happened, and where the old file is kept */
         uint64_t next_sweep_id, next_finding_id, next_event_id;
+        uint64_t aged_us; /* wall time; how old a thing is counts up to here, and not up to what a clock jumped to */
         size_t device_count;
         struct ledger_device *devices; /* by name */
         size_t finding_count;

@@ -14,7 +14,7 @@
 
 enum {
         LEDGER_FILE_APPLICATION = 0x73777064, /* "swpd" */
-        LEDGER_FILE_SCHEMA = 9,
+        LEDGER_FILE_SCHEMA = 10,
         LEDGER_FILE_SCHEMA_SANE = 1000 /* a schema number past it is damage, not the future */
 };
 

@@ -81,6 +81,7 @@ enum {
  * Schema 7: the extent of a sweep; length 0: not known.
  * Schema 8: how large its target was; 0: not known.
  * Schema 9: maps are of extents. Those of whole targets that had smaller ones took a part of a region for all of it.
+ * Schema 10: up to when history has aged.
  */
 static const char *const upgrades[] = {
         "ALTER TABLE sweeps ADD COLUMN latency BLOB NOT NULL DEFAULT x'';"
@@ -113,6 +114,7 @@ static const char *const upgrades[] = {
         " AND NOT EXISTS (SELECT 1 FROM sweeps WHERE target_row = row AND extent_length_bytes <> 0"
         "  AND extent_length_bytes <> targets.size_bytes);"
         "UPDATE targets SET regions = x'';",
+        "ALTER TABLE ledger ADD COLUMN aged_us INTEGER NOT NULL DEFAULT 0;",
 };
 static_assert(ELEMENTS(upgrades) == LEDGER_FILE_SCHEMA - 1, "one for each schema");
 
@@ -164,6 +166,8 @@ enum statement {
         ST_BEGIN,
         ST_COMMIT,
         ST_NEXT_IDS,
+        ST_AGE_FIRST,
+        ST_AGE,
         ST_DEVICES,
         ST_DEVICE_SUMS,
         ST_LAST_SWEEP,
@@ -238,7 +242,10 @@ static const char *const statements[ST_COUNT] = {
         [ST_NEXT_IDS] = "SELECT max(first_id, (SELECT coalesce(max(id), 0) + 1 FROM sweeps),"
                         " (SELECT coalesce(max(wish_sweep_id), 0) + 1 FROM intents)),"
                         " max(first_id, (SELECT coalesce(max(id), 0) + 1 FROM findings)),"
-                        " max(first_id, (SELECT coalesce(max(id), 0) + 1 FROM events)) FROM ledger",
+                        " max(first_id, (SELECT coalesce(max(id), 0) + 1 FROM events)), aged_us FROM ledger",
+        [ST_AGE_FIRST] = "UPDATE ledger SET aged_us ="
+                         " coalesce((SELECT at_us FROM events ORDER BY id DESC LIMIT 1), ?1) WHERE aged_us = 0",
+        [ST_AGE] = "UPDATE ledger SET aged_us = ?1",
         [ST_DEVICES] = "SELECT device FROM sweeps UNION SELECT device FROM findings UNION SELECT device FROM intents"
                        " UNION SELECT device FROM pruned ORDER BY 1",
         [ST_DEVICE_SUMS] = "SELECT"
@@ -1376,7 +1383,9 @@ static int prune(struct ledger_store *store, struct ledger_request *request) {
         struct ledger_prune *p = &request->prune;
         assert(p->stage < LEDGER_PRUNE_OVER);
         if (p->stage == LEDGER_PRUNE_EVENTS && p->after == 0) {
-                int r = find_events_beyond(store, p);
+                int r = run_with_number(store, ST_AGE, p->aged_us);
+                if (r == 0)
+                        r = find_events_beyond(store, p);
                 if (r < 0)
                         return r;
         }
@@ -1607,6 +1616,7 @@ static int load_next_ids(struct ledger_store *store, struct ledger_load *load) {
                 load->next_sweep_id = take_number(&q);
                 load->next_finding_id = take_number(&q);
                 load->next_event_id = take_number(&q);
+                load->aged_us = take_number(&q);
         }
         query_end(&q);
         if (r == 0)
@@ -1778,7 +1788,12 @@ static int end_killed(struct ledger_store *store) {
         return r < 0 ? r : run_plain(store, ST_COMMIT);
 }
 
-static int open_database(struct ledger_store *store) {
+/* Of a ledger that does not have it yet; later events may be by a clock that is wrong. */
+static int note_age(struct ledger_store *store, uint64_t now_us) {
+        return run_with_number(store, ST_AGE_FIRST, now_us);
+}
+
+static int open_database(struct ledger_store *store, uint64_t now_us) {
         assert(!store->db);
         int r = open_file(store, store->path);
         if (r == 0)
@@ -1789,6 +1804,8 @@ static int open_database(struct ledger_store *store) {
                 r = remember_file(store);
         if (r == 0)
                 r = end_killed(store);
+        if (r == 0)
+                r = note_age(store, now_us);
         if (r < 0)
                 close_database(store);
         return r;
@@ -1800,7 +1817,7 @@ static int fill_new(struct ledger_store *store, const char *path, uint64_t first
                 "PRAGMA synchronous = FULL; PRAGMA auto_vacuum = INCREMENTAL; BEGIN; PRAGMA application_id = %d",
                 LEDGER_FILE_APPLICATION);
         char tail[80];
-        text_format(tail, sizeof tail, "INSERT INTO ledger VALUES (%" PRIu64 "); COMMIT", first_id);
+        text_format(tail, sizeof tail, "INSERT INTO ledger(first_id) VALUES (%" PRIu64 "); COMMIT", first_id);
         int r = open_file(store, path);
         if (r == 0)
                 r = execute(store, head);
@@ -1866,11 +1883,11 @@ static int open_or_replace(struct ledger_store *store, uint64_t now_us) {
                 r = replace(store, now_us, "was damaged");
         if (r < 0)
                 return r;
-        r = open_database(store);
+        r = open_database(store, now_us);
         if (r != -EUCLEAN)
                 return r;
         r = replace(store, now_us, "was damaged");
-        return r < 0 ? r : open_database(store);
+        return r < 0 ? r : open_database(store, now_us);
 }
 
 /* Public. */

@@ -7,6 +7,7 @@ for its clock on the wall, which is off by what a test says.
 
 import mmap
 import os
+import sqlite3
 import struct
 import time
 
@@ -175,6 +176,43 @@ def windows_go_by_the_clock_on_the_wall(case):
     wall.jump(0)
     assert daemon.device('d0')['progress']['sweep_id'] == sweep_id and len(daemon.sweeps()) == 1, daemon.sweeps()
     daemon.call('CancelSweep', device='d0')
+
+
+@test(timeout_s=300)
+def a_clock_that_is_years_ahead_makes_no_history_old(case):
+    """Nor after a restart, when the newest events are by that clock, too."""
+    wall = Wall(case)
+    disk, busy = case.loop(MIB), case.loop(120 * MIB)
+    daemon = wall.daemon(case, [device_entry('d0', disk, 'read')])
+    for _ in range(2):
+        expect_clean(daemon.sweep('d0'), 'readable')
+    daemon.stop()
+    now_us = int(time.time() * 1e6)
+
+    def ask(question):
+        with sqlite3.connect(f'{daemon.state}/ledger.db') as ledger:
+            return ledger.execute(question).fetchone()[0]
+
+    def of_before():
+        return [ask(f'SELECT count(*) FROM {table} WHERE {at} < {now_us}')
+                for table, at in (('events', 'at_us'), ('sweeps', 'started_us'))]
+
+    before, aged_us = of_before(), ask('SELECT aged_us FROM ledger')
+    assert before[0] > 2 and before[1] == 2 and aged_us < now_us, (before, aged_us)
+    wall.jump(10 * YEAR)
+    daemon.start()
+    daemon.stop()
+    daemon.start()
+    # An hour in which it stands, but for steps that are too small to be one.
+    daemon.configure([slowly('d1', busy), device_entry('d0', disk, 'read')])
+    daemon.call('Reload')
+    daemon.begin('d1')  # so that main looks each second
+    while wall.by_s < 10 * YEAR + 1.1 * HOUR:
+        time.sleep(1.1)
+        wall.jump(wall.by_s + 55)
+    eventually('history was pruned', lambda: ask('SELECT aged_us FROM ledger') > aged_us)
+    assert ask('SELECT aged_us FROM ledger') == aged_us + 7 * DAY * 10**6
+    assert of_before() == before, of_before()
 
 
 if __name__ == '__main__':

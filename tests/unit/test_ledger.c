@@ -1138,7 +1138,7 @@ START_TEST(a_ledger_of_schema_2_is_taken_along_and_what_ran_was_killed) {
         ck_assert_int_eq(call_status(request), 0);
         ck_assert_int_eq(call_status(sweep_request(LEDGER_SWEEP_STARTED, 2, "sda")), 0);
         close_ledger();
-        run_sql("DROP TABLE places; DROP TABLE intents; DROP TABLE pruned; DROP INDEX sweeps_by_target; ALTER TABLE sweeps DROP COLUMN patterns; ALTER TABLE sweeps DROP COLUMN extent_offset_bytes; ALTER TABLE sweeps DROP COLUMN extent_length_bytes; ALTER TABLE sweeps DROP COLUMN size_bytes; UPDATE targets SET regions = coalesce((SELECT regions FROM maps WHERE target_row = row), x''); DROP TABLE maps; ALTER TABLE findings DROP COLUMN told_us; PRAGMA user_version = 2");
+        run_sql("DROP TABLE places; DROP TABLE intents; DROP TABLE pruned; DROP INDEX sweeps_by_target; ALTER TABLE sweeps DROP COLUMN patterns; ALTER TABLE sweeps DROP COLUMN extent_offset_bytes; ALTER TABLE sweeps DROP COLUMN extent_length_bytes; ALTER TABLE sweeps DROP COLUMN size_bytes; ALTER TABLE ledger DROP COLUMN aged_us; UPDATE targets SET regions = coalesce((SELECT regions FROM maps WHERE target_row = row), x''); DROP TABLE maps; ALTER TABLE findings DROP COLUMN told_us; PRAGMA user_version = 2");
         struct ledger_request *load = open_ledger();
         ck_assert_msg(load->status == 0, "%s", load->text);
         ck_assert_ptr_nonnull(load->load.devices[0].regions);
@@ -1158,7 +1158,7 @@ START_TEST(a_ledger_of_schema_1_is_taken_along_with_all_that_it_knows) {
         ck_assert_int_eq(call_status(mark_request(row, 4, (struct extent){ 0, 4096 }, (struct extent){ 0 })), 0);
         ck_assert_int_eq(call_status(sweep_request(LEDGER_SWEEP_ENDED, 1, "sda")), 0);
         close_ledger();
-        run_sql("DROP TABLE places; DROP TABLE intents; DROP TABLE pruned; DROP INDEX sweeps_by_target; ALTER TABLE sweeps DROP COLUMN patterns; ALTER TABLE sweeps DROP COLUMN extent_offset_bytes; ALTER TABLE sweeps DROP COLUMN extent_length_bytes; ALTER TABLE sweeps DROP COLUMN size_bytes; UPDATE targets SET regions = coalesce((SELECT regions FROM maps WHERE target_row = row), x''); DROP TABLE maps; ALTER TABLE findings DROP COLUMN told_us;"
+        run_sql("DROP TABLE places; DROP TABLE intents; DROP TABLE pruned; DROP INDEX sweeps_by_target; ALTER TABLE sweeps DROP COLUMN patterns; ALTER TABLE sweeps DROP COLUMN extent_offset_bytes; ALTER TABLE sweeps DROP COLUMN extent_length_bytes; ALTER TABLE sweeps DROP COLUMN size_bytes; ALTER TABLE ledger DROP COLUMN aged_us; UPDATE targets SET regions = coalesce((SELECT regions FROM maps WHERE target_row = row), x''); DROP TABLE maps; ALTER TABLE findings DROP COLUMN told_us;"
                 "ALTER TABLE sweeps DROP COLUMN latency; ALTER TABLE targets DROP COLUMN regions;"
                 "PRAGMA user_version = 1");
         struct ledger_request *load = open_ledger();
@@ -1200,7 +1200,7 @@ START_TEST(maps_of_schema_8_are_taken_along_where_they_were_of_the_whole_target)
                 ck_assert_int_eq(call_status(request), 0);
         }
         close_ledger();
-        run_sql("UPDATE targets SET regions = (SELECT regions FROM maps WHERE target_row = row); DROP TABLE maps; PRAGMA user_version = 8");
+        run_sql("ALTER TABLE ledger DROP COLUMN aged_us; UPDATE targets SET regions = (SELECT regions FROM maps WHERE target_row = row); DROP TABLE maps; PRAGMA user_version = 8");
         struct ledger_request *load = open_ledger();
         ck_assert_msg(load->status == 0, "%s", load->text);
         ck_assert_ptr_nonnull(load->load.devices[0].regions);
@@ -1389,6 +1389,34 @@ START_TEST(the_last_sweep_of_each_mode_stays) {
 }
 END_TEST
 
+static uint64_t aged(void) {
+        close_ledger();
+        struct ledger_request *load = open_ledger();
+        uint64_t aged_us = load->load.aged_us;
+        ledger_request_free(load);
+        return aged_us;
+}
+
+START_TEST(history_ages_by_order_only) {
+        uint64_t before_us = clock_wall_us();
+        open_quietly();
+        uint64_t first_us = aged();
+        ck_assert_uint_ge(first_us, before_us);
+        ck_assert_uint_le(first_us, clock_wall_us());
+        put_event_at(1, first_us * 2); /* by a clock that jumped */
+        ck_assert_uint_eq(aged(), first_us);
+        struct ledger_request *request = make(LEDGER_PRUNE);
+        request->prune.aged_us = first_us + 5;
+        ck_assert_int_eq(call_status(request), 0);
+        ck_assert_uint_eq(aged(), first_us + 5);
+        /* Of a ledger of before the newest event tells. */
+        close_ledger();
+        run_sql("UPDATE ledger SET aged_us = 0");
+        open_quietly();
+        ck_assert_uint_eq(aged(), first_us * 2);
+}
+END_TEST
+
 START_TEST(what_is_young_stays_whatever_its_number) {
         open_quietly();
         put_event_at(1, 9000); /* the clock was set back since */
@@ -1444,7 +1472,7 @@ START_TEST(a_ledger_of_schema_3_is_pruned_like_a_new_one) {
         put_event_at(1, 1000);
         put_event_at(2, 1000);
         close_ledger();
-        run_sql("DROP TABLE pruned; DROP INDEX sweeps_by_target; ALTER TABLE sweeps DROP COLUMN patterns; ALTER TABLE sweeps DROP COLUMN extent_offset_bytes; ALTER TABLE sweeps DROP COLUMN extent_length_bytes; ALTER TABLE sweeps DROP COLUMN size_bytes; UPDATE targets SET regions = coalesce((SELECT regions FROM maps WHERE target_row = row), x''); DROP TABLE maps; ALTER TABLE findings DROP COLUMN told_us;"
+        run_sql("DROP TABLE pruned; DROP INDEX sweeps_by_target; ALTER TABLE sweeps DROP COLUMN patterns; ALTER TABLE sweeps DROP COLUMN extent_offset_bytes; ALTER TABLE sweeps DROP COLUMN extent_length_bytes; ALTER TABLE sweeps DROP COLUMN size_bytes; ALTER TABLE ledger DROP COLUMN aged_us; UPDATE targets SET regions = coalesce((SELECT regions FROM maps WHERE target_row = row), x''); DROP TABLE maps; ALTER TABLE findings DROP COLUMN told_us;"
                 "ALTER TABLE places DROP COLUMN pass; ALTER TABLE intents DROP COLUMN wish_patterns; ALTER TABLE intents DROP COLUMN unchecked_us; PRAGMA user_version = 3;"
                 "PRAGMA journal_mode = DELETE; PRAGMA auto_vacuum = NONE; VACUUM; PRAGMA journal_mode = WAL");
         ck_assert_uint_eq(ask_number("SELECT auto_vacuum FROM pragma_auto_vacuum"), 0);
@@ -1668,6 +1696,7 @@ int main(void) {
         tcase_add_test(tests, events_and_findings_that_are_over_go_when_they_are_old);
         tcase_add_test(tests, an_old_sweep_stays_as_long_as_something_is_told_or_decided_by_it);
         tcase_add_test(tests, the_last_sweep_of_each_mode_stays);
+        tcase_add_test(tests, history_ages_by_order_only);
         tcase_add_test(tests, what_is_young_stays_whatever_its_number);
         tcase_add_test(tests, a_ledger_gives_back_what_was_pruned_and_grows_no_more);
         tcase_add_test(tests, more_events_than_may_be_kept_are_pruned_however_new_they_are);
