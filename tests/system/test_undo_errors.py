@@ -422,7 +422,7 @@ def a_daemon_that_finds_the_disk_locked_says_so_and_tries_again_soon(case):
     hurry(kept)
     holder = os.open(kept.target.path, os.O_RDONLY | os.O_CLOEXEC)
     fcntl.flock(holder, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    daemon.start()
+    daemon.start(settled=False)
     # An end does not wait for it.
     eventually('it has opened the disk', lambda: has_open(daemon.pid, kept.target.path), 20)
     daemon.stop(within_s=20)
