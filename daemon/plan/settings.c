@@ -42,11 +42,9 @@ enum {
 };
 
 /* Keeps sums of times far from 2^64, and tells "never" from a slip. */
-#define EVERY_MAX_US         (36500 * USEC_PER_DAY)
-#define HISTORY_US           (730 * USEC_PER_DAY)
-#define REPEAT_US            (24 * USEC_PER_HOUR)
-#define NARROW_BUDGET_MAX_US USEC_PER_DAY
-#define SETTLE_MAX_US        USEC_PER_DAY
+#define EVERY_MAX_US (36500 * USEC_PER_DAY)
+#define HISTORY_US   (730 * USEC_PER_DAY)
+#define REPEAT_US    (24 * USEC_PER_HOUR)
 
 /* What stands at a device's path now: by it, one device under two paths is told. */
 struct node {
@@ -265,34 +263,37 @@ static int take_per_controller(struct loader *l, const config_setting_t *s, void
         return take_number(l, s, 0, INT_MAX, &((struct settings *)into)->per_controller);
 }
 
-/* least, example: as somebody would write them. */
-static int take_long_span(
-        struct loader *l, const config_setting_t *s, const char *least, const char *example, uint64_t *ret) {
+/* least, most, example: as somebody would write them. */
+static int take_span(struct loader *l, const config_setting_t *s, const char *least, const char *most,
+        const char *example, uint64_t *ret) {
         const char *text, *key = config_setting_name(s);
         char expected[64];
         text_format(expected, sizeof expected, "a span as a string, such as \"%s\"", example);
         int r = take_string(l, s, expected, &text);
         if (r != 0)
                 return r;
-        uint64_t span_us, least_us = 0;
+        uint64_t span_us, least_us = 0, most_us = 0;
         r = text_parse_span(&least_us, least);
+        assert(r == 0);
+        r = text_parse_span(&most_us, most);
         assert(r == 0);
         r = text_parse_span(&span_us, text);
         if (r == -EINVAL)
-                return FAIL(l, s, "%s: \"%.100s\" is not a span: write a number with s, m, h, d or w, such as \"%s\"",
-                        key, text, example);
-        if (r < 0 || span_us < least_us || span_us > EVERY_MAX_US)
-                return FAIL(l, s, "%s: \"%.100s\" is out of range: give \"%s\" to \"36500d\"", key, text, least);
+                return FAIL(l, s,
+                        "%s: \"%.100s\" is not a span: write a number with ms, s, m, h, d or w, such as \"%s\"", key,
+                        text, example);
+        if (r < 0 || span_us < least_us || span_us > most_us)
+                return FAIL(l, s, "%s: \"%.100s\" is out of range: give \"%s\" to \"%s\"", key, text, least, most);
         *ret = span_us;
         return 0;
 }
 
 static int take_history(struct loader *l, const config_setting_t *s, void *into) {
-        return take_long_span(l, s, "1d", "730d", &((struct settings *)into)->history_us);
+        return take_span(l, s, "1d", "36500d", "730d", &((struct settings *)into)->history_us);
 }
 
 static int take_repeat(struct loader *l, const config_setting_t *s, void *into) {
-        return take_long_span(l, s, "1s", "24h", &((struct settings *)into)->repeat_us);
+        return take_span(l, s, "1s", "36500d", "24h", &((struct settings *)into)->repeat_us);
 }
 
 /* --- keys of a device --- */
@@ -463,36 +464,11 @@ static int take_segment(struct loader *l, const config_setting_t *s, void *into)
 }
 
 static int take_settle(struct loader *l, const config_setting_t *s, void *into) {
-        const char *text;
-        int r = take_string(l, s, "a span as a string, such as \"60s\"", &text);
-        if (r != 0)
-                return r;
-        uint64_t span_us;
-        r = text_parse_span(&span_us, text);
-        if (r == -EINVAL)
-                return FAIL(l, s,
-                        "settle: \"%.100s\" is not a span: write a number with s, m, h, d or w, such as \"60s\"", text);
-        if (r < 0 || span_us < USEC_PER_SEC || span_us > SETTLE_MAX_US)
-                return FAIL(l, s, "settle: \"%.100s\" is out of range: give \"1s\" to \"1d\"", text);
-        ((struct device_config *)into)->settle_us = span_us;
-        return 0;
+        return take_span(l, s, "1s", "1d", "60s", &((struct device_config *)into)->settle_us);
 }
 
 static int take_narrow_budget(struct loader *l, const config_setting_t *s, void *into) {
-        const char *text;
-        int r = take_string(l, s, "a span as a string, such as \"60s\"", &text);
-        if (r != 0)
-                return r;
-        uint64_t span_us;
-        r = text_parse_span(&span_us, text);
-        if (r == -EINVAL)
-                return FAIL(l, s,
-                        "narrow_budget: \"%.100s\" is not a span: write a number with s, m, h, d or w, such as \"60s\"",
-                        text);
-        if (r < 0 || span_us < USEC_PER_SEC || span_us > NARROW_BUDGET_MAX_US)
-                return FAIL(l, s, "narrow_budget: \"%.100s\" must be from \"1s\" to \"1d\"", text);
-        ((struct device_config *)into)->narrow_budget_us = span_us;
-        return 0;
+        return take_span(l, s, "1s", "1d", "60s", &((struct device_config *)into)->narrow_budget_us);
 }
 
 static int take_every(struct loader *l, const config_setting_t *s, void *into) {
@@ -520,35 +496,11 @@ static int take_every(struct loader *l, const config_setting_t *s, void *into) {
 }
 
 static int take_io_timeout(struct loader *l, const config_setting_t *s, void *into) {
-        const char *text;
-        int r = take_string(l, s, "a span as a string, such as \"60s\"", &text);
-        if (r != 0)
-                return r;
-        uint64_t span_us;
-        r = text_parse_span(&span_us, text);
-        if (r == -EINVAL)
-                return FAIL(l, s,
-                        "io_timeout: \"%.100s\" is not a span: write a number with s, m or h, such as \"60s\"", text);
-        if (r < 0 || span_us < USEC_PER_SEC || span_us > USEC_PER_DAY)
-                return FAIL(l, s, "io_timeout: \"%.100s\" is out of range: give \"1s\" to \"1d\"", text);
-        ((struct device_config *)into)->io_timeout_us = span_us;
-        return 0;
+        return take_span(l, s, "1s", "1d", "60s", &((struct device_config *)into)->io_timeout_us);
 }
 
 static int take_slow_after(struct loader *l, const config_setting_t *s, void *into) {
-        const char *text;
-        int r = take_string(l, s, "a span as a string, such as \"2s\"", &text);
-        if (r != 0)
-                return r;
-        uint64_t span_us;
-        r = text_parse_span(&span_us, text);
-        if (r == -EINVAL)
-                return FAIL(l, s, "slow_after: \"%.100s\" is not a span: write a number with ms or s, such as \"2s\"",
-                        text);
-        if (r < 0 || span_us == 0 || span_us > USEC_PER_DAY)
-                return FAIL(l, s, "slow_after: \"%.100s\" is out of range: give \"1ms\" to \"1d\"", text);
-        ((struct device_config *)into)->slow_after_us = span_us;
-        return 0;
+        return take_span(l, s, "1ms", "1d", "2s", &((struct device_config *)into)->slow_after_us);
 }
 
 static int take_yield(struct loader *l, const config_setting_t *s, void *into) {

@@ -509,9 +509,9 @@ START_TEST(a_value_out_of_range_names_the_range) {
         assert_invalid_device("settle = \"soon\";", "settle: \"soon\" is not a span");
         assert_invalid_device("settle = \"0s\";", "settle: \"0s\" is out of range: give \"1s\" to \"1d\"");
         assert_invalid_device("settle = \"25h\";", "is out of range");
-        assert_invalid_device("narrow_budget = \"0s\";", "must be from \"1s\" to \"1d\"");
-        assert_invalid_device("narrow_budget = \"25h\";", "must be from \"1s\" to \"1d\"");
-        assert_invalid_device("narrow_budget = \"99999999999999w\";", "must be from \"1s\" to \"1d\"");
+        assert_invalid_device("narrow_budget = \"0s\";", "is out of range: give \"1s\" to \"1d\"");
+        assert_invalid_device("narrow_budget = \"25h\";", "is out of range: give \"1s\" to \"1d\"");
+        assert_invalid_device("narrow_budget = \"99999999999999w\";", "is out of range: give \"1s\" to \"1d\"");
 }
 END_TEST
 
