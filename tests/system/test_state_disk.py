@@ -238,8 +238,9 @@ def a_state_disk_that_hangs_from_the_start_on_keeps_nobody_from_asking_or_readin
     run('mount', disk.path, state)
     for name in os.listdir(state):  # names and sizes are in memory then, and nothing else
         os.stat(os.path.join(state, name))
+    assert not os.path.exists(os.path.join(state, 'undo'))  # and that this is not there: nobody waits to be told
     disk.command('hang read')
-    daemon.start(timeout_s=30)
+    daemon.start(timeout_s=30, settled=False)
     eventually('it tells how the ledger is', lambda: ledger(daemon) == 'unavailable', 5)
     text = daemon.call('GetDaemon')['daemon']['ledger_text']
     assert 'does not answer' in text and state in text, text
