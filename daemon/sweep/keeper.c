@@ -101,6 +101,7 @@ static void on_enter(struct keeper *k, struct keep_slot *slot) {
                 k->owner = slot;
                 clear_bits(slot, slot->bad);
                 clear_bits(slot, slot->unseen);
+                clear_bits(slot, slot->unverified);
                 begin_counting(k, slot);
                 break;
         case KEEP_RESTORE:
@@ -208,20 +209,21 @@ static bool holds_foreign(const struct keep_slot *slot) {
         return slot->strange || (slot->mismatched && !keep_counts_all(slot));
 }
 
-/* The pattern was read back: what we never wrote is somebody's, or damage where nobody else wrote. */
-static void after_verify(struct keeper *k, struct keep_slot *slot) {
+/* What we never wrote is somebody's, or damage where nobody else wrote. False: the sweep is stopping, and recovery
+ * tells theirs from ours. Nothing of ours may be out, as it would count as theirs. */
+bool keep_is_damage(struct keeper *k, struct keep_slot *slot) {
         if (keep_others_wrote(k, slot) > 0) {
                 keep_foreign(k, slot->place);
                 sweep_settle_withheld(k->s, true);
-                return; /* stopping: recovery tells theirs from ours */
+                return false;
         }
         if (holds_foreign(slot)) {
                 keep_suspect(k, slot->doubtful);
-                return; /* the same */
+                return false;
         }
-        slot->mismatched = false; /* it is damage */
+        slot->mismatched = false;
         sweep_settle_withheld(k->s, false);
-        enter(k, slot, KEEP_RESTORE);
+        return true;
 }
 
 static void after_check(struct keeper *k, struct keep_slot *slot) {
@@ -341,7 +343,8 @@ static void advance(struct keeper *k, struct keep_slot *slot) {
                 enter(k, slot, slot->flush_error ? KEEP_RESTORE : KEEP_VERIFY);
                 break;
         case KEEP_VERIFY:
-                after_verify(k, slot);
+                if (keep_is_damage(k, slot)) /* what was not the pattern */
+                        enter(k, slot, KEEP_RESTORE);
                 break;
         case KEEP_RESTORE_FLUSH:
                 after_restore_flush(k, slot);
@@ -640,8 +643,10 @@ static int init_slot(struct keeper *k, unsigned index) {
         slot->zero = calloc(words, sizeof *slot->zero);
         slot->bad = calloc(words, sizeof *slot->bad);
         slot->unseen = calloc(words, sizeof *slot->unseen);
+        slot->unverified = calloc(words, sizeof *slot->unverified);
         slot->unwritten = calloc(words, sizeof *slot->unwritten);
-        return r < 0 || !slot->zero || !slot->bad || !slot->unseen || !slot->unwritten ? -ENOMEM : 0;
+        bool all = slot->zero && slot->bad && slot->unseen && slot->unverified && slot->unwritten;
+        return r < 0 || !all ? -ENOMEM : 0;
 }
 
 int keeper_new(struct keeper **ret, struct sweep *s) {
@@ -672,6 +677,7 @@ struct keeper *keeper_free(struct keeper *k) {
                 free(k->slots[i].zero);
                 free(k->slots[i].bad);
                 free(k->slots[i].unseen);
+                free(k->slots[i].unverified);
                 free(k->slots[i].unwritten);
         }
         keep_io_deinit(k);

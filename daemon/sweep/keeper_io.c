@@ -532,7 +532,7 @@ static bool narrow(struct keeper *k) {
         return true;
 }
 
-/* A second look at units that were wrong, or that COMPARE could not read: one at a time. */
+/* A second look at units that were wrong, or that COMPARE or VERIFY could not read: one at a time. */
 
 static void read_again(struct keeper *k) {
         struct keep_doubt *d = &k->doubt;
@@ -570,9 +570,13 @@ static void doubt_completed(struct keeper *k) {
         d->unit += sweep_is_ending(k->s) || keep_judge_again(k, failed);
 }
 
-/* Nothing goes where nobody has looked: recovery does. */
+/* Nothing goes where somebody may have written and nobody has looked: recovery does. */
 static void give_up_looking(struct keeper *k) {
         struct keep_block *b = STEAL(k->doubt.block);
+        if (keep_may_be_unseen(b)) {
+                keep_judge_end(k, b);
+                return;
+        }
         keep_leave_armed(k, b->slot);
         keep_block_done(k, b);
 }
@@ -580,19 +584,25 @@ static void give_up_looking(struct keeper *k) {
 /* True: there was something to do. */
 static bool doubt(struct keeper *k) {
         struct keep_doubt *d = &k->doubt;
+        bool ending = sweep_is_ending(k->s);
         if (d->out || (!d->block && !d->first))
                 return false;
         if (!d->block) {
                 d->block = take_first(&d->first, &d->last);
                 d->unit = d->done_bytes = 0;
                 d->piece_at = d->piece_bytes = 0;
-                d->differed = false;
+                d->differed = d->waits = false;
                 keep_recheck(k);
+        }
+        if (d->waits && !ending) {
+                if (k->lanes[LANE_TARGET].in_flight > 0)
+                        return false;
+                d->unit += keep_judge_strange(k);
         }
         uint32_t units = (uint32_t)undo_units(d->block->length_bytes);
         while (d->unit < units && !keep_bit(d->bad, d->unit))
                 d->unit++;
-        if (sweep_is_ending(k->s))
+        if (ending)
                 keep_block_done(k, STEAL(d->block));
         else if (d->unit < units && d->looks < SECOND_LOOKS_MAX)
                 d->looks++, read_again(k);

@@ -43,6 +43,8 @@ static void note_bad_unit(struct keeper *k, struct keep_slot *slot, size_t unit)
                 leave_out(slot, unit);
         if (slot->step == KEEP_COMPARE && !undo_table_is_absent(&slot->table, unit))
                 keep_set_bit(slot->unseen, unit);
+        if (slot->step == KEEP_VERIFY)
+                keep_set_bit(slot->unverified, unit);
         if (slot->step != KEEP_RESTORE)
                 return;
         keep_set_bit(slot->unwritten, unit);
@@ -252,12 +254,21 @@ static void look_closer(struct keeper *k, struct keep_block *b) {
         d->last = b;
 }
 
-/* Only before the first write: after a flush that failed the originals may be there, or what they were to replace. */
-static bool has_unseen(const struct keep_block *b) {
+static bool any_bit(const struct keep_block *b, const uint64_t *bits) {
         bool any = false;
-        for (size_t i = 0; b->slot->restore_tries == 0 && i < undo_units(b->length_bytes); i++)
-                any |= keep_bit(b->slot->unseen, first_unit(b) + i);
+        for (size_t i = 0; i < undo_units(b->length_bytes); i++)
+                any |= keep_bit(bits, first_unit(b) + i);
         return any;
+}
+
+/* Only before the first original is written: after a failed flush it may be there, or what it was to replace. */
+static bool has_unseen(const struct keep_block *b) {
+        return b->slot->restore_tries == 0 && (any_bit(b, b->slot->unseen) || any_bit(b, b->slot->unverified));
+}
+
+/* Enough was looked at: originals that COMPARE has seen go where all who may write are counted. */
+bool keep_may_be_unseen(const struct keep_block *b) {
+        return !any_bit(b, b->slot->unseen) && keep_counts_all(b->slot);
 }
 
 /* Of a block whose bytes are right, or were called wrong, or of which nothing is unseen any more. */
@@ -444,8 +455,8 @@ void keep_recheck(struct keeper *k) {
                 return;
         }
         memset(d->bad, 0, sizeof d->bad);
-        for (size_t i = 0; i < undo_units(b->length_bytes); i++)
-                if (keep_bit(b->slot->unseen, first_unit(b) + i))
+        for (size_t i = 0; !k->foreign && i < undo_units(b->length_bytes); i++)
+                if (keep_bit(b->slot->unseen, first_unit(b) + i) || keep_bit(b->slot->unverified, first_unit(b) + i))
                         keep_set_bit(d->bad, i);
 }
 
@@ -459,28 +470,53 @@ static bool next_piece(struct keeper *k, bool failed) {
         return any;
 }
 
-/*
- * The original goes where nothing can be read, and not where something else is: COMPARE would have stopped there. What
- * the block has from the journal is right by its checksum.
- */
+/* A sector is the original, as the block has it from the journal, or the pattern; else it is kept. True: any was. */
+static bool keep_strange(struct keeper *k) {
+        struct keep_doubt *d = &k->doubt;
+        bool any = false, preserve = k->s->o.mode == MODE_PRESERVE;
+        const uint8_t *saved = d->block->bytes + (size_t)d->unit * UNIT_BYTES;
+        struct extent unit = unit_place(d->block, d->unit);
+        uint32_t end = d->piece_bytes > 0 ? d->piece_at + d->piece_bytes : (uint32_t)unit.length_bytes;
+        if (preserve)
+                content_fill(&k->s->content, d->strange, unit.offset_bytes, (uint32_t)unit.length_bytes);
+        for (uint32_t at = d->piece_at; at < end; at += SECTOR_BYTES) {
+                const uint8_t *found = d->bytes + (at - d->piece_at);
+                if (memcmp(found, saved + at, SECTOR_BYTES) == 0 ||
+                        (preserve && content_has_sector(&k->s->content, found, unit.offset_bytes + at)))
+                        continue;
+                memcpy(d->strange + at, found, SECTOR_BYTES);
+                any = true;
+        }
+        return any;
+}
+
+/* The original goes where nothing can be read, and not where something else is. */
 static bool judge_look(struct keeper *k, bool failed) {
         struct keep_doubt *d = &k->doubt;
+        bool differs = failed ? d->differed : keep_strange(k);
+        d->waits = differs && d->differed;
+        d->differed = differs && !d->differed;
+        return !differs && !next_piece(k, failed);
+}
+
+/* What COMPARE could not read would have stopped it; what VERIFY could not is what that would have made of it. */
+bool keep_judge_strange(struct keeper *k) {
+        struct keep_doubt *d = &k->doubt;
         struct keep_block *b = d->block;
-        const uint8_t *saved = b->bytes + (size_t)d->unit * UNIT_BYTES + d->piece_at;
-        uint32_t length = d->piece_bytes > 0 ? d->piece_bytes : unit_length(b, d->unit);
-        bool differs = failed ? d->differed : memcmp(d->bytes, saved, length) != 0;
-        if (differs && !d->differed) {
-                d->differed = true;
-                return false;
+        struct extent unit = unit_place(b, d->unit);
+        struct expectation e = { .count = 1, .candidates = { k->s->content } };
+        d->waits = false;
+        if (keep_bit(b->slot->unseen, first_unit(b) + d->unit)) {
+                add_foreign(k, unit);
+                keep_foreign(k, unit);
+        } else {
+                (void)sweep_unit_is_bad(k->s, &e, d->strange, unit, PERSISTENCE_UNKNOWN);
+                note_strange(k, b, d->unit, d->strange);
+                if (keep_is_damage(k, b->slot))
+                        return !next_piece(k, false);
         }
-        d->differed = false;
-        if (differs) {
-                add_foreign(k, unit_place(b, d->unit));
-                keep_foreign(k, unit_place(b, d->unit));
-                d->piece_at = d->piece_bytes = 0;
-                return true;
-        }
-        return !next_piece(k, failed);
+        memset(d->bad, 0, sizeof d->bad); /* recovery looks at the others */
+        return true;
 }
 
 /* The second look at a unit has ended; failed: it could not even be read, or not be asked for. */

@@ -41,11 +41,12 @@ struct keep_slot {
         enum keep_step step;
         struct extent place;     /* on the target */
         struct undo_table table; /* absent: never written, and not in the journal */
-        uint64_t *zero;      /* absent, as they are zeros on a device that discards; a bit for each unit, as below */
-        uint64_t *bad;       /* could not be read or written in the pass: not judged in it */
-        uint64_t *unseen;    /* COMPARE could not read it: looked at once more, right before its original goes there */
-        uint64_t *unwritten; /* the original could not be written: CHECK tells whether it is there all the same */
-        size_t present;      /* units that are not absent */
+        uint64_t *zero;       /* absent, as they are zeros on a device that discards; a bit for each unit, as below */
+        uint64_t *bad;        /* could not be read or written in the pass: not judged in it */
+        uint64_t *unseen;     /* COMPARE could not read it: looked at once more, right before its original goes there */
+        uint64_t *unverified; /* VERIFY could not: the same */
+        uint64_t *unwritten;  /* the original could not be written: CHECK tells whether it is there all the same */
+        size_t present;       /* units that are not absent */
         struct undo_marker marker; /* as it was last written, or is being written */
         unsigned copy;             /* of the marker, that is written next or now */
         unsigned copies_left;      /* to be written of this marker */
@@ -94,6 +95,8 @@ struct keep_doubt {
         uint64_t bad[VERIFY_WORDS];      /* units that were wrong, or are looked at, of the block */
         uint32_t piece_at, piece_bytes;  /* a look: the logical block of the unit, where that can't be read; 0: all */
         bool differed;                   /* in a look: the piece is read once more, before that counts */
+        bool waits;                      /* it did so again: judged when nothing of ours is out any more */
+        uint8_t strange[UNIT_BYTES];     /* the pattern of its unit, with what differed in its place */
         uint32_t unit;                   /* that is being read again, to `bytes` */
         uint8_t *bytes;
         uint32_t done_bytes;
@@ -165,6 +168,7 @@ void keep_suspect(struct keeper *k, struct extent place);
 void keep_leave_armed(struct keeper *k, struct keep_slot *slot);
 uint64_t keep_others_wrote(struct keeper *k, struct keep_slot *slot); /* bytes, since COMPARE; 0 also for unknown */
 bool keep_counts_all(const struct keep_slot *slot); /* as of the last time that was asked: 0 means that nobody wrote */
+bool keep_is_damage(struct keeper *k, struct keep_slot *slot); /* what was read in place of the pattern; or nobody's */
 
 /* keeper_io.c */
 int keep_io_init(struct keeper *k);
@@ -188,5 +192,7 @@ void keep_bad_piece(struct keeper *k, struct keep_block *b, struct extent piece)
 void keep_judge(struct keeper *k, struct keep_block *b); /* all that a step asks of the block has been done */
 void keep_recheck(struct keeper *k);
 bool keep_judge_again(struct keeper *k, bool failed); /* true: that was the last look at the unit */
+bool keep_judge_strange(struct keeper *k);            /* the same */
+bool keep_may_be_unseen(const struct keep_block *b);
 void keep_judge_end(struct keeper *k, struct keep_block *b);
 void keep_settle(struct keeper *k, struct keep_slot *slot, enum persistence persistence);

@@ -653,13 +653,14 @@ static bool recover_all(void) {
         return !armed;
 }
 
-/* All that is tried at a place fails, so that it can't be compared. */
+/* All that is tried at a place fails, so that it can't be compared, or verified: else there is no look. */
 static void draw_look(void) {
+        bool compared = f.plans[0].moment == MOMENT_LOOK_COMPARE;
         f.plans[1] = f.plans[0];
         f.plans[1].behind = true;
         f.plans[1].skip = 0;
         f.plans[0] = (struct plan){
-                .moment = MOMENT_COMPARE,
+                .moment = compared ? MOMENT_COMPARE : MOMENT_VERIFY,
                 .mischief = MISCHIEF_ERROR,
                 .error = EIO,
                 .left = (unsigned)chance_between(&f.chance, 1, 8),
@@ -677,7 +678,7 @@ static void one_round(void) {
                         (enum moment)MIN(first + NEAR_MOMENTS, MOMENT_UNDO_MARKERS - 1));
                 f.plans[1].behind = chance_one_in(&f.chance, 2);
         }
-        if (f.plan_count > 0 && f.plans[0].moment == MOMENT_LOOK) /* there is none but behind an error of COMPARE */
+        if (f.plan_count > 0 && (f.plans[0].moment == MOMENT_LOOK_COMPARE || f.plans[0].moment == MOMENT_LOOK_VERIFY))
                 draw_look();
         begin_run(false);
         undo_sweep(&f.c, &f.world, order_now, &f.swept);

@@ -27,7 +27,8 @@ static const struct {
         [MOMENT_WRITE_FLUSH] = { "write: flush", ENGINE_FLUSH },
         [MOMENT_VERIFY] = { "verify", ENGINE_READ },
         [MOMENT_RESTORE_READ] = { "restore: read", ENGINE_READ },
-        [MOMENT_LOOK] = { "restore: look", ENGINE_READ },
+        [MOMENT_LOOK_COMPARE] = { "look: compare", ENGINE_READ },
+        [MOMENT_LOOK_VERIFY] = { "look: verify", ENGINE_READ },
         [MOMENT_RESTORE_WRITE] = { "restore: write", ENGINE_WRITE },
         [MOMENT_RESTORE_FLUSH] = { "restore: flush", ENGINE_FLUSH },
         [MOMENT_CHECK] = { "check", ENGINE_READ },
@@ -122,9 +123,12 @@ static enum moment target_moment(
         }
         if (!marker)
                 return MOMENT_SAVE_READ;
+        bool restored = watch->restored[marker->slot] == marker->record;
         if (watch->units[unit].record != marker->record)
-                return watch->restored[marker->slot] == marker->record ? MOMENT_LOOK : MOMENT_COMPARE;
-        return watch->units[unit].original ? MOMENT_CHECK : MOMENT_VERIFY;
+                return restored ? MOMENT_LOOK_COMPARE : MOMENT_COMPARE;
+        if (watch->units[unit].original)
+                return MOMENT_CHECK;
+        return restored ? MOMENT_LOOK_VERIFY : MOMENT_VERIFY;
 }
 
 static enum moment flush_moment(const struct moment_watch *watch, const struct crash_disk *d) {

@@ -22,7 +22,8 @@ enum moment {
         MOMENT_WRITE_FLUSH,
         MOMENT_VERIFY,
         MOMENT_RESTORE_READ,
-        MOMENT_LOOK, /* where nothing could be compared, before the original goes there */
+        MOMENT_LOOK_COMPARE, /* where nothing could be compared, before the original goes there */
+        MOMENT_LOOK_VERIFY,  /* where the pattern could not be read back: the same */
         MOMENT_RESTORE_WRITE,
         MOMENT_RESTORE_FLUSH,
         MOMENT_CHECK,

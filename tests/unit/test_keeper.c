@@ -48,6 +48,7 @@ struct memory_disk {
         bool stops_counting, uncounted; /* from then on */
         bool open_below;                /* as a loop device: somebody may write past its count, and does */
         bool past_the_count;            /* of a disk that counts all: another host */
+        bool counts_early;              /* what is out is counted already */
         bool for_recovery;              /* it was read by that, and not by the keeper */
         const char *theirs;             /* what that is, again and again; empty: zeros; NULL: f */
         enum disk_fault then;           /* when that has happened */
@@ -225,7 +226,7 @@ static void transfer(struct memory_disk *d, struct engine_io *io) {
                 if (d == &d->world->target)
                         check_promise(d->world, io);
                 d->writes++;
-                d->written_bytes += io->length_bytes;
+                d->written_bytes += d->counts_early ? 0 : io->length_bytes;
                 if (!is_hit)
                         memcpy(d->bytes + io->offset_bytes, io->buffer, io->length_bytes);
                 else
@@ -247,6 +248,8 @@ static int disk_submit(struct engine *e, struct engine_io *const *ios, size_t co
                 ck_assert_uint_lt(d->count, QUEUE);
                 ck_assert_uint_le(ios[i]->offset_bytes + ios[i]->length_bytes, d->size);
                 ios[i]->submitted_us = 1;
+                if (d->counts_early && ios[i]->op == ENGINE_WRITE)
+                        d->written_bytes += ios[i]->length_bytes;
                 d->queue[d->count++] = ios[i];
         }
         return (int)count;
@@ -889,26 +892,46 @@ START_TEST(without_time_to_narrow_what_somebody_else_wrote_is_not_overwritten) {
 END_TEST
 
 /* It is read when the original is about to go there, and not before. */
-START_TEST(what_can_not_be_compared_is_looked_at_before_its_original_goes_there) {
+static struct world *fail_a_look_back(unsigned after, enum disk_fault then, unsigned then_times) {
+        struct world *w = world_new(after);
+        w->narrow_budget_us = 0;
+        w->target.fault = FAIL_READ;
+        w->target.fault_at = w->target.then_at = 6 * UNIT_BYTES; /* in the half for which there is no time */
+        w->target.after = after;                                 /* COMPARE, VERIFY */
+        w->target.times = 1;
+        w->target.then = then;
+        w->target.then_times = then_times;
+        return w;
+}
+
+START_TEST(what_could_not_be_read_is_looked_at_before_its_original_goes_there) {
         for (size_t m = 0; m < ELEMENTS(modes); m++)
-                for (unsigned then = 0; then < 5; then++) {
+                for (unsigned i = 0; i < (modes[m] == MODE_PRESERVE ? 10 : 5); i++) {
                         static const enum disk_fault faults[] = { FAIL_NOTHING, FLIP_READ, FAIL_READ, FLIP_READ,
                                 FAIL_READ };
-                        struct world *w = world_new(m);
-                        w->narrow_budget_us = 0;
-                        w->target.fault = FAIL_READ;
-                        w->target.fault_at = 6 * UNIT_BYTES; /* in the half for which there is no time */
-                        w->target.after = 1;                 /* COMPARE */
-                        w->target.times = 1;
-                        w->target.then = faults[then];
-                        w->target.then_at = 6 * UNIT_BYTES;
-                        w->target.then_times = then < 3; /* else for good */
+                        unsigned then = i % 5;
+                        struct world *w = fail_a_look_back(1 + i / 5, faults[then], then < 3); /* else for good */
                         const struct sweep_record *record = run(w, modes[m], SWEEP_RUN, 0);
                         ck_assert_int_eq(record->end, then < 3 ? END_FINISHED : END_FAILED);
                         ck_assert_int_eq(record->verdict, VERDICT_FAULTY);
                         assert_kept(w, m);
                         world_free(w);
                 }
+}
+END_TEST
+
+/* Behind VERIFY, which could not read it; the look does. */
+START_TEST(what_is_counted_right_before_a_look_stays) {
+        struct world *w = fail_a_look_back(2, FOREIGN_WRITE, 1);
+        w->target.foreign_bytes = 1024;
+        w->target.theirs = noise;
+        const struct sweep_record *record = run(w, MODE_PRESERVE, SWEEP_RUN, 0);
+        ck_assert_uint_eq(w->target.times, 0);
+        ck_assert_str_eq(record->reason.rule, "foreign_write");
+        ck_assert_uint_eq(shelved_units(w), 1);
+        assert_theirs(w, w->target.fault_at, 1024);
+        assert_kept(w, 1);
+        world_free(w);
 }
 END_TEST
 
@@ -956,6 +979,57 @@ START_TEST(what_somebody_wrote_beside_an_unreadable_sector_stays) {
                         assert_kept(w, bad);
                         world_free(w);
                 }
+}
+END_TEST
+
+/* The same of VERIFY. The sector that can't be read keeps the pattern, as nobody can tell whose it is. */
+START_TEST(what_nobody_counted_beside_a_sector_that_could_not_be_verified_stays) {
+        static const char *const theirs[] = { text, noise, NULL, "" };
+        static const uint32_t bytes[] = { 2, 512 };
+        for (unsigned i = 0; i < 8 * ELEMENTS(theirs) * ELEMENTS(bytes); i++) {
+                uint64_t unit = SEGMENT + 5 * UNIT_BYTES, bad = unit + i % 8 * 512, at = unit + (i + 3) % 8 * 512;
+                struct world *w = write_uncounted(theirs[i / 8 % ELEMENTS(theirs)], bytes[i / 32], 2);
+                w->target.open_below = w->target.foreign_unread = true;
+                w->target.fault_at = at;
+                w->target.then = FAIL_READ;
+                w->target.then_at = bad;
+                const struct sweep_record *record = run(w, MODE_PRESERVE, SWEEP_RUN, 0);
+                ck_assert_msg(strcmp(record->reason.rule, "foreign_write") == 0, "%u: %s", i, record->reason.rule);
+                ck_assert_uint_eq(shelved_units(w), 1);
+                bool told = false;
+                for (size_t f = 0; f < w->fault_count; f++)
+                        told |= w->faults[f].fault == FAULT_FOREIGN && w->faults[f].place.offset_bytes == unit;
+                ck_assert_msg(told, "%u: nobody is told", i);
+                w->target.fault_at = at;
+                assert_theirs(w, at, bytes[i / 32]);
+                memcpy(w->original + bad, w->target.bytes + bad, 512);
+                assert_kept(w, i);
+                world_free(w);
+        }
+}
+END_TEST
+
+/* The look reads it all: where all are counted it is damage, as it would have been to VERIFY. Our own writes are no
+ * one else's, though they are counted before they are known to be done. */
+START_TEST(noise_that_only_a_look_could_read_is_damage_where_all_are_counted) {
+        for (unsigned i = 0; i < 8; i++) {
+                struct world *w = write_uncounted(noise, 512, 2);
+                w->target.past_the_count = w->target.foreign_unread = w->target.counts_early = true;
+                w->target.fault_at = SEGMENT + i / 2 * BLOCK + 3 * UNIT_BYTES;
+                w->target.in_order = i % 2;
+                w->narrow_budget_us = 0;
+                const struct sweep_record *record = run(w, MODE_PRESERVE, SWEEP_RUN, 0);
+                ck_assert_msg(record->end == END_FINISHED, "%s", record->reason.found);
+                unsigned garbage = 0;
+                for (size_t f = 0; f < w->fault_count; f++) {
+                        garbage += w->faults[f].fault == FAULT_GARBAGE &&
+                                w->faults[f].place.offset_bytes == w->target.fault_at;
+                        ck_assert_int_eq(w->faults[f].persistence, PERSISTENCE_REPAIRED);
+                }
+                ck_assert_uint_eq(garbage, 1);
+                assert_kept(w, 1);
+                world_free(w);
+        }
 }
 END_TEST
 
@@ -1286,9 +1360,12 @@ int main(void) {
         tcase_add_test(tests, without_time_to_narrow_what_fails_beside_a_bad_place_loses_nothing);
         tcase_add_test(tests, without_time_to_narrow_what_somebody_else_wrote_is_not_overwritten);
         tcase_add_test(tests, without_time_to_narrow_an_original_that_went_back_is_read_all_the_same);
-        tcase_add_test(tests, what_can_not_be_compared_is_looked_at_before_its_original_goes_there);
+        tcase_add_test(tests, what_could_not_be_read_is_looked_at_before_its_original_goes_there);
+        tcase_add_test(tests, what_is_counted_right_before_a_look_stays);
         tcase_add_test(tests, what_somebody_wrote_where_nothing_could_be_compared_stays);
         tcase_add_test(tests, what_somebody_wrote_beside_an_unreadable_sector_stays);
+        tcase_add_test(tests, what_nobody_counted_beside_a_sector_that_could_not_be_verified_stays);
+        tcase_add_test(tests, noise_that_only_a_look_could_read_is_damage_where_all_are_counted);
         tcase_add_test(tests, a_write_error_after_which_the_originals_go_back_is_repaired);
         tcase_add_test(tests, an_original_that_does_not_go_back_stays_armed_and_stops_the_sweep);
         tcase_add_test(tests, what_a_failed_flush_may_have_lost_is_not_taken_from_a_cache);
