@@ -126,7 +126,7 @@ static bool may_be_armed(const struct device_config *config, const char *state_d
         if (r == UNDO_STORE_OK)
                 r = undo_store_state(store, &state);
         undo_store_close(store);
-        return r != UNDO_STORE_E_NONE && (r != UNDO_STORE_OK || state.armed + state.pinned + state.unknown > 0);
+        return r != UNDO_STORE_E_NONE && (r != UNDO_STORE_OK || undo_store_holds(&state) > 0);
 }
 
 /* With its journal in that directory. */
@@ -149,7 +149,7 @@ static bool look_at_orphan(const char *journal, const char *name) {
         int r = undo_store_open(&store, &reason, &options);
         if (r == UNDO_STORE_OK)
                 r = undo_store_state(store, &state);
-        if (r == UNDO_STORE_OK && state.armed + state.pinned + state.unknown == 0) {
+        if (r == UNDO_STORE_OK && undo_store_holds(&state) == 0) {
                 undo_store_close(store);
                 return true;
         }

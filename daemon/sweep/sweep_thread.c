@@ -425,7 +425,7 @@ static bool open_journal(struct sweep_thread *t) {
         paid(t);
         if (!may_go_on(t))
                 return false;
-        if (r == UNDO_STORE_OK && t->undo.armed + t->undo.pinned + t->undo.unknown > 0) {
+        if (r == UNDO_STORE_OK && undo_store_holds(&t->undo) > 0) {
                 /* mend_first() did not see that, for whatever reason: nothing may be saved there over it. */
                 reason_set(&reason, "recovery", "It is worked through by itself.",
                         "The undo journal %s of %s holds something that was not there a moment ago.", path,
@@ -606,7 +606,7 @@ static void forget_journal(struct sweep_thread *t) {
         char directory[PATH_MAX];
         struct undo_store_state state;
         mend_directory(directory, t->state_dir);
-        if (undo_store_state(t->store, &state) == 0 && state.armed + state.pinned + state.unknown + state.shelved == 0)
+        if (undo_store_state(t->store, &state) == 0 && undo_store_holds(&state) + state.shelved == 0)
                 (void)undo_note_remove(directory, t->o.config->name);
 }
 

@@ -310,7 +310,7 @@ static int open_directory(struct reason *reason, const struct undo_store_options
 
 static bool is_in_use(const struct undo_store *s) {
         struct undo_store_state state;
-        return undo_store_state(s, &state) < 0 || state.armed + state.pinned + state.unknown + state.shelved > 0;
+        return undo_store_state(s, &state) < 0 || undo_store_holds(&state) + state.shelved > 0;
 }
 
 static int open_file(struct undo_store *s, struct reason *reason, const struct undo_store_options *o) {

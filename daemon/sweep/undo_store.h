@@ -49,6 +49,11 @@ struct undo_store_state {
         uint64_t record;
 };
 
+/* Slots that hold originals, or may. */
+static inline unsigned undo_store_holds(const struct undo_store_state *state) {
+        return state->armed + state->pinned + state->unknown;
+}
+
 /* Negative errno: unexpected, with *reason filled in all the same. */
 int undo_store_open(struct undo_store **ret, struct reason *reason, const struct undo_store_options *options);
 
