@@ -566,23 +566,62 @@ static struct extent mapped_extent(const struct device *d) {
         return device_config_extent(device_shown_by(d), d->regions->size_bytes);
 }
 
-uint64_t device_oldest_checked_us(const struct device *d) {
-        const struct region_table *regions = device_regions(d);
-        if (regions)
-                return region_table_at(regions, mapped_extent(d)).checked_us;
-        return change_of(d) == SUBJECT_SAME ? d->history.last_checked_us : 0;
+/* Whether its sweeps compare what they read: to read it is then not what it is configured for. */
+static bool is_verified(const struct device *d) {
+        return d->config->mode != MODE_READ;
 }
 
-bool device_is_silent(const struct device *d, uint64_t wall_us, uint64_t *since_us) {
-        uint64_t checked_us = device_oldest_checked_us(d);
-        *since_us = checked_us ? checked_us : d->unchecked_us;
+static uint64_t oldest_in(const struct device *d, const struct region_table *regions) {
+        struct region all = region_table_at(regions, device_config_extent(device_shown_by(d), regions->size_bytes));
+        return is_verified(d) ? all.verified_us : all.checked_us;
+}
+
+uint64_t device_oldest_judged_us(const struct device *d) {
+        const struct region_table *regions = device_regions(d);
+        if (regions)
+                return oldest_in(d, regions);
+        if (change_of(d) != SUBJECT_SAME)
+                return 0;
+        return is_verified(d) ? d->history.last_verified_us : d->history.last_checked_us;
+}
+
+/* That a place is bad was judged, too. A fault of no place (it hung, or another CPU was wrong) says nothing of one. */
+static bool is_judgement(const struct finding *f) {
+        return f->fault != FAULT_HUNG && f->fault != FAULT_HOST && f->fault != FAULT_SLOW;
+}
+
+static void add_told(const struct device *d, struct region_table *regions, const struct finding_book *book) {
+        const struct finding *f = finding_book_after(book, d->config->name, 0);
+        for (; f; f = finding_book_after(book, d->config->name, f->id))
+                if (is_judgement(f))
+                        region_table_tell(regions, f->place, f->last_seen_us);
+}
+
+/* Without memory for it, what was found bad counts as not verified. */
+static uint64_t oldest_judged_or_told(const struct device *d, const struct finding_book *book) {
+        const struct region_table *known = device_regions(d);
+        CLEANUP_FREE struct region_table *regions = known && is_verified(d) ? malloc(sizeof *regions) : NULL;
+        if (!regions)
+                return device_oldest_judged_us(d);
+        *regions = *known;
+        add_told(d, regions, book);
+        return oldest_in(d, regions);
+}
+
+static bool is_too_long(const struct device *d, uint64_t judged_us, uint64_t wall_us, uint64_t *since_us) {
+        *since_us = judged_us ? judged_us : d->unchecked_us;
         return schedule_is_silent(*since_us, d->config->every_us, wall_us);
+}
+
+bool device_is_silent(const struct device *d, const struct finding_book *book, uint64_t wall_us, uint64_t *since_us) {
+        return is_too_long(d, device_oldest_judged_us(d), wall_us, since_us) &&
+                is_too_long(d, oldest_judged_or_told(d, book), wall_us, since_us);
 }
 
 /* From the map of regions; by the last whole sweep where a ledger of an earlier version has no map yet. */
 static void fill_coverage(const struct device *d, struct device_record *ret, uint64_t wall_us) {
         const struct device_history *h = &d->history;
-        bool verified = d->config->mode != MODE_READ;
+        bool verified = is_verified(d);
         uint64_t since_us = d->config->every_us < wall_us ? wall_us - d->config->every_us : 0;
         const struct region_table *regions = device_regions(d);
         if (regions) {

@@ -92,7 +92,7 @@ struct device {
         struct call *intent_call;    /* who paused it or let it go on, until the ledger has it; NULL: nobody */
         uint64_t intent_number;      /* of the last request to store what is wanted */
         bool held;                   /* paused by somebody; in the ledger, too */
-        uint64_t unchecked_us;       /* since when a part of it waits for its first check; likewise */
+        uint64_t unchecked_us;       /* since when a part of it waits to be judged for the first time; likewise */
         uint64_t silence_told_us;    /* when it was told last that it is not checked any more; 0: it is */
         bool window_closed;          /* by the plan, which looks at it often */
 
@@ -234,11 +234,13 @@ uint64_t device_turn_us(const struct device *d, uint64_t wall_us);
  * journal has something of the device; SCHEDULE_NEVER. */
 uint64_t device_deadline_us(const struct device *d, uint64_t wall_us);
 
-/* When the part of it was checked that has waited for longest; 0: a part never was. */
-uint64_t device_oldest_checked_us(const struct device *d);
+/* When the part of it was judged that has waited for longest: verified, or in mode read checked. 0: a part never was.
+ */
+uint64_t device_oldest_judged_us(const struct device *d);
 
-/* Since when a part of it has not been checked, and whether that is too long. */
-bool device_is_silent(const struct device *d, uint64_t wall_us, uint64_t *since_us);
+/* Since when a part of it has not been judged, and whether that is too long. What was found bad there, and is not over,
+ * counts as judged when it was seen last: a bad sector is never verified, and told by its finding. */
+bool device_is_silent(const struct device *d, const struct finding_book *book, uint64_t wall_us, uint64_t *since_us);
 
 /* What is wrong with its deadline, if anything is, behind a reason that tells what it waits for. */
 void device_add_deadline(const struct device *d, struct reason *reason);

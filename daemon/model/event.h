@@ -28,7 +28,7 @@ enum event_kind {
         EVENT_TEST,           /* somebody wants to see whether alerts arrive */
         EVENT_DAEMON,         /* started, stopped, configuration read or refused */
         EVENT_SUM,            /* of many that were not told one by one */
-        EVENT_UNCHECKED,      /* a part of the device was not looked at for too long, for whatever reason */
+        EVENT_UNCHECKED,      /* a part of the device was not judged for too long, for whatever reason */
         EVENT_UNCHECKED_OVER,
         EVENT_COUNT
 };

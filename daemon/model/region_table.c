@@ -65,6 +65,12 @@ void region_table_update(struct region_table *known, const struct region_table *
         }
 }
 
+void region_table_tell(struct region_table *t, struct extent place, uint64_t at_us) {
+        for (size_t i = 0; i < region_table_count(t); i++)
+                if (extent_overlaps(region_table_place(t, i), place))
+                        t->regions[i].verified_us = MAX(t->regions[i].verified_us, at_us);
+}
+
 static uint64_t between(uint64_t at_us, uint64_t from_us, uint64_t to_us) {
         return at_us == 0 ? 0 : MIN(MAX(at_us, from_us), to_us);
 }

@@ -39,6 +39,9 @@ void region_table_join(struct region_table *t, const struct region_table *other)
  * another size than before is another map; another extent is cut anew. */
 void region_table_update(struct region_table *known, const struct region_table *fresh);
 
+/* A place was found to be bad then, which is told: that of it which was to be verified was, as far as it can be. */
+void region_table_tell(struct region_table *t, struct extent place, uint64_t at_us);
+
 /* No time that is known lies outside of these two. */
 void region_table_date(struct region_table *t, uint64_t from_us, uint64_t to_us);
 

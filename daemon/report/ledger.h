@@ -80,7 +80,7 @@ struct ledger_intent {
         enum sweep_mode wish_mode;
         struct pattern_list wish_patterns;
         char *wish_overwrite;  /* heap, taken over; NULL: none */
-        uint64_t unchecked_us; /* since when a part of it waits for its first check; 0: none does */
+        uint64_t unchecked_us; /* since when a part of it waits to be judged for the first time; 0: none does */
 };
 
 /*

@@ -11,6 +11,7 @@ import re
 import socket
 import subprocess
 import threading
+import time
 
 from harness import KIB, MIB, UNIT, device_entry, eventually, expect_clean, main, need, program, test
 
@@ -213,6 +214,29 @@ def a_device_that_nothing_sweeps_any_more_is_told_until_it_is_swept_again(case):
     daemon.call('ResumeSweep', device='d0')
     eventually('its end is told', lambda: log.of('d0', 'it is checked again'), 60)
     assert log.of('rare', 'three periods') == [], 'nobody asked for periods'
+
+
+@test
+def a_device_that_is_to_be_verified_is_told_though_it_is_read_all_the_time(case):
+    disk, log = case.loop(4 * MIB), Syslog(case)
+    far = time.strftime('%a', time.gmtime(time.time() + 3 * 86400))
+    daemon = log.start(case, [device_entry('d0', disk, every='2s', windows=[f'{far} 12:00-12:01'])],
+                       alerts={'repeat': '2s'})
+
+    def read_until(what, holds):
+        """What was read last is never as old as two of its periods, unless the machine stands still."""
+        def read():
+            expect_clean(daemon.sweep('d0', mode='read'), 'readable')
+            return holds()
+        eventually(what, read, 60)
+    read_until('it is told', lambda: log.of('d0', 'never verified, and has waited for it since'))
+    device = daemon.device('d0')
+    assert device['oldest_checked_at'] and not device['oldest_verified_at'] and device['needs_attention'], device
+    verified = daemon.sweep('d0')
+    expect_clean(verified)
+    eventually('its end is told', lambda: log.of('d0', 'it is verified again'), 60)
+    read_until('it is told', lambda: log.of('d0', 'a part of it was not verified since'))
+    assert daemon.device('d0')['oldest_verified_at'] <= verified['ended_at'], daemon.device('d0')
 
 
 main()

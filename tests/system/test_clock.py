@@ -11,7 +11,7 @@ import sqlite3
 import struct
 import time
 
-from harness import MIB, device_entry, eventually, expect_clean, main, program, test, zone_where_it_is
+from harness import MIB, UNIT, device_entry, eventually, expect_clean, main, program, test, zone_where_it_is
 
 HOUR, DAY = 3600, 86400
 YEAR = 365 * DAY
@@ -37,8 +37,8 @@ class Wall:
     def now(self):
         return time.time() + self.by_s
 
-    def daemon(self, case, devices, env=None):
-        daemon = case.daemon_not_started(devices)
+    def daemon(self, case, devices, env=None, **settings):
+        daemon = case.daemon_not_started(devices, **settings)
         daemon.env = {'WALL_STEP': self.path, **(env or {})}
         daemon.program = program('SWEEPD_STEPPED', 'tests/system/sweepd_stepped')
         return daemon.start()
@@ -160,6 +160,28 @@ def a_sweep_that_was_over_before_the_clock_was_set_is_made_again_and_nothing_was
     assert begins_in(daemon, name, wall) < SPREAD + 1 and not device['overdue'], device
     time.sleep(3)
     assert 'deadline' not in daemon.log_text(), daemon.log_text()
+
+
+@test
+def a_sector_that_is_never_verified_is_told_by_its_finding_alone(case):
+    wall, disk = Wall(case), case.faultdisk(16 * MIB)
+    daemon = wall.daemon(case, [device_entry('d0', disk, every='40s'),
+                                device_entry('gone', '/dev/sweepd-test-no-such-disk', 'read', every='40s')],
+                         alerts={'repeat': '2s'})
+
+    def periods():
+        return sum(bool(sweep['ended_at']) for sweep in daemon.sweeps('d0'))
+    for swept in range(1, 12):
+        eventually(f'sweep {swept} of d0 has ended', lambda: periods() >= swept, 30)
+        if 'gone: a part of it was never checked' in daemon.log_text():
+            break
+        if swept == 1:
+            disk.command(f'error read at={7 * MIB} length={UNIT}')
+        wall.jump(wall.by_s + 41)  # little enough to be no step of the clock
+    eventually('the one that was never there is told', lambda: 'gone: a part of it was never checked' in daemon.log_text())
+    device = daemon.device('d0')
+    assert device['oldest_verified_at'] < device['oldest_checked_at'] - 120 * 10**6, device
+    assert 'd0: a part of it was' not in daemon.log_text(), daemon.log_text()
 
 
 @test

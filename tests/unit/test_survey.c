@@ -216,6 +216,20 @@ START_TEST(the_oldest_speaks_for_all_and_never_is_older_than_any) {
 }
 END_TEST
 
+START_TEST(what_is_told_of_a_place_counts_for_its_regions_and_makes_none_older) {
+        struct region_table t = { .size_bytes = 1 << 30, .extent = { 0, 1 << 30 } };
+        uint64_t step = 1 << 20;
+        for (size_t i = 0; i < REGIONS_MAX; i++)
+                t.regions[i] = (struct region){ 5, i == 3 ? 90 : 6, 10 };
+        region_table_tell(&t, (struct extent){ 3 * step - 512, step + 513 }, 77);
+        for (size_t i = 0; i < 6; i++)
+                ck_assert_uint_eq(t.regions[i].verified_us, i == 3 ? 90 : i == 2 || i == 4 ? 77 : 6);
+        ck_assert_uint_eq(t.regions[2].checked_us, 5);
+        region_table_tell(&t, (struct extent){ t.size_bytes, 512 }, 99);
+        ck_assert_uint_eq(t.regions[REGIONS_MAX - 1].verified_us, 6);
+}
+END_TEST
+
 START_TEST(a_sweep_updates_only_what_it_wholly_checked) {
         struct region_table known = { .size_bytes = 1 << 30, .extent = { 0, 1 << 30 } }, fresh = known;
         known.regions[0] = known.regions[1] = known.regions[2] = (struct region){ 5, 6, 70 };
@@ -328,6 +342,7 @@ int main(void) {
         tcase_add_test(tests, histograms_that_contradict_themselves_are_rejected);
         tcase_add_test(tests, regions_cover_the_extent_without_gap);
         tcase_add_test(tests, the_oldest_speaks_for_all_and_never_is_older_than_any);
+        tcase_add_test(tests, what_is_told_of_a_place_counts_for_its_regions_and_makes_none_older);
         tcase_add_test(tests, a_sweep_updates_only_what_it_wholly_checked);
         tcase_add_test(tests, a_place_that_is_not_all_in_the_extent_was_never_checked);
         tcase_add_test(tests, another_extent_is_cut_anew_and_knows_what_was_wholly_seen);
