@@ -199,13 +199,27 @@ static struct schedule_history schedule_of(const struct device *d) {
         return h;
 }
 
+uint64_t device_resting_bytes(const struct device *d) {
+        const struct checkpoint *at = &d->resume->from;
+        uint64_t done = at->bytes.read + at->bytes.written + at->bytes.skipped + at->lost_bytes;
+        return at->bytes.total - MIN(done, at->bytes.total);
+}
+
+static bool rests_by_hand(const struct device *d) {
+        return !d->thread && d->resume && d->resume->by_hand;
+}
+
 static struct agenda_question question_of(const struct device *d, const struct schedule_history *history) {
         const struct device_config *config = device_planned_by(d);
+        uint64_t extent_bytes = device_config_extent(config, device_known_bytes(d)).length_bytes;
         return (struct agenda_question){
                 .config = config,
                 .history = history,
-                .extent_bytes = device_config_extent(config, device_known_bytes(d)).length_bytes,
+                .extent_bytes = extent_bytes,
+                .left_bytes = d->resume ? device_resting_bytes(d)
+                                        : agenda_work_bytes(config->mode, config->patterns.count, extent_bytes),
                 .awake_us = d->plan.awake_us,
+                .after_boot = d->plan.after_boot && !rests_by_hand(d),
                 .seed = d->plan.seed,
                 .started_us = device_is_sweeping(d) ? d->started_us
                         : d->resume                 ? d->resume->record.started_us
@@ -295,7 +309,7 @@ uint64_t device_known_bytes(const struct device *d) {
 struct agenda device_agenda(const struct device *d, uint64_t wall_us) {
         struct schedule_history history = schedule_of(d);
         struct agenda_question question = question_of(d, &history);
-        return agenda_at(&question, wall_us);
+        return d->resume && !d->thread ? agenda_of_rest(&question, wall_us) : agenda_at(&question, wall_us);
 }
 
 bool device_is_due(const struct device *d, uint64_t wall_us) {
@@ -349,9 +363,7 @@ enum device_state device_state(const struct device *d, uint64_t wall_us) {
 static uint64_t resume_start_us(const struct device *d, uint64_t wall_us) {
         if (d->held)
                 return SCHEDULE_NEVER;
-        if (d->resume->by_hand || calendar_is_open(d->config->calendar, wall_us))
-                return 0;
-        return calendar_next_open(d->config->calendar, wall_us);
+        return d->resume->by_hand ? 0 : device_agenda(d, wall_us).start_us;
 }
 
 uint64_t device_next_start_us(const struct device *d, uint64_t wall_us) {
@@ -483,7 +495,7 @@ static void fill_queued(const struct device *d, struct device_record *ret, uint6
         text_format(raise, sizeof raise,
                 "It starts by itself. To sweep as often as every says, raise write_limit; at once: sweepctl start %s.",
                 d->config->name);
-        if (d->wish.wanted || agenda.start_us <= wall_us || agenda.hold == AGENDA_FREE)
+        if (d->wish.wanted || rests_by_hand(d) || agenda.start_us <= wall_us || agenda.hold == AGENDA_FREE)
                 reason_set(&ret->reason, "admission", "It starts by itself.", "it is about to start");
         else if (agenda.hold == AGENDA_WINDOW)
                 reason_set(&ret->reason, "window", now, "its next window opens on %s", when);
@@ -491,7 +503,8 @@ static void fill_queued(const struct device *d, struct device_record *ret, uint6
                 reason_set(&ret->reason, "write_limit", raise, "write_limit holds it back until %s", when);
         else
                 reason_set(&ret->reason, "missed", now,
-                        "what was missed is made up for by one device after the other; its turn is on %s", when);
+                        "what was missed, or cut short, is made up for by one device after the other; its turn is on %s",
+                        when);
 }
 
 static void fill_paused(const struct device *d, struct device_record *ret) {

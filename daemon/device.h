@@ -76,6 +76,7 @@ enum deadline_told { DEADLINE_FINE, DEADLINE_SHORT, DEADLINE_MISSED };
 /* What the plan knows of a device, beside its history. Written by the planner. */
 struct device_plan {
         uint64_t awake_us, seed; /* of agenda_question */
+        bool after_boot;         /* likewise; until its sweep begins, or somebody lets it go on */
         uint64_t rate;           /* that its sweep was told last; 0: no limit */
         uint64_t speed;          /* that its sweep was seen to go at while it was told to go faster; 0: unknown */
         uint64_t seen_us, seen_bytes;
@@ -219,6 +220,9 @@ struct extent device_shown_extent(const struct device *d);
 
 /* The map of what is there now; NULL: there is none. */
 const struct region_table *device_regions(const struct device *d);
+
+/* What is left to do of a sweep that rests. */
+uint64_t device_resting_bytes(const struct device *d);
 
 /* What the plan says of it now. */
 struct agenda device_agenda(const struct device *d, uint64_t wall_us);

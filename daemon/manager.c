@@ -140,6 +140,8 @@ static int start(struct manager *m, struct device *d) {
         d->started_us = resumes ? d->resume->record.started_us : clock_wall_us();
         if (!resumes && !options.recover_only && !looks)
                 d->began_us = clock_monotonic_us();
+        if (!options.recover_only && !looks)
+                d->plan.after_boot = false;
         d->wish.begun_us = clock_monotonic_us();
         d->stall = (struct device_stall){ 0 };
         d->hung = false;

@@ -99,6 +99,7 @@ struct manager {
         struct outbox outbox;
         enum ledger_state ledger_state;
         char ledger_text[512];
+        bool booted;          /* this daemon is the first one since the host was started, and not the first of all */
         bool ledger_was_read; /* false: it could not be read yet; what it remembers is missing */
         struct alerts *alerts;
         struct burst_book *bursts;
@@ -261,6 +262,9 @@ uint64_t reminders_wait_us(const struct manager *m, uint64_t wait_us);
 /* planner.c */
 /* Once, before any device is asked what is planned. */
 void planner_begin(struct manager *m);
+
+/* A device is remembered; past: what the ledger has of it, or NULL. Whether it waited while the host was started. */
+void planner_note_boot(const struct manager *m, struct device *d, const struct ledger_device *past);
 /* Before anything is begun: where the clock was set, what is due by the new one waits for its turn. */
 void planner_look_at_clock(struct manager *m, uint64_t monotonic_us, uint64_t wall_us);
 /* Often: whether the clock was set, and whether rates have to be looked at again. */
@@ -334,7 +338,6 @@ void rests_fill_place(const struct device *d, const struct checkpoint *at, struc
 bool rests_store_intent(struct manager *m, struct device *d);
 void rests_intent_stored(struct manager *m, const struct ledger_request *request);
 uint64_t rests_count_findings(struct manager *m, const char *device, uint64_t sweep_id);
-uint64_t rests_left_bytes(const struct device *d);
 void rests_steer(struct device *d);
 /* Windows close in mid-sweep, and open for what rests. */
 void rests_look_at_windows(struct manager *m, uint64_t wall_us);

@@ -46,6 +46,12 @@ void planner_begin(struct manager *m) {
         set_terms(m);
 }
 
+/* Those that come later were configured since, but for disks of which the ledger knows that they waited. */
+void planner_note_boot(const struct manager *m, struct device *d, const struct ledger_device *past) {
+        bool waited = past && (past->resume || past->intent.unchecked_us > 0 || past->last.id > 0);
+        d->plan.after_boot |= m->booted && (!m->ready || waited);
+}
+
 /* A time of day at which a refusal was to be looked at again says nothing any more: by a clock that was set back it may
  * be years ahead, with originals waiting in an undo journal. */
 static void look_again_now(struct manager *m, uint64_t wall_us) {
@@ -168,8 +174,8 @@ static struct pacing_job job_of(
         if (device_is_sweeping(d)) {
                 fill_running(&job, d, monotonic_us);
         } else if (takes_part(d) && agenda->planned_us != SCHEDULE_NEVER) {
-                job.left_bytes = d->resume ? rests_left_bytes(d) : whole_work(d);
-                job.from_us = d->resume ? wall_us : MAX(agenda->start_us, wall_us);
+                job.left_bytes = d->resume ? device_resting_bytes(d) : whole_work(d);
+                job.from_us = d->resume && agenda->hold != AGENDA_SPREAD ? wall_us : MAX(agenda->start_us, wall_us);
                 job.lost_us = !d->resume && agenda->lost ? agenda->deadline_us : 0;
                 if (job.deadline_us <= job.from_us) /* not known yet, or it gets a period of its own */
                         job.deadline_us = job.from_us + config->every_us;

@@ -75,12 +75,6 @@ static double done_of(const struct checkpoint *at) {
         return b->total > 0 ? 100.0 * (double)MIN(done, b->total) / (double)b->total : 0;
 }
 
-uint64_t rests_left_bytes(const struct device *d) {
-        const struct checkpoint *at = &d->resume->from;
-        uint64_t done = at->bytes.read + at->bytes.written + at->bytes.skipped + at->lost_bytes;
-        return at->bytes.total - MIN(done, at->bytes.total);
-}
-
 static void fill_resume(const struct device *d, struct news *news, struct sweep_resume *resume) {
         resume->record = news->record;
         resume->record.bytes = news->checkpoint.bytes;
@@ -308,6 +302,7 @@ void rests_pause(struct manager *m, struct call *call, struct device *d) {
 
 void rests_resume(struct manager *m, struct call *call, struct device *d) {
         d->held = false;
+        d->plan.after_boot = false;
         answer_when_stored(m, call, d);
         rests_steer(d);
         manager_admit(m);

@@ -813,6 +813,7 @@ static void on_load(struct manager *m, struct ledger_request *request) {
                 m->aged_us = load->aged_us;
         bool for_the_first_time = !m->ledger_was_read;
         m->ledger_was_read |= request->status == 0;
+        m->booted |= load->booted;
         if (!m->book && finding_book_new(&m->book, MAX(load->next_finding_id, 1)) < 0) {
                 sd_event_exit(m->event, EXIT_FAILURE);
                 return;
@@ -829,8 +830,10 @@ static void on_load(struct manager *m, struct ledger_request *request) {
                                 rests_forget(m, &load->devices[i]);
                         continue;
                 }
-                if (d->unremembered || for_the_first_time)
+                if (d->unremembered || for_the_first_time) {
+                        planner_note_boot(m, d, &load->devices[i]);
                         rests_load(m, d, &load->devices[i]);
+                }
                 if (m->ready && for_the_first_time) /* what was stored without knowing it is to be overwritten */
                         rests_store_intent(m, d);
                 if (d->history.swept)
@@ -840,8 +843,11 @@ static void on_load(struct manager *m, struct ledger_request *request) {
                         device_take_regions(d, STEAL(load->devices[i].regions), load->devices[i].last_key);
                 routes_retire_replaced(m, d);
         }
-        for (size_t i = 0; i < m->device_count; i++)
+        for (size_t i = 0; i < m->device_count; i++) {
+                if (m->devices[i]->unremembered)
+                        planner_note_boot(m, m->devices[i], NULL);
                 m->devices[i]->unremembered = false;
+        }
         if (m->ready)
                 manager_admit(m);
         else

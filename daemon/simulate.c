@@ -154,7 +154,7 @@ static void print_stretch(FILE *to, const struct forecast_event *e) {
         text_format_local(until, sizeof until, e->to_us);
         text_format_size(rate, sizeof rate, seconds > 0 ? (uint64_t)((double)e->bytes / seconds) : e->bytes);
         text_format_size(bytes, sizeof bytes, e->bytes);
-        bool fast = seconds > 0 && (double)e->bytes / seconds > (double)FORECAST_SPEED * 1.01;
+        bool fast = seconds > 0 && (double)e->bytes / seconds > (double)AGENDA_SPEED * 1.01;
         fprintf(to, "  %s to %s  %10s/s  %10s%s\n", from, until, rate, bytes,
                 fast ? "  (if the device is as fast as rate_max)" : "");
 }
@@ -271,7 +271,7 @@ static void print_head(uint64_t from_us, uint64_t until_us) {
         char from[64], until[64], speed[32];
         text_format_local(from, sizeof from, from_us);
         text_format_local(until, sizeof until, until_us);
-        text_format_size(speed, sizeof speed, FORECAST_SPEED);
+        text_format_size(speed, sizeof speed, AGENDA_SPEED);
         printf("From %s to %s, as if no device had ever been swept. Disks are taken to do %s/s, or what rate_max allows; "
                "nobody else uses them.\n",
                 from, until, speed);
@@ -327,7 +327,7 @@ static int look_at_windows(const struct settings *settings, const struct device_
                 .lump_wait_us = agenda_lump_wait_us(c, c->mode),
                 .calendar = c->calendar,
                 .rate_max = c->rate_max_bytes,
-                .speed = FORECAST_SPEED };
+                .speed = AGENDA_SPEED };
         struct pacing_limits limits = { .rate = settings->rate_bytes };
         struct pacing_advice advice;
         int r = pacing_plan(&job, 1, &limits, now_us);

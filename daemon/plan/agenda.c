@@ -2,8 +2,10 @@
 /*
  * A host that was off for a week has all of its disks due when it comes up, and so have a thousand others after a power
  * cut; a clock that was set forward looks the same. What was missed is therefore spread over some minutes, by host and
- * name, so that it is the same each time. The other danger is a start that is put off for ever: everything here that
- * delays has a limit.
+ * name, so that it is the same each time. So is what the host was switched off under: sweeps that were cut short, and
+ * first ones that had not begun, may be as many as there are disks. Where only the daemon was started anew they go on
+ * at once. The other danger is a start that is put off for ever, or past a deadline that could be met: everything here
+ * that delays has a limit, and what is short of time does not wait for its turn.
  */
 #include "plan/agenda.h"
 
@@ -39,12 +41,19 @@ static uint64_t spread(const struct agenda_question *q) {
         return number_of(q->seed, q->config->name) % (most_us + 1);
 }
 
-/* It was planned for a time at which nobody could begin it. A device that was never swept, and a sweep that was cut
- * short, begin at once: of these there are few. */
+/* It was planned for a time at which nobody could begin it. A device that was never swept, and a sweep that died with
+ * its daemon, are planned for at once: of these there are few, but for those that the host was started under. */
 static bool was_missed(const struct agenda_question *q, uint64_t planned_us) {
         const struct schedule_history *h = q->history;
         bool waited_for = h->last_end == END_FINISHED || h->last_end == END_CANCELLED || h->last_end == END_FAILED;
-        return waited_for && planned_us < q->awake_us;
+        return (waited_for || q->after_boot) && planned_us < q->awake_us;
+}
+
+/* Whether what is to be done until then still can be when it begins at this moment, as far as anybody can tell. */
+static bool leaves_time(const struct agenda_question *q, uint64_t begin_us, uint64_t deadline_us) {
+        uint64_t speed = q->config->rate_max_bytes ? q->config->rate_max_bytes : AGENDA_SPEED;
+        double needed_us = (double)q->left_bytes / (double)speed * (double)USEC_PER_SEC;
+        return (double)calendar_open_us(q->config->calendar, begin_us, deadline_us) > needed_us;
 }
 
 uint64_t agenda_write_pause(double write_limit, uint64_t written_bytes, uint64_t extent_bytes) {
@@ -129,6 +138,20 @@ static void delay(struct agenda *a, uint64_t until_us, enum agenda_hold why) {
         note_lost(a);
 }
 
+/* Its turn, but for who would be late by waiting for it. What is late already is not. */
+static void wait_for_turn(struct agenda *a, const struct agenda_question *q, uint64_t now_us) {
+        uint64_t turn_us = later(q->awake_us, spread(q));
+        bool has_deadline = a->deadline_us > 0 && a->deadline_us >= now_us && a->deadline_us != SCHEDULE_NEVER;
+        if (!has_deadline || leaves_time(q, turn_us, a->deadline_us))
+                delay(a, turn_us, AGENDA_SPREAD);
+}
+
+static void wait_for_window(struct agenda *a, const struct agenda_question *q, uint64_t now_us) {
+        uint64_t from_us = MAX(a->start_us, now_us), open_us = calendar_next_open(q->config->calendar, from_us);
+        if (open_us > from_us)
+                delay(a, open_us, AGENDA_WINDOW);
+}
+
 /* When a sweep should have begun, or should begin, at the latest. 0: unknown. The first one should at once; if it has
  * begun, it does not matter that it was seen to wait later than that. */
 static uint64_t find_due(const struct agenda_question *q, uint64_t now_us) {
@@ -170,10 +193,18 @@ struct agenda agenda_at(const struct agenda_question *q, uint64_t now_us) {
                 return a;
         note_lost(&a);
         if (was_missed(q, a.planned_us))
-                delay(&a, later(q->awake_us, spread(q)), AGENDA_SPREAD);
+                wait_for_turn(&a, q, now_us);
         delay(&a, writes_allow(q, now_us), AGENDA_WRITES);
-        uint64_t from_us = MAX(a.start_us, now_us), open_us = calendar_next_open(q->config->calendar, from_us);
-        if (open_us > from_us)
-                delay(&a, open_us, AGENDA_WINDOW);
+        wait_for_window(&a, q, now_us);
+        return a;
+}
+
+struct agenda agenda_of_rest(const struct agenda_question *q, uint64_t now_us) {
+        struct agenda a = { .planned_us = schedule_next_start(q->history, q->config->every_us, now_us) };
+        find_deadline(&a, q, now_us);
+        if (q->after_boot)
+                wait_for_turn(&a, q, now_us);
+        wait_for_window(&a, q, now_us);
+        a.lost = false; /* it has begun: whether it will be in time is a matter of what is left */
         return a;
 }

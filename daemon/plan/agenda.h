@@ -14,19 +14,24 @@
 /* Why a sweep that is due does not begin. */
 enum agenda_hold {
         AGENDA_FREE,
-        AGENDA_SPREAD, /* it was missed: not all at once */
+        AGENDA_SPREAD, /* the host was off, or its clock wrong, when it was to begin: not all at once */
         AGENDA_WRITES, /* write_limit */
         AGENDA_WINDOW
 };
+
+/* What a disk is taken to give where rate_max does not say it: bytes a second. */
+#define AGENDA_SPEED (UINT64_C(200) << 20)
 
 struct agenda_question {
         const struct device_config *config;
         const struct schedule_history *history;
         uint64_t extent_bytes; /* 0: unknown */
-        uint64_t awake_us;     /* since when the daemon runs, on a clock that was not stepped; wall time */
-        uint64_t seed;         /* of this host */
-        uint64_t started_us;   /* of the sweep that runs, wall time; 0: none */
-        uint64_t waiting_us;   /* since when a device that was never swept waits for that, wall time; 0: unknown */
+        uint64_t left_bytes; /* to be read and written until the sweep is over that is planned, or rests; 0: unknown */
+        uint64_t awake_us;   /* since when the daemon runs, on a clock that was not stepped; wall time */
+        bool after_boot;     /* it has waited since before the host was started, and nobody has asked for it since */
+        uint64_t seed;       /* of this host */
+        uint64_t started_us; /* of the sweep that runs, wall time; 0: none */
+        uint64_t waiting_us; /* since when a device that was never swept waits for that, wall time; 0: unknown */
 };
 
 struct agenda {
@@ -42,6 +47,9 @@ struct agenda {
 };
 
 struct agenda agenda_at(const struct agenda_question *q, uint64_t now_us);
+
+/* The same of a sweep that was begun then, and rests: start_us is when it may go on. */
+struct agenda agenda_of_rest(const struct agenda_question *q, uint64_t now_us);
 
 /* For when a sweep was planned that was started then and has not ended for its history yet. 0: for no time. */
 uint64_t agenda_planned_for(const struct agenda_question *q, uint64_t now_us);

@@ -37,6 +37,9 @@ static struct agenda ask(const struct forecast *f, const struct forecast_device 
                 .config = d->config,
                 .history = &d->history,
                 .extent_bytes = d->extent_bytes,
+                .left_bytes = d->sweeping
+                        ? d->left_bytes
+                        : agenda_work_bytes(d->config->mode, d->config->patterns.count, d->extent_bytes),
                 .awake_us = f->o->from_us,
                 .seed = f->o->seed,
                 .started_us = d->sweeping ? d->started_us : 0,
@@ -47,7 +50,7 @@ static struct agenda ask(const struct forecast *f, const struct forecast_device 
 
 /* As fast as is asked of it, but where nobody said what it can do no faster than what is taken for granted. */
 static uint64_t speed_of(const struct forecast_device *d) {
-        uint64_t most = d->config->rate_max_bytes ? d->config->rate_max_bytes : FORECAST_SPEED;
+        uint64_t most = d->config->rate_max_bytes ? d->config->rate_max_bytes : AGENDA_SPEED;
         return d->rate ? MIN(d->rate, most) : most;
 }
 
@@ -227,7 +230,7 @@ static int set_rates(const struct forecast *f) {
                         .calendar = d->config->calendar,
                         .rate_min = d->config->rate_min_bytes,
                         .rate_max = d->config->rate_max_bytes,
-                        .speed = d->config->rate_max_bytes ? 0 : FORECAST_SPEED };
+                        .speed = d->config->rate_max_bytes ? 0 : AGENDA_SPEED };
                 if (!d->sweeping && f->jobs[i].left_bytes > 0 && a.deadline_us <= f->jobs[i].from_us)
                         f->jobs[i].deadline_us = f->jobs[i].from_us + d->config->every_us;
         }

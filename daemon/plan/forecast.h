@@ -15,9 +15,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* What a disk is taken to give where rate_max does not say it: bytes a second. */
-#define FORECAST_SPEED (UINT64_C(200) << 20)
-
 struct forecast_device {
         const struct device_config *config;
         uint64_t extent_bytes;

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/queue.h"
 #include "base/text.h"
+#include "report/boots.h"
 #include "report/ledger_store.h"
 #include "report/reporter.h"
 
@@ -18,11 +19,14 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <string.h>
 
 enum { BATCH_MAX = 64 };
 
 struct ledger {
         struct ledger_store *store;
+        char *directory;
+        bool booted;
         struct queue *requests;
         struct queue *answers;
         struct ledger_request *first; /* LEDGER_LOAD, made before the thread, which so can't fail to send it */
@@ -120,6 +124,7 @@ static void conclude(struct ledger *ledger, struct ledger_request *request, int 
         text_copy(request->text, sizeof request->text, status < 0 ? ledger_store_text(ledger->store) : "");
         request->load.state = ledger_store_state(ledger->store);
         request->load.newer = ledger_store_is_newer(ledger->store);
+        request->load.booted = ledger->booted;
         text_copy(request->load.text, sizeof request->load.text, ledger_store_state_text(ledger->store));
 }
 
@@ -146,6 +151,7 @@ void ledger_load_numbers(struct ledger_load *load, uint64_t wall_us) {
 /* A ledger that opens but can't be read is put aside by the second try. Without a ledger the daemon goes on. */
 static void serve_first(struct ledger *ledger) {
         struct ledger_request *request = STEAL(ledger->first);
+        ledger->booted = boots_is_first_start(ledger->directory);
         int r = run(ledger, &request, 1);
         if (r == -EUCLEAN) {
                 ledger->tried_us = 0;
@@ -154,6 +160,8 @@ static void serve_first(struct ledger *ledger) {
         conclude(ledger, request, r);
         if (r < 0)
                 ledger_load_numbers(&request->load, clock_wall_us());
+        else
+                (void)boots_note(ledger->directory); /* else the next start puts off, once more, what waits */
         answer(ledger, request);
 }
 
@@ -173,6 +181,7 @@ static struct ledger *release(struct ledger *ledger) {
                 return NULL;
         ledger_request_free(ledger->first);
         ledger_store_free(ledger->store);
+        free(ledger->directory);
         queue_free(ledger->requests);
         free(ledger);
         return NULL;
@@ -187,6 +196,9 @@ int ledger_new(struct ledger **ret, const char *directory, size_t capacity, stru
         if (!ledger)
                 return -ENOMEM;
         ledger->answers = answers;
+        ledger->directory = strdup(directory);
+        if (!ledger->directory)
+                return -ENOMEM;
         int r = ledger_request_new(&ledger->first, LEDGER_LOAD);
         if (r == 0)
                 r = ledger_store_new(&ledger->store, directory);

@@ -142,6 +142,7 @@ struct ledger_device {
 struct ledger_load {
         enum ledger_state state;
         bool newer;     /* it is of a later version, and was not touched */
+        bool booted;    /* no daemon ran on it since the host was started, but one did before */
         char text[512]; /* where state is not good: what happened, and where the old file is kept */
         uint64_t next_sweep_id, next_finding_id, next_event_id;
         uint64_t aged_us; /* wall time; how old a thing is counts up to here, and not up to what a clock jumped to */

@@ -185,6 +185,51 @@ def a_sector_that_is_never_verified_is_told_by_its_finding_alone(case):
 
 
 @test
+def after_a_boot_what_waited_is_spread_and_after_a_restart_it_goes_on_at_once(case):
+    wall, closed = Wall(case), time.strftime('%a', time.gmtime(time.time() + 3 * DAY))
+    rest, first = [f'rest{i}' for i in range(8)], [f'first{i}' for i in range(8)]
+    disks = {name: case.loop(40 * MIB, sparse=True) for name in [*rest, *first, 'hand', 'new']}
+    never = {'windows': [f'{closed} 12:00-12:01']}
+    entries = [slowly(name, disks[name], every='30d') for name in rest] + [slowly('hand', disks['hand'], every='30d', **never)]
+    daemon = wall.daemon(case, entries + [slowly(name, disks[name], every='30d', **never) for name in first])
+    daemon.begin('hand')
+    for name in [*rest, 'hand']:
+        daemon.sweeping(name)
+    daemon.stop()
+    daemon.configure(entries + [slowly(name, disks[name], every='30d') for name in first])
+
+    note = os.path.join(daemon.state, 'boot')
+    with open(note, encoding='ascii') as file:
+        boot = file.read()
+    with open(note, 'w', encoding='ascii') as file:
+        file.write('01234567-89ab-cdef-0123-456789abcdef\n')
+    daemon.start()
+    daemon.sweeping('hand')
+    for names in (rest, first):
+        late = [name for name in names if 60 < (begins_in(daemon, name, wall) or 0) < SPREAD + 1]
+        assert len(late) >= len(names) // 2, [(name, begins_in(daemon, name, wall)) for name in names]
+        for name in late:
+            device = daemon.device(name)
+            assert (device['state'], device['reason']['rule']) == ('queued', 'missed'), device
+    with open(note, encoding='ascii') as file:
+        assert file.read() == boot
+    name = late[0]
+    daemon.configure(entries + [slowly(name, disks[name], every='30d') for name in [*first, 'new']])
+    daemon.hup()
+    eventually('one that is new begins at once', lambda: 'new' in [d['name'] for d in daemon.devices()])
+    daemon.sweeping('new')
+    assert daemon.device(name)['state'] == 'queued', daemon.device(name)
+    paused = next(name for name in rest if daemon.device(name)['state'] == 'queued')
+    daemon.call('ResumeSweep', device=paused)
+    daemon.sweeping(paused)
+
+    daemon.stop()
+    daemon.start()
+    for name in [*rest, *first, 'hand', 'new']:
+        daemon.sweeping(name)
+
+
+@test
 def windows_go_by_the_clock_on_the_wall(case):
     wall = Wall(case)
     daemon = wall.daemon(case, [slowly('d0', case.loop(40 * MIB), every='30d', windows=['03:00-04:00'])],

@@ -142,6 +142,90 @@ START_TEST(what_was_missed_is_spread_over_minutes_and_always_the_same) {
 }
 END_TEST
 
+/* One that is certainly spread, by the same host and name. */
+static uint64_t turn_of(const struct scene *s) {
+        struct schedule_history missed = { .last_end = END_CANCELLED,
+                .last_ended_us = s->question.awake_us - 3 * s->config.every_us };
+        struct agenda_question q = s->question;
+        struct device_config config = s->config;
+        config.calendar = NULL;
+        q.config = &config;
+        q.history = &missed;
+        q.left_bytes = q.waiting_us = q.started_us = 0;
+        return agenda_at(&q, q.awake_us).start_us;
+}
+
+/* Minute by minute of the clock: how much of what is left is done by the deadline if it begins then. */
+static bool fits(const struct scene *s, uint64_t begin_us, uint64_t deadline_us) {
+        const uint64_t minute_us = 60 * USEC_PER_SEC;
+        double left = (double)s->question.left_bytes;
+        for (uint64_t at_us = begin_us, step_us; at_us < deadline_us && left >= 0; at_us += step_us) {
+                step_us = MIN(minute_us - at_us % minute_us, deadline_us - at_us);
+                if (calendar_is_open(s->config.calendar, at_us))
+                        left -= (double)s->config.rate_max_bytes * (double)step_us / (double)USEC_PER_SEC;
+        }
+        return left < 0;
+}
+
+/* What waited while the host was off: never swept, killed, or in the midst of a sweep that rests. */
+static bool draw(struct scene *s, uint64_t seed) {
+        static const uint64_t periods[] = { HOUR, DAY, 10 * DAY };
+        uint64_t state = seed;
+        scene(s)->config.every_us = periods[suite_random(&state) % ELEMENTS(periods)];
+        s->config.rate_max_bytes = 1 << 20;
+        if (suite_random(&state) % 2)
+                window(s, "00:00-12:00");
+        bool rests = suite_random(&state) % 2;
+        uint64_t waits_us = suite_random(&state) % (2 * s->config.every_us / 60 / USEC_PER_SEC) * 60 * USEC_PER_SEC;
+        s->history = (struct schedule_history){ .last_end = suite_random(&state) % 2 ? END_KILLED : END_NONE };
+        s->question.awake_us = NOW - suite_random(&state) % 2 * 8 * HOUR;
+        s->question.after_boot = suite_random(&state) % 4 > 0;
+        s->question.seed = seed;
+        s->question.left_bytes = suite_random(&state) % (s->config.every_us / USEC_PER_SEC) << 20;
+        *(rests ? &s->question.started_us : &s->question.waiting_us) = s->question.awake_us - waits_us;
+        return rests;
+}
+
+START_TEST(what_the_host_was_started_under_waits_for_its_turn_but_never_past_a_deadline_that_it_could_meet) {
+        size_t waited = 0, hurried = 0, late = 0;
+        for (uint64_t seed = 1; seed <= 3000; seed++) {
+                struct scene s;
+                bool rests = draw(&s, seed);
+                uint64_t awake_us = s.question.awake_us, turn_us = turn_of(&s);
+                uint64_t deadline_us = s.question.waiting_us + s.question.started_us + s.config.every_us;
+                bool over = awake_us > deadline_us;
+                bool spread = s.question.after_boot && (over || fits(&s, turn_us, deadline_us));
+                struct agenda a = rests ? agenda_of_rest(&s.question, awake_us) : agenda_at(&s.question, awake_us);
+                uint64_t begin_us = MAX(awake_us, spread ? turn_us : 0);
+                ASSERT_SEEDED(seed, turn_us >= awake_us && turn_us <= awake_us + 15 * 60 * USEC_PER_SEC);
+                ASSERT_SEEDED(seed, MAX(a.start_us, awake_us) == calendar_next_open(s.config.calendar, begin_us));
+                ASSERT_SEEDED(seed, !a.lost || a.lost_by != AGENDA_SPREAD);
+                waited += spread;
+                hurried += s.question.after_boot && !spread;
+                late += over;
+        }
+        ck_assert(waited > 500 && hurried > 300 && late > 300);
+}
+END_TEST
+
+START_TEST(what_only_the_daemon_was_started_anew_under_goes_on_at_once) {
+        struct scene s;
+        scene(&s)->question.awake_us = NOW;
+        s.question.started_us = NOW;
+        s.history = (struct schedule_history){ 0 };
+        ck_assert_uint_eq(agenda_at(&s.question, NOW).start_us, 0);
+        ck_assert_uint_eq(agenda_of_rest(&s.question, NOW).start_us, 0);
+        s.question.after_boot = true;
+        uint64_t turn_us = turn_of(&s);
+        ck_assert_uint_gt(turn_us, NOW);
+        ck_assert_uint_eq(agenda_of_rest(&s.question, NOW).start_us, turn_us);
+        ck_assert_int_eq(agenda_of_rest(&s.question, NOW).hold, AGENDA_SPREAD);
+        s.config.every_us = EVERY_NEVER; /* no deadline, and of no length */
+        ck_assert_uint_eq(agenda_of_rest(&s.question, NOW).planned_us, SCHEDULE_NEVER);
+        ck_assert_uint_le(agenda_of_rest(&s.question, NOW).start_us, NOW + 15 * 60 * USEC_PER_SEC);
+}
+END_TEST
+
 START_TEST(each_fixed_pattern_is_written_and_read_once_more) {
         ck_assert_uint_eq(agenda_written_bytes(MODE_PATTERN, 0, 1000), 1000);
         ck_assert_uint_eq(agenda_written_bytes(MODE_PATTERN, 4, 1000), 5000);
@@ -314,6 +398,9 @@ int main(void) {
         tcase_add_test(tests, a_device_that_was_never_swept_is_late_a_period_after_it_began_to_wait);
         tcase_add_test(tests, a_window_that_is_closed_puts_the_start_off_until_it_opens);
         tcase_add_test(tests, what_was_missed_is_spread_over_minutes_and_always_the_same);
+        tcase_add_test(
+                tests, what_the_host_was_started_under_waits_for_its_turn_but_never_past_a_deadline_that_it_could_meet);
+        tcase_add_test(tests, what_only_the_daemon_was_started_anew_under_goes_on_at_once);
         tcase_add_test(tests, each_fixed_pattern_is_written_and_read_once_more);
         tcase_add_test(tests, what_was_cut_short_begins_at_once);
         tcase_add_test(tests, a_history_in_the_future_is_no_reason_to_wait_for_it);

@@ -185,7 +185,7 @@ START_TEST(no_disk_is_taken_to_be_faster_than_is_said_of_it) {
         ck_assert_uint_ge(d.sweeps, 20); /* 29 hours each */
         ck_assert_uint_le(d.sweeps, 24);
         ck_assert_uint_ge(d.missed, 600);
-        c.rate_max_bytes = 8 * FORECAST_SPEED; /* somebody knows better */
+        c.rate_max_bytes = 8 * AGENDA_SPEED; /* somebody knows better */
         d = (struct forecast_device){ .config = &c, .extent_bytes = 5 * TIB };
         live(&d, 1, 30 * DAY, &(struct pacing_limits){ 0 });
         ck_assert_int_eq(d.short_of, PACING_IN_TIME);
