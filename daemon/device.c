@@ -461,6 +461,14 @@ static uint64_t end_at_this_rate(const struct device *d, const struct device_rec
         return end_us == CALENDAR_NEVER ? 0 : end_us;
 }
 
+/* Until its thread has taken up what the plan says, and for the sample before the first write, which has a rate of its
+ * own, nobody knows. */
+static enum pace_rule rule_of_rate(const struct device *d, const struct device_record *r) {
+        if (r->state == DEVICE_YIELDING)
+                return PACE_RULE_OTHERS;
+        return r->rate_target_bytes == d->plan.rate ? d->plan.rate_rule : PACE_RULE_UNKNOWN;
+}
+
 static void fill_progress(const struct device *d, struct device_record *ret, uint64_t wall_us) {
         if (!d->thread && d->resume)
                 fill_rest(d, ret);
@@ -472,6 +480,7 @@ static void fill_progress(const struct device *d, struct device_record *ret, uin
         ret->progress.started_us = d->started_us;
         ret->rate_bytes = rate_of(&d->rate);
         sweep_gauge_pace(sweep_thread_gauge(d->thread), &ret->rate_target_bytes);
+        ret->rate_rule = rule_of_rate(d, ret);
         ret->eta_us = end_at_this_rate(d, ret, wall_us);
 }
 

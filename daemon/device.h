@@ -78,7 +78,8 @@ struct device_plan {
         uint64_t awake_us, seed; /* of agenda_question */
         bool after_boot;         /* likewise; until its sweep begins, or somebody lets it go on */
         uint64_t rate;           /* that its sweep was told last; 0: no limit */
-        uint64_t speed;          /* that its sweep was seen to go at while it was told to go faster; 0: unknown */
+        enum pace_rule rate_rule;
+        uint64_t speed; /* that its sweep was seen to go at while it was told to go faster; 0: unknown */
         uint64_t seen_us, seen_bytes;
         unsigned short_looks; /* in a row at which its speed was too low */
         enum deadline_told told;

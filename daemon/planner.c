@@ -392,6 +392,7 @@ void planner_set_rates(struct manager *m, uint64_t monotonic_us, uint64_t wall_u
                 struct device *d = m->devices[i];
                 if (device_is_sweeping(d)) {
                         d->plan.rate = jobs[i].rate;
+                        d->plan.rate_rule = jobs[i].rule;
                         sweep_thread_set_rate(d->thread, jobs[i].rate);
                 } else {
                         d->plan.seen_us = 0;

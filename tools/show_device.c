@@ -121,6 +121,23 @@ static void show_state(const json_t *device, size_t width) {
         page_fact(stdout, width, "  what to do", "%s", field_text_or(reason, "remedy", "-"));
 }
 
+/* Daemons of before that field, and for a moment each daemon, don't say what sets the rate. */
+static const char *rule_text(const json_t *progress) {
+        static const char *const rules[][2] = {
+                { "deadline", "which is enough to end in time" },
+                { "per_controller", "so that those that wait for limits.per_controller end in time, too" },
+                { "concurrent_sweeps", "so that those that wait for limits.concurrent_sweeps end in time, too" },
+                { "window", "which gets a segment through in its longest window" },
+                { "rate_min", "its rate_min: to end in time it needs less" },
+                { "rate_max", "its rate_max" },
+                { "limits_rate", "its share of limits.rate" },
+        };
+        for (size_t i = 0; i < ELEMENTS(rules); i++)
+                if (field_is(progress, "rate_rule", rules[i][0]))
+                        return rules[i][1];
+        return "which is enough to end in time, or the most that is allowed";
+}
+
 /* How fast it may go, and who says so. */
 static void show_pace(const json_t *device, const json_t *progress, size_t width) {
         char rate[PLACE_TEXT_BYTES], most[PLACE_TEXT_BYTES];
@@ -132,10 +149,7 @@ static void show_pace(const json_t *device, const json_t *progress, size_t width
         else if (!field_is(device, "state", "sweeping"))
                 page_fact(stdout, width, "pace", "%s/s: it is %s", rate, field_text_or(device, "state", "?"));
         else if (most[0])
-                page_fact(stdout, width, "pace",
-                        "%s/s: held to %s/s, which is enough to end in time, or the most that "
-                        "is allowed",
-                        rate, most);
+                page_fact(stdout, width, "pace", "%s/s: held to %s/s, %s", rate, most, rule_text(progress));
         else
                 page_fact(stdout, width, "pace", "%s/s: as fast as the device goes", rate);
 }

@@ -130,6 +130,7 @@ static void set_progress(struct message *m, const struct device_record *device) 
         message_set_integer(&child, "bytes_verified", p->bytes.verified);
         message_set_integer(&child, "rate", device->rate_bytes);
         set_known(&child, "rate_target", device->rate_target_bytes);
+        message_set_string(&child, "rate_rule", pace_rule_name(device->rate_rule));
         set_known(&child, "eta_at", device->eta_us);
         message_set_object(m, "progress", &child);
 }

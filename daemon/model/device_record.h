@@ -4,6 +4,7 @@
 
 #include "model/device_config.h"
 #include "model/identity.h"
+#include "model/pace_rule.h"
 #include "model/reason.h"
 #include "model/sweep_record.h"
 
@@ -48,6 +49,7 @@ struct device_record {
         struct progress progress;
         uint64_t rate_bytes;        /* a second, over the last seconds */
         uint64_t rate_target_bytes; /* that it keeps to at the moment; 0: as fast as it can */
+        enum pace_rule rate_rule;   /* what sets that */
         uint64_t eta_us;            /* wall time; 0: unknown */
         uint64_t last_sweep_ended_us, next_due_us, next_start_us;
         uint64_t every_us;         /* 0: by hand only */

@@ -103,6 +103,7 @@ static int by_deadline(const void *a, const void *b) {
 struct group {
         struct pacing_job **jobs;
         size_t count;
+        enum pace_rule rule; /* of who is hurried for the others */
 };
 
 static uint64_t plus(uint64_t a, uint64_t b) {
@@ -132,6 +133,13 @@ static uint64_t needed_rate(const struct group *g, unsigned at_a_time) {
         return needed;
 }
 
+static void hurry(struct pacing_job *j, uint64_t rate, enum pace_rule rule) {
+        if (rate <= j->rate)
+                return;
+        j->rate = rate;
+        j->rule = rule;
+}
+
 /* R among those that run, by what they have to do anyway. */
 static void share_out(const struct group *g, uint64_t needed) {
         double sum = 0;
@@ -143,10 +151,8 @@ static void share_out(const struct group *g, uint64_t needed) {
                 if (!j->running || j->rate == PACING_ALL)
                         continue;
                 double share = (double)needed * ((double)j->rate / sum);
-                if (needed == PACING_ALL || share >= (double)RATE_ABSURD)
-                        j->rate = PACING_ALL;
-                else
-                        j->rate = MAX(j->rate, (uint64_t)share);
+                bool all = needed == PACING_ALL || share >= (double)RATE_ABSURD;
+                hurry(j, all ? PACING_ALL : (uint64_t)share, g->rule);
         }
 }
 
@@ -224,7 +230,7 @@ static void make_room(const struct group *g, struct place *places, unsigned at_a
         }
         for (size_t i = 0; i < count; i++)
                 if (places[i].runs)
-                        places[i].runs->rate = MAX(places[i].runs->rate, places[i].rate);
+                        hurry(places[i].runs, places[i].rate, g->rule);
 }
 
 /* Who has to wait too long for what runs, and for what is due earlier, is told now and not when its own time is too
@@ -247,9 +253,12 @@ static void judge_crowd(const struct group *g, struct place *places, unsigned at
         }
 }
 
-/* places: room for as many as the group has. */
-static void plan_group(const struct group *g, struct place *places, unsigned at_a_time, uint64_t now_us) {
-        if (at_a_time > 0 && g->count > at_a_time) {
+/* places: room for as many as the group has. limit: the rule that lets no more run at a time. */
+static void plan_group(
+        struct group *g, struct place *places, unsigned at_a_time, enum pace_rule limit, uint64_t now_us) {
+        bool crowded = at_a_time > 0 && g->count > at_a_time;
+        g->rule = crowded ? limit : PACE_RULE_DEADLINE;
+        if (crowded) {
                 make_room(g, places, at_a_time, now_us);
                 judge_crowd(g, places, at_a_time, now_us);
         }
@@ -274,10 +283,13 @@ static bool is_first_of(const struct pacing_job *jobs, size_t index) {
 
 static void bound(struct pacing_job *j) {
         if (j->by_hand || j->deadline_us == SCHEDULE_NEVER)
-                j->rate = PACING_ALL;
-        j->rate = MAX(j->rate, MAX(j->rate_min, j->lump_need));
-        if (j->rate_max > 0)
-                j->rate = MIN(j->rate, j->rate_max);
+                hurry(j, PACING_ALL, PACE_RULE_DEVICE);
+        hurry(j, j->rate_min, PACE_RULE_RATE_MIN);
+        hurry(j, j->lump_need, PACE_RULE_WINDOW);
+        if (j->rate_max == 0 || j->rate < j->rate_max)
+                return;
+        j->rate = j->rate_max;
+        j->rule = PACE_RULE_RATE_MAX;
 }
 
 /* All together keep to the limit; who was started by hand leaves most of it to those that have a deadline. */
@@ -291,9 +303,19 @@ static void keep_limit(struct pacing_job *jobs, size_t count, uint64_t limit) {
         for (size_t i = 0; i < count; i++) {
                 struct pacing_job *j = &jobs[i];
                 double all = j->by_hand ? by_hand : planned, share = j->by_hand ? room - for_planned : for_planned;
-                if (j->running)
-                        j->rate = MAX((uint64_t)((double)MIN(j->rate, limit) * (all > share ? share / all : 1)), 1);
+                uint64_t rate = MAX((uint64_t)((double)MIN(j->rate, limit) * (all > share ? share / all : 1)), 1);
+                if (!j->running)
+                        continue;
+                j->rule = rate < j->rate ? PACE_RULE_LIMITS_RATE : j->rule;
+                j->rate = rate;
         }
+}
+
+static void lift_absurd(struct pacing_job *j) {
+        if (j->rate > 0 && j->rate < RATE_ABSURD)
+                return;
+        j->rate = 0;
+        j->rule = PACE_RULE_DEVICE;
 }
 
 int pacing_plan(struct pacing_job *jobs, size_t count, const struct pacing_limits *limits, uint64_t now_us) {
@@ -305,15 +327,16 @@ int pacing_plan(struct pacing_job *jobs, size_t count, const struct pacing_limit
         for (size_t i = 0; i < count; i++) {
                 judge_alone(&jobs[i], limits, now_us);
                 jobs[i].rate = jobs[i].need;
+                jobs[i].rule = PACE_RULE_DEADLINE;
         }
         for (size_t i = 0; i < count; i++) {
                 if (!is_first_of(jobs, i))
                         continue;
                 collect(&g, jobs, count, jobs[i].controller);
-                plan_group(&g, places, limits->per_controller, now_us);
+                plan_group(&g, places, limits->per_controller, PACE_RULE_PER_CONTROLLER, now_us);
         }
         collect(&g, jobs, count, 0);
-        plan_group(&g, places, limits->concurrent_sweeps, now_us);
+        plan_group(&g, places, limits->concurrent_sweeps, PACE_RULE_CONCURRENT_SWEEPS, now_us);
         if (limits->rate > 0)
                 judge_host(&g, limits->rate, now_us);
         for (size_t i = 0; i < count; i++)
@@ -321,7 +344,7 @@ int pacing_plan(struct pacing_job *jobs, size_t count, const struct pacing_limit
         if (limits->rate > 0)
                 keep_limit(jobs, count, limits->rate);
         for (size_t i = 0; i < count; i++)
-                jobs[i].rate = jobs[i].rate >= RATE_ABSURD ? 0 : jobs[i].rate;
+                lift_absurd(&jobs[i]);
         return 0;
 }
 

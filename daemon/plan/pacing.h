@@ -12,6 +12,8 @@
  */
 #pragma once
 
+#include "model/pace_rule.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -55,6 +57,7 @@ struct pacing_job {
         uint64_t crowd_us;  /* that all that is due by its deadline, or earlier, takes at least; of PACING_CROWD */
         uint64_t crowd_open_us; /* and has */
         uint64_t rate;          /* to go at, where it runs; 0: no limit */
+        enum pace_rule rule;    /* what set that */
         uint64_t possible;      /* what it can have at most; PACING_ALL: not known */
         enum pacing_short short_of;
 };

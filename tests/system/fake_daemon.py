@@ -29,7 +29,7 @@ IDENTITY = {
 PROGRESS = {
     'sweep_id': 12, 'phase': 'verify', 'generation': 3, 'started_at': NOW - HOUR, 'bytes_total': 1000, 'bytes_done': 999,
     'bytes_read': 500, 'bytes_written': 500, 'bytes_verified': 499, 'rate': 180 << 20, 'rate_target': None,
-    'eta_at': NOW + HOUR,
+    'rate_rule': 'device', 'eta_at': NOW + HOUR,
 }
 
 REASON = {'rule': 'mounted', 'found': '/dev/sdb1 is mounted at /srv/data', 'remedy': 'umount /srv/data, then: sweepctl '

@@ -90,6 +90,7 @@ def others_make_a_sweep_yield_and_it_comes_back(case):
         device = daemon.device('d0')
         assert device['reason']['rule'] == 'yielding' and 'others' in device['reason']['found'], device
         assert device['progress']['rate_target'] > 0 and not device['needs_attention'], device
+        assert device['progress']['rate_rule'] == 'others', device
         done = daemon.ctl('status', 'd0', check=False, as_json=False)
         assert done.returncode == 0 and 'yielding' in done.stdout and 'others' in done.stdout, done
         disk.command(f'log {log}')
@@ -212,6 +213,49 @@ def a_disk_is_swept_once_at_a_time_and_who_waits_says_for_whom(case):
     expect_clean(daemon.end(first), 'readable')
     for name, sweep_id in others.items():
         expect_clean(daemon.end(sweep_id), 'readable')
+
+
+def expect_rule(daemon, rule, text):
+    eventually(f'd0 goes by {rule}', lambda: daemon.device('d0')['progress']['rate_rule'] == rule, 15)
+    shown = ' '.join(daemon.ctl('status', 'd0', as_json=False).split())
+    assert text in shown, f'{rule}: {text!r} is not in: {shown}'
+
+
+@test
+def a_sweep_says_what_sets_its_rate(case):
+    disk, other = case.loop(64 * MIB), case.loop(64 * MIB)
+
+    def configured(limits=None, waits='never', **keys):
+        keys = {'rate_min': '64K', **keys}
+        limits = {'limits': limits} if limits else {}
+        entries = [device_entry('d0', disk, 'read', every='120s', block_size='64K', **keys),
+                   device_entry('d1', other, 'read', every=waits)]
+        return {'devices': entries, **limits}
+
+    daemon = case.daemon(**configured())
+    daemon.sweeping('d0')
+    expect_rule(daemon, 'deadline', 'which is enough to end in time')
+    for settings, rule, text in [
+            (configured(rate_min='768K'), 'rate_min', 'held to 768 KiB/s, its rate_min: to end in time it needs less'),
+            (configured(rate_max='256K'), 'rate_max', 'held to 256 KiB/s, its rate_max'),
+            (configured({'rate': '256K'}), 'limits_rate', 'held to 256 KiB/s, its share of limits.rate'),
+            (configured({'concurrent_sweeps': 1}, waits='60s'), 'concurrent_sweeps',
+             'so that those that wait for limits.concurrent_sweeps end in time, too')]:
+        daemon.configure(settings.pop('devices'), **({'verify': {'workers': 1}} | settings))
+        daemon.call('Reload')
+        expect_rule(daemon, rule, text)
+
+
+@test
+def a_sweep_that_nothing_holds_back_says_so(case):
+    disk = slow_disk(case)
+    daemon = case.daemon([entry(disk, yields=False)])
+    sweep_id = daemon.begin('d0')
+    daemon.sweeping('d0')
+    assert daemon.device('d0')['progress']['rate_target'] is None
+    expect_rule(daemon, 'device', '/s: as fast as the device goes')
+    disk.command('clear')
+    expect_clean(daemon.end(sweep_id), 'readable')
 
 
 def class_of_thread(pid, name):

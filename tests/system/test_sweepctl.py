@@ -474,7 +474,15 @@ def status_of_one_device_says_what_its_verdict_and_its_pace_are_worth():
             ({}, ['schedule: every 30d']), ({'every_us': None}, ['schedule: by hand only', 'coverage: 99 % at any time']),
             ({'window_opens_at': NOW + HOUR, 'window_closes_at': NOW + 2 * HOUR}, ['next window: 20', ' to 20']),
             ({'window_closes_at': NOW + HOUR}, ['window: open until 20']),
-            ({'state': 'sweeping', 'progress': moving}, ['180 MiB/s: held to 200 MiB/s']),
+            *(({'state': 'sweeping', 'progress': {**moving, 'rate_rule': rule}}, [f'180 MiB/s: held to 200 MiB/s, {text}'])
+              for rule, text in [
+                  (None, 'which is enough to end in time, or the most that is allowed'),
+                  ('deadline', 'which is enough to end in time'), ('rate_max', 'its rate_max'),
+                  ('rate_min', 'its rate_min: to end in time it needs less'),
+                  ('window', 'which gets a segment through in its longest window'),
+                  ('per_controller', 'so that those that wait for limits.per_controller end in time, too'),
+                  ('concurrent_sweeps', 'so that those that wait for limits.concurrent_sweeps end in time, too'),
+                  ('limits_rate', 'its share of limits.rate'), ('of a later version', 'which is enough to end in time, or')]),
             ({'state': 'yielding', 'progress': moving}, ['180 MiB/s: it makes way for others, at most 200 MiB/s']),
             ({'state': 'yielding', 'progress': PROGRESS}, ['180 MiB/s: it makes way for others']),
             ({'state': 'paused', 'progress': PROGRESS, 'reason': REASON}, ['180 MiB/s: it is paused', REASON['found']])]:

@@ -517,6 +517,8 @@ static void answer_full_device(void *userdata, struct call *call, const struct c
                 .assurance = ASSURANCE_READABLE,
                 .has_progress = true,
                 .progress = { .phase = PHASE_READ },
+                .rate_target_bytes = 55,
+                .rate_rule = PACE_RULE_LIMITS_RATE,
                 .coverage = 0.5,
                 .write_cache = 1,
                 .cache_defeated = -1,
@@ -537,7 +539,10 @@ START_TEST(what_is_known_has_a_value_and_what_is_not_is_null) {
         peer_call(&p, "{\"method\":\"io.sweepd.ListDevices\"}");
         json_t *reply = peer_next(&p), *device = json_object_get(json_object_get(reply, "parameters"), "device");
         check_type(device, "Device");
-        check_type(json_object_get(device, "progress"), "Progress");
+        const json_t *progress = json_object_get(device, "progress");
+        check_type(progress, "Progress");
+        ck_assert_int_eq(json_integer_value(json_object_get(progress, "rate_target")), 55);
+        ck_assert_str_eq(json_string_value(json_object_get(progress, "rate_rule")), "limits_rate");
         check_type(json_object_get(device, "reason"), "Reason");
         ck_assert_str_eq(json_string_value(json_object_get(device, "state")), "refused");
         ck_assert_str_eq(json_string_value(json_object_get(device, "assurance")), "readable");

@@ -73,7 +73,7 @@ START_TEST(every_name_that_is_read_back_means_the_same) {
 END_TEST
 
 START_TEST(every_value_has_a_name_and_no_two_the_same) {
-        const char *names[4][32] = { { 0 } };
+        const char *names[5][32] = { { 0 } };
         for (int i = 0; i < DEVICE_STATE_COUNT; i++)
                 names[0][i] = device_state_name((enum device_state)i);
         for (int i = 0; i < EVENT_COUNT; i++)
@@ -82,7 +82,10 @@ START_TEST(every_value_has_a_name_and_no_two_the_same) {
                 names[2][i] = target_kind_name((enum target_kind)i);
         for (int i = 0; i < PHASE_COUNT; i++)
                 names[3][i] = sweep_phase_name((enum sweep_phase)i);
-        static const int counts[] = { DEVICE_STATE_COUNT, EVENT_COUNT, TARGET_KIND_COUNT, PHASE_COUNT };
+        for (int i = 0; i < PACE_RULE_COUNT - 1; i++) /* the first has none */
+                names[4][i] = pace_rule_name((enum pace_rule)(i + 1));
+        static const int counts[] = { DEVICE_STATE_COUNT, EVENT_COUNT, TARGET_KIND_COUNT, PHASE_COUNT,
+                PACE_RULE_COUNT - 1 };
         for (size_t t = 0; t < ELEMENTS(counts); t++)
                 for (int i = 0; i < counts[t]; i++) {
                         ck_assert_ptr_nonnull(names[t][i]);
@@ -91,6 +94,7 @@ START_TEST(every_value_has_a_name_and_no_two_the_same) {
                 }
         ck_assert_ptr_null(assurance_name(ASSURANCE_NONE));
         ck_assert_ptr_null(sweep_end_name(END_NONE));
+        ck_assert_ptr_null(pace_rule_name(PACE_RULE_UNKNOWN));
 }
 END_TEST
 

@@ -47,6 +47,7 @@ START_TEST(a_sweep_goes_as_fast_as_lets_it_end_a_little_before_its_deadline) {
         struct pacing_job j = job(86400 * 100 * MIB, NOW + DAY);
         plan(&j, 1, &no_limits);
         ck_assert(is_near(j.rate, 100.0 * (double)MIB / 0.95));
+        ck_assert_int_eq(j.rule, PACE_RULE_DEADLINE);
         ck_assert_int_eq(j.short_of, PACING_IN_TIME);
 }
 END_TEST
@@ -91,12 +92,14 @@ START_TEST(a_segment_gets_through_in_one_window_or_it_is_told_that_none_is_long_
         j.calendar = &c;
         plan(&j, 1, &no_limits);
         ck_assert_uint_eq(j.rate, 8 * MIB); /* enough for all of it, but not for 6 GiB in 10 minutes */
+        ck_assert_int_eq(j.rule, PACE_RULE_RATE_MIN);
         j.lump_bytes = 6144 * MIB;
         j.lump_wait_us = 60 * USEC_PER_SEC;
         before = j;
         plan(&j, 1, &no_limits);
         ck_assert_int_eq(j.short_of, PACING_IN_TIME);
         ck_assert(is_near(j.rate, 6144.0 * (double)MIB / (540 * 0.95)));
+        ck_assert_int_eq(j.rule, PACE_RULE_WINDOW);
 
         j = before;
         j.rate_max = 10 * MIB;
@@ -136,7 +139,11 @@ START_TEST(a_rate_lies_between_the_two_that_were_given) {
         j.rate_max = 50 * MIB;
         plan(&j, 1, &no_limits);
         ck_assert_uint_eq(j.rate, 50 * MIB);
+        ck_assert_int_eq(j.rule, PACE_RULE_RATE_MAX);
         ck_assert_int_eq(j.short_of, PACING_RATE_MAX);
+        j.rate_min = j.rate_max;
+        plan(&j, 1, &no_limits);
+        ck_assert_int_eq(j.rule, PACE_RULE_RATE_MAX);
 }
 END_TEST
 
@@ -144,10 +151,12 @@ START_TEST(a_deadline_that_is_over_is_run_for_without_a_limit) {
         struct pacing_job j = job(MIB, NOW - 1);
         plan(&j, 1, &no_limits);
         ck_assert_uint_eq(j.rate, 0);
+        ck_assert_int_eq(j.rule, PACE_RULE_DEVICE);
         ck_assert_int_eq(j.short_of, PACING_NO_TIME);
         j.rate_max = 50 * MIB;
         plan(&j, 1, &no_limits);
         ck_assert_uint_eq(j.rate, 50 * MIB);
+        ck_assert_int_eq(j.rule, PACE_RULE_RATE_MAX);
 }
 END_TEST
 
@@ -157,7 +166,9 @@ START_TEST(a_sweep_by_hand_and_one_without_a_deadline_keep_to_rate_max_alone) {
         j[1].rate_max = 50 * MIB;
         plan(j, 2, &no_limits);
         ck_assert_uint_eq(j[0].rate, 0);
+        ck_assert_int_eq(j[0].rule, PACE_RULE_DEVICE);
         ck_assert_uint_eq(j[1].rate, 50 * MIB);
+        ck_assert_int_eq(j[1].rule, PACE_RULE_RATE_MAX);
         ck_assert_int_eq(j[0].short_of, PACING_IN_TIME);
 }
 END_TEST
@@ -171,15 +182,19 @@ START_TEST(who_runs_goes_faster_where_others_wait_for_its_place) {
         struct pacing_limits one = { .concurrent_sweeps = 1 };
         plan(j, 4, &one);
         ck_assert(is_near(j[0].rate, 40.0 * (double)MIB / 0.95));
+        ck_assert_int_eq(j[0].rule, PACE_RULE_CONCURRENT_SWEEPS);
         plan(j, 4, &no_limits);
         ck_assert(is_near(j[0].rate, 10.0 * (double)MIB / 0.95));
+        ck_assert_int_eq(j[0].rule, PACE_RULE_DEADLINE);
         struct pacing_limits two = { .per_controller = 2 };
         for (size_t i = 0; i < 4; i++)
                 j[i].controller = 1 + i / 3; /* three on one, and one on another */
         j[1].running = true;
         plan(j, 4, &two);
         ck_assert(is_near(j[0].rate, 20.0 * (double)MIB / 0.95)); /* its place is wanted */
+        ck_assert_int_eq(j[0].rule, PACE_RULE_PER_CONTROLLER);
         ck_assert(is_near(j[1].rate, 10.0 * (double)MIB / 0.95));
+        ck_assert_int_eq(j[1].rule, PACE_RULE_DEADLINE);
 }
 END_TEST
 
@@ -273,6 +288,8 @@ START_TEST(a_sweep_by_hand_leaves_most_of_the_limit_to_those_with_a_deadline) {
         plan(j, 2, &limits);
         ck_assert(is_near(j[0].rate, 75.0 * (double)MIB));
         ck_assert(is_near(j[1].rate, 25.0 * (double)MIB));
+        ck_assert_int_eq(j[0].rule, PACE_RULE_LIMITS_RATE);
+        ck_assert_int_eq(j[1].rule, PACE_RULE_LIMITS_RATE);
 }
 END_TEST
 
