@@ -199,6 +199,7 @@ static void set_all(struct variables *v, const json_t *event) {
         set(v, "SWEEPD_DEVICE", field_text(event, "device"));
         set(v, "SWEEPD_SERIAL", field_text(event, "serial"));
         set(v, "SWEEPD_SLOT", field_text(event, "slot"));
+        set_number(v, "SWEEPD_COUNT", event, "count");
         if (finding) {
                 set_number(v, "SWEEPD_FINDING_ID", finding, "id");
                 set_number(v, "SWEEPD_SWEEP_ID", finding, "sweep_id");

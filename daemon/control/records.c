@@ -306,6 +306,7 @@ struct message records_event(const struct event *event) {
         set_text(&m, "device", event->device);
         set_text(&m, "serial", event->serial);
         set_text(&m, "slot", event->slot);
+        set_known(&m, "count", event->count);
         message_set_null(&m, "finding");
         message_set_null(&m, "sweep");
         if (event->has_finding) {

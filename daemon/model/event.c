@@ -5,6 +5,8 @@
 #include "model/names.h"
 
 #include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
 
 static const char *const kind_names[EVENT_COUNT] = {
         [EVENT_FINDING] = "finding",
@@ -38,4 +40,12 @@ bool event_kind_from_name(enum event_kind *ret, const char *name) {
         if (i >= 0)
                 *ret = (enum event_kind)i;
         return i >= 0;
+}
+
+uint64_t event_sum_count(const struct event *event) {
+        if (event->kind != EVENT_SUM || event->text[0] < '1' || event->text[0] > '9')
+                return 0;
+        errno = 0;
+        unsigned long long count = strtoull(event->text, NULL, 10);
+        return errno == 0 && count <= INT64_MAX ? count : 0;
 }

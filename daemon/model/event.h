@@ -58,3 +58,6 @@ struct event {
         char serial[EVENT_IDENTITY_BYTES];
         char slot[EVENT_IDENTITY_BYTES];
 };
+
+/* Of how many messages a sum is, by its text, which begins with that. 0: it is no sum, or does not say. */
+uint64_t event_sum_count(const struct event *event);

@@ -164,6 +164,7 @@ static void append_counts(char *text, size_t text_bytes, const struct burst *b) 
                 }
 }
 
+/* The count comes first: event_sum_count() finds it there when the ledger tells of it. */
 static void describe(char *text, size_t text_bytes, const struct burst *b) {
         char span[32];
         const char *s = b->count == 1 ? "" : "s";

@@ -162,6 +162,7 @@ static int row_read_event(struct query *q, struct event *event) {
         event->at_us = query_take_number(q);
         query_take_text(q, event->device, sizeof event->device);
         query_take_text(q, event->text, sizeof event->text);
+        event->count = event_sum_count(event);
         event->sweep_id = query_take_number(q);
         event->finding.id = query_take_number(q);
         query_take_text(q, event->serial, sizeof event->serial);

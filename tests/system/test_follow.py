@@ -277,6 +277,46 @@ def a_program_is_run_once_for_each_alert_over_restarts(case):
     assert runs[2]['SWEEPD_VERDICT'] == 'faulty', runs[2]
 
 
+def told_of_findings(runs):
+    """How many findings these runs tell for the first time, and how many runs that were."""
+    runs = [run for run in runs if run['SWEEPD_KIND'] in ('finding', 'sum')]
+    return sum(int(run.get('SWEEPD_COUNT', 1)) for run in runs), len(runs)
+
+
+@test
+def a_program_is_told_of_how_many_messages_a_sum_is(case):
+    found = 60
+    disk = case.loop(4 * MIB)
+    daemon = case.daemon([device_entry('d0', disk)])
+    runner = Runner(case, daemon)
+    with open(os.path.join(runner.state, 'position'), 'w') as file:
+        file.write('0\n')
+    runner.start()
+    try:
+        expect_clean(daemon.sweep('d0'))
+        for place in range(0, 2 * found, 2):
+            disk.write(place * 4096, bytes(4096))
+        assert daemon.sweep('d0')['findings'] == found
+        alert(runner, daemon)
+        live = runner.runs()
+        runner.stop()
+        daemon.stop()
+        daemon.start()
+        os.unlink(runner.noted)
+        with open(os.path.join(runner.state, 'position'), 'w') as file:
+            file.write('0\n')  # all of them once more, from the ledger
+        runner.start()
+        alert(runner, daemon)
+    finally:
+        runner.stop()
+    for runs in live, runner.runs():
+        count, times = told_of_findings(runs)
+        assert count == found and times < found // 2, runs
+        sums = [run for run in runs if run['SWEEPD_KIND'] == 'sum']
+        assert sums and all(run['SWEEPD_TEXT'].startswith(run['SWEEPD_COUNT'] + ' more message') for run in sums), sums
+        assert not any('SWEEPD_COUNT' in run for run in runs if run['SWEEPD_KIND'] != 'sum'), runs
+
+
 @test
 def a_program_that_misbehaves_does_no_harm(case):
     daemon = case.daemon([device_entry('d0', case.loop(MIB))])
@@ -459,6 +499,11 @@ def the_ready_program_for_mail_hands_a_letter_to_sendmail(case):
         message = email.message_from_file(file)
     assert message['To'] == 'ops@example.org' and 'd0: bit_flip' in message['Subject'], message
     assert ALERT['SWEEPD_TEXT'] in message.get_payload() and 'sweepctl finding 3' in message.get_payload(), message
+    done = run_ready('mail', SENDMAIL=sendmail, SWEEPD_KIND='sum', SWEEPD_COUNT='44', SWEEPD_FAULT='')
+    assert done.returncode == 0, done
+    with open(letter) as file:
+        message = email.message_from_file(file)
+    assert 'd0: 44 more messages in one' in message['Subject'] and 'messages:    44\n' in message.get_payload(), message
     missing = run_ready('mail', SENDMAIL='/nonexistent')
     assert missing.returncode != 0 and '/nonexistent' in missing.stderr, missing
 
@@ -481,9 +526,11 @@ def the_ready_program_for_a_webhook_posts_json(case):
         url = f'http://127.0.0.1:{server.server_port}'
         done = run_ready('webhook', WEBHOOK_URL=url)
         broken = run_ready('webhook', WEBHOOK_URL=url + '/broken')
+        summed = run_ready('webhook', WEBHOOK_URL=url, SWEEPD_COUNT='44')
         server.shutdown()
     assert done.returncode == 0, done
     assert ALERT['SWEEPD_TEXT'] in posted[0]['text'] and posted[0]['device'] == 'd0' and posted[0]['finding'] == '3', posted
+    assert summed.returncode == 0 and [p['count'] for p in posted] == ['', '', '44'], (summed, posted)
     assert broken.returncode != 0 and '500' in broken.stderr, broken
     unset = run_ready('webhook')
     assert unset.returncode != 0 and 'WEBHOOK_URL' in unset.stderr, unset

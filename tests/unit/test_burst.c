@@ -24,6 +24,14 @@ static void teardown(void) {
         book = burst_book_free(book);
 }
 
+/* What the ledger keeps of a sum is its text. */
+static bool next_sum(const char *device, uint64_t now_us, struct event *ret) {
+        if (!burst_book_sum(book, device, now_us, ret))
+                return false;
+        ck_assert_uint_eq(event_sum_count(ret), ret->count);
+        return true;
+}
+
 static struct event make(enum event_kind kind, const char *device) {
         struct event event = { .kind = kind, .priority = LOG_WARNING };
         text_copy(event.device, sizeof event.device, device);
@@ -50,13 +58,13 @@ START_TEST(ten_thousand_findings_are_a_few_messages_and_a_sum_with_exact_counts)
                                        i % 10 == 9 ? EVENT_GREW : EVENT_FIRST),
                         START + i * 100);
         ck_assert_uint_eq(told, BURST_TOLD_MAX);
-        ck_assert(burst_book_sum(book, NULL, START + 20 * SECOND, &sum));
+        ck_assert(next_sum(NULL, START + 20 * SECOND, &sum));
         ck_assert_uint_eq(sum.count, 10000 - BURST_TOLD_MAX);
         ck_assert_int_eq(sum.kind, EVENT_SUM);
         ck_assert_str_eq(sum.device, "d0");
         ck_assert_str_eq(sum.text,
                 "9984 more messages of findings within 0 s, in one: 8985 new, 999 grown; read_error 7488, bit_flip 2496. Each of them: sweepctl errors d0");
-        ck_assert(!burst_book_sum(book, NULL, START + HOUR, &sum));
+        ck_assert(!next_sum(NULL, START + HOUR, &sum));
 }
 END_TEST
 
@@ -64,7 +72,7 @@ START_TEST(a_few_messages_are_told_at_once_and_each) {
         struct event sum;
         for (size_t i = 0; i < BURST_TOLD_MAX; i++)
                 ck_assert(passes(finding("d0", FAULT_ZEROED, EVENT_FIRST), START));
-        ck_assert(!burst_book_sum(book, NULL, START + HOUR, &sum));
+        ck_assert(!next_sum(NULL, START + HOUR, &sum));
 }
 END_TEST
 
@@ -90,9 +98,9 @@ START_TEST(after_a_rest_messages_are_told_one_by_one_again) {
         for (size_t i = 0; i < 2 * BURST_TOLD_MAX; i++)
                 passes(finding("d0", FAULT_ZEROED, EVENT_FIRST), START);
         ck_assert(!passes(finding("d0", FAULT_ZEROED, EVENT_FIRST), START + QUIET - 1));
-        ck_assert(burst_book_sum(book, NULL, START + QUIET, &sum));
+        ck_assert(next_sum(NULL, START + QUIET, &sum));
         ck_assert(!passes(finding("d0", FAULT_ZEROED, EVENT_FIRST), START + 2 * QUIET - 2));
-        ck_assert(burst_book_sum(book, NULL, START + 2 * QUIET + HOUR, &sum));
+        ck_assert(next_sum(NULL, START + 2 * QUIET + HOUR, &sum));
         ck_assert(passes(finding("d0", FAULT_ZEROED, EVENT_FIRST), START + 3 * QUIET + HOUR));
 }
 END_TEST
@@ -103,10 +111,10 @@ START_TEST(a_sum_of_one_device_comes_when_it_is_asked_for) {
                 passes(finding("d0", FAULT_ZEROED, EVENT_FIRST), START);
                 passes(finding("d1", FAULT_ZEROED, EVENT_FIRST), START);
         }
-        ck_assert(burst_book_sum(book, "d1", START, &sum));
+        ck_assert(next_sum("d1", START, &sum));
         ck_assert_str_eq(sum.device, "d1");
         ck_assert_uint_eq(sum.count, 3);
-        ck_assert(!burst_book_sum(book, "d1", START, &sum));
+        ck_assert(!next_sum("d1", START, &sum));
 }
 END_TEST
 
@@ -117,7 +125,7 @@ START_TEST(a_sum_has_the_gravest_priority) {
                 continue;
         passes(grave, START);
         passes(finding("d0", FAULT_SLOW, EVENT_FIRST), START);
-        ck_assert(burst_book_sum(book, NULL, START + HOUR, &sum));
+        ck_assert(next_sum(NULL, START + HOUR, &sum));
         ck_assert_int_eq(sum.priority, LOG_ALERT);
 }
 END_TEST
@@ -128,14 +136,39 @@ START_TEST(a_device_that_comes_and_goes_for_a_year_is_told_of_once_an_hour) {
         struct event sum;
         for (uint64_t at_us = START; at_us < START + 365 * 24 * HOUR; at_us += 20 * SECOND, sent++) {
                 told += passes(make(EVENT_DEVICE_MISSING, "d0"), at_us);
-                for (; burst_book_sum(book, NULL, at_us, &sum); sums++)
+                for (; next_sum(NULL, at_us, &sum); sums++)
                         counted += sum.count;
         }
-        for (; burst_book_sum(book, NULL, UINT64_MAX, &sum); sums++)
+        for (; next_sum(NULL, UINT64_MAX, &sum); sums++)
                 counted += sum.count;
         ck_assert_uint_eq(told, BURST_TOLD_MAX);
         ck_assert_uint_le(sums, 365 * 24 + 16);
         ck_assert_uint_eq(told + counted, sent);
+}
+END_TEST
+
+START_TEST(each_kind_of_sum_begins_with_its_count) {
+        struct event sum;
+        size_t sums = 0;
+        for (int kind = 0; kind < EVENT_COUNT; kind++)
+                for (size_t i = 0; i <= BURST_TOLD_MAX; i++)
+                        passes(make((enum event_kind)kind, "d0"), START);
+        for (; next_sum(NULL, START + HOUR, &sum); sums++)
+                ck_assert_uint_eq(sum.count, 1);
+        ck_assert_uint_gt(sums, 5);
+}
+END_TEST
+
+START_TEST(what_is_no_sum_has_no_count) {
+        struct event event = make(EVENT_DAEMON, "");
+        text_copy(event.text, sizeof event.text, "12 more messages");
+        ck_assert_uint_eq(event_sum_count(&event), 0);
+        static const char *const texts[] = { "", "more", "-1 more", " 1 more", "0 more", "99999999999999999999 more" };
+        for (size_t i = 0; i < ELEMENTS(texts); i++) {
+                event.kind = EVENT_SUM;
+                text_copy(event.text, sizeof event.text, texts[i]);
+                ck_assert_uint_eq(event_sum_count(&event), 0);
+        }
 }
 END_TEST
 
@@ -153,12 +186,12 @@ START_TEST(what_is_told_and_what_sums_say_add_up) {
                         for (uint64_t i = 0; i < (r >> 40) % 30; i++, sent++)
                                 told += passes(
                                         finding(devices[r % 3], (enum fault)(i % FAULT_COUNT), EVENT_AGAIN), now_us);
-                        while (burst_book_sum(book, NULL, now_us, &sum))
+                        while (next_sum(NULL, now_us, &sum))
                                 told += sum.count;
                         ASSERT_SEEDED(seed, told <= sent);
                 }
                 now_us += HOUR;
-                while (burst_book_sum(book, NULL, now_us, &sum))
+                while (next_sum(NULL, now_us, &sum))
                         told += sum.count;
                 ASSERT_SEEDED(seed, told == sent);
         }
@@ -176,6 +209,8 @@ int main(void) {
         tcase_add_test(tests, a_sum_of_one_device_comes_when_it_is_asked_for);
         tcase_add_test(tests, a_sum_has_the_gravest_priority);
         tcase_add_test(tests, a_device_that_comes_and_goes_for_a_year_is_told_of_once_an_hour);
+        tcase_add_test(tests, each_kind_of_sum_begins_with_its_count);
+        tcase_add_test(tests, what_is_no_sum_has_no_count);
         tcase_add_test(tests, what_is_told_and_what_sums_say_add_up);
         return suite_run("burst", tests);
 }
