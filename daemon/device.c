@@ -64,6 +64,7 @@ void device_identify(struct device *d, const struct identity *identity, uint64_t
         d->identity = *identity;
         d->size_bytes = size_bytes;
         d->strange = false;
+        device_note_present(d);
 }
 
 void device_estrange(struct device *d) {
@@ -74,10 +75,31 @@ void device_estrange(struct device *d) {
         d->sighting = d->asked_sighting = 0;
 }
 
+/* A clock that was set meanwhile would date it wrongly for as long as it is away. */
+void device_note_absent(struct device *d, uint64_t monotonic_us, uint64_t wall_us) {
+        struct device_absence *a = &d->absence;
+        if (a->since_us == 0)
+                *a = (struct device_absence){ wall_us, monotonic_us, d->seen };
+        uint64_t ago_us = monotonic_us - a->monotonic_us, since_us = wall_us > ago_us ? wall_us - ago_us : 1;
+        uint64_t off_us = since_us > a->since_us ? since_us - a->since_us : a->since_us - since_us;
+        if (off_us > 60 * USEC_PER_SEC)
+                a->since_us = since_us;
+}
+
+void device_note_present(struct device *d) {
+        d->seen = true;
+        d->absence = (struct device_absence){ 0 };
+}
+
 /* The path that a sweep is at work on stays until it has ended. */
 void device_reconfigure(struct device *d, struct device_config *config) {
-        if (strcmp(d->config->path, config->path) != 0 && !d->thread)
+        bool elsewhere = strcmp(d->config->path, config->path) != 0;
+        if (elsewhere && !d->thread)
                 device_estrange(d);
+        if (elsewhere) {
+                d->seen = false;
+                d->absence = (struct device_absence){ 0 };
+        }
         device_config_ref(config);
         device_config_unref(d->config);
         d->config = config;
@@ -536,6 +558,25 @@ static bool waits(enum device_state state) {
                 state == DEVICE_PAUSED || state == DEVICE_HELD;
 }
 
+/* Of a file nobody knows before a sweep looks for it. */
+static void fill_missing(const struct device *d, struct device_record *ret) {
+        static const char remedy[] = "Check the path, the cabling and dmesg; sweepd looks again by itself.";
+        char when[64];
+        text_format_local(when, sizeof when, d->absence.since_us);
+        if (!d->absent) {
+                ret->reason = d->refusal;
+                text_append(ret->reason.found, sizeof ret->reason.found, " It was missed first on %s.", when);
+        } else if (d->absence.since_us == 0) {
+                reason_set(&ret->reason, "missing", remedy, "there is no device at %s", d->config->path);
+        } else if (d->absence.had_been_seen) {
+                reason_set(&ret->reason, "missing", remedy, "there is no device at %s since %s", d->config->path, when);
+        } else {
+                reason_set(&ret->reason, "missing", remedy,
+                        "there is no device at %s, nor was there one when sweepd began to look for it, on %s",
+                        d->config->path, when);
+        }
+}
+
 static void fill_reason(const struct device *d, struct device_record *ret, uint64_t wall_us) {
         if (ret->state == DEVICE_RECOVERING)
                 reason_set(&ret->reason, "recovery", "Wait until it is done.",
@@ -555,9 +596,7 @@ static void fill_reason(const struct device *d, struct device_record *ret, uint6
                 reason_set(&ret->reason, "hung", sweep_hung_remedy, "the device does not answer: %s",
                         d->stall.finding.text);
         else if (ret->state == DEVICE_MISSING)
-                reason_set(&ret->reason, "missing",
-                        "Check the path, the cabling and dmesg; sweepd looks again by itself.",
-                        "there is no device at %s", d->config->path);
+                fill_missing(d, ret);
         else if (ret->state == DEVICE_PAUSED || ret->state == DEVICE_HELD)
                 fill_paused(d, ret);
         else if (ret->state == DEVICE_WAITING)

@@ -70,6 +70,13 @@ struct device_stall {
         struct reason reason;   /* of the journal: no fault of the device's */
 };
 
+/* That nothing is behind its path. */
+struct device_absence {
+        uint64_t since_us;     /* wall time at which that was seen first; 0: it is there, as far as is known */
+        uint64_t monotonic_us; /* the same by the clock for spans */
+        bool had_been_seen;    /* by this daemon, at this path, before that */
+};
+
 /* What the planner told people of a device's deadline. */
 enum deadline_told { DEADLINE_FINE, DEADLINE_SHORT, DEADLINE_MISSED };
 
@@ -117,6 +124,8 @@ struct device {
         bool unseen;       /* one that a match took: no such disk is there */
         bool absent;       /* nothing is behind its path */
         bool announced_absent;
+        bool seen; /* something was behind its path */
+        struct device_absence absence;
         struct reason refusal;  /* rule "": not refused */
         bool refusal_told;      /* and its end was not */
         uint64_t look_again_us; /* wall time; of a refusal */
@@ -169,6 +178,10 @@ void device_identify(struct device *d, const struct identity *identity, uint64_t
 
 /* Its path leads elsewhere: who is there has to be found out. */
 void device_estrange(struct device *d);
+
+/* Nothing, or something, is behind its path: at each look. */
+void device_note_absent(struct device *d, uint64_t monotonic_us, uint64_t wall_us);
+void device_note_present(struct device *d);
 
 /* It is certain that another disk took the place of the one that was swept last, and is meant to be there. */
 bool device_is_replaced(const struct device *d);

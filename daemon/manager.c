@@ -266,6 +266,10 @@ static void look_for_absent(struct manager *m) {
                 if (d->thread || !device_is_watched(d))
                         continue;
                 d->absent = d->config->key ? d->unseen : stat(d->config->path, &st) < 0;
+                if (d->absent)
+                        device_note_absent(d, clock_monotonic_us(), clock_wall_us());
+                else
+                        device_note_present(d);
                 if (d->absent == d->announced_absent)
                         continue;
                 d->announced_absent = d->absent;

@@ -402,6 +402,8 @@ static void on_refused(struct manager *m, struct device *d, const struct news *n
         bool missing = strcmp(news->reason.rule, "missing") == 0 && device_is_watched(d);
         bool own_idea = is_own_idea(d) && !missing;
         d->refused = true;
+        if (strcmp(news->reason.rule, "missing") == 0)
+                device_note_absent(d, clock_monotonic_us(), clock_wall_us());
         if (own_idea) {
                 answer_refused(m, d, &news->reason);
                 return;
@@ -684,8 +686,10 @@ static void on_ended(struct manager *m, struct device *d, struct news *news) {
                         d->refusal = r->reason;
                         d->look_again_us = clock_wall_us() + DEVICE_LOOK_AGAIN_US;
                 }
-                if (strcmp(r->reason.rule, "missing") == 0)
+                if (strcmp(r->reason.rule, "missing") == 0) {
                         d->absent = true;
+                        device_note_absent(d, clock_monotonic_us(), clock_wall_us());
+                }
                 note_left_armed(m, d, news->left_armed);
         }
         if (news->erase_error)

@@ -10,6 +10,7 @@ import ctypes
 import fcntl
 import mmap
 import os
+import re
 import struct
 import time
 
@@ -124,6 +125,9 @@ def a_canary_that_was_written_can_be_read_and_one_that_was_not_can_not(case):
     fs = FileSystem(case, 'ext4')
     daemon = case.daemon([canary(fs.path, mode='read', destroys_data=None)])
     expect_refused(daemon, 'canary', 'missing', state='missing')
+    found = daemon.device('canary')['reason']['found']
+    assert re.fullmatch(rf'There is no file {re.escape(fs.path)}, or no such directory. It was missed first on .* \d\d:\d\d\.',
+                        found), found
     assert not os.path.exists(fs.path)
     with open(fs.path, 'wb') as file:
         os.posix_fallocate(file.fileno(), 0, SIZE)

@@ -66,6 +66,20 @@ def with_time(daemon, names, wall, count):
 
 
 @test
+def who_is_missing_is_so_since_the_same_moment_when_the_clock_is_set(case):
+    wall = Wall(case)
+    wall.jump(-30 * YEAR)
+    daemon = wall.daemon(case, [device_entry('d0', '/dev/sweepd-test-no-such-disk', 'read')])
+
+    def year():
+        reason = daemon.device('d0')['reason']
+        return reason and int(reason['found'].split()[-2][:4])
+    eventually('it is missed', lambda: year() == time.localtime(wall.now()).tm_year)
+    wall.jump(0)
+    eventually('the date is that of the clock', lambda: year() == time.localtime(wall.now()).tm_year)
+
+
+@test
 def jumps_start_no_storm_and_stall_nothing(case):
     wall = Wall(case)
     names = [f'd{i}' for i in range(12)]

@@ -7,6 +7,7 @@ name, keeps what is known of it.
 """
 
 import os
+import re
 import time
 
 from harness import (MIB, device_entry, eventually, expect_clean, main, test, zone_where_it_is)
@@ -104,6 +105,51 @@ def a_disk_that_was_away_keeps_what_is_known_of_it(case):
     eventually('it is back', lambda: daemon.device('d0')['state'] == 'idle')
     expect_known(daemon, disk)
     assert daemon.device('d0')['next_due_at'] == before['next_due_at']
+
+
+def expect_missed(daemon, link, from_s, words):
+    """status says why, and since when: not before from_s, and not later than now."""
+    reason = eventually('it is missed', lambda: shows_missing(daemon))
+    told = re.fullmatch(rf'there is no device at {re.escape(link.path)}{words} (.*)', reason['found'])
+    assert reason['rule'] == 'missing' and told, reason
+    minutes = range(int(from_s // 60), int(time.time() // 60) + 1)
+    assert told[1] in [time.strftime('%a %Y-%m-%d %H:%M', time.localtime(m * 60)) for m in minutes], reason
+    shown = ' '.join(daemon.ctl('status', 'd0', check=False, as_json=False).stdout.split())
+    assert reason['found'] in shown, shown
+
+
+def shows_missing(daemon):
+    device = daemon.device('d0')
+    return device['reason'] if device['state'] == 'missing' else None
+
+
+@test
+def a_device_that_is_missing_says_since_when_as_far_as_that_is_known(case):
+    disk = case.loop(4 * MIB)
+    link = Link(case, disk)
+    daemon = case.daemon([device_entry('d0', link.path, 'read')])
+
+    def here(to):
+        link.lead_to(to)
+        daemon.call('Reload')
+        eventually('that was seen', lambda: (daemon.device('d0')['state'] == 'idle') == bool(to))
+
+    before = time.time()
+    here(None)
+    expect_missed(daemon, link, before, ' since')
+    daemon.stop()
+    before = time.time()
+    daemon.start()
+    expect_missed(daemon, link, before, ', nor was there one when sweepd began to look for it, on')
+    here(disk)
+    here(None)
+    expect_missed(daemon, link, before, ' since')
+    first = link.path
+    link.path += '-b'
+    daemon.configure([device_entry('d0', link.path, 'read')])
+    daemon.call('Reload')
+    expect_missed(daemon, link, before, ', nor was there one when sweepd began to look for it, on')
+    assert not os.path.lexists(first)
 
 
 @test
