@@ -12,6 +12,7 @@ import socket
 import subprocess
 import threading
 import time
+from bisect import bisect_left
 
 from harness import KIB, MIB, UNIT, device_entry, eventually, expect_clean, main, need, program, test
 
@@ -197,6 +198,45 @@ def ten_thousand_findings_are_a_few_messages_and_program_runs_whose_counts_are_e
         assert len(heard(name)) < 80, f'{name}: {len(heard(name))} messages'
         assert len(run_for(name)) < 80, f'{name}: {len(run_for(name))} runs'
     print(f'# {len(log.entries)} messages, {len(runner.runs())} runs of the program')
+
+
+def bytes_bad(finding):
+    return int(finding['detail'].get('bytes_bad', finding['length']))
+
+
+@test
+def ten_thousand_faults_of_one_disk_are_kept_in_fewer_findings_that_account_for_each(case):
+    count, most = 10_000, 4096
+    disk, log = case.loop(96 * MIB), Syslog(case)
+    entry = device_entry('d0', disk)
+    daemon = log.start(case, [entry])
+    expect_clean(daemon.sweep('d0'))
+    damaged = sorted(case.rng.sample(range(0, disk.units(), 2), count))
+    flip_a_bit(disk, damaged)
+    daemon.configure([{**entry, 'rate_max': '60M'}])
+    daemon.call('Reload')
+    sweep_id = daemon.begin('d0')
+    answers = []
+    while not daemon.finished(sweep_id):
+        shown = daemon.ctl('status')['devices'][0]
+        answers += [(shown['state'], shown['findings_open'])]
+        time.sleep(0.05)
+    sweep = daemon.end(sweep_id)
+    assert any(state == 'sweeping' and found for state, found in answers), answers
+    found = daemon.ctl('errors', 'd0')['findings']
+    assert sweep['verdict'] == 'faulty' and sweep['findings'] == len(found) <= most, (sweep, len(found))
+    assert sum(bytes_bad(f) for f in found) == count * UNIT
+    for f in found:
+        inside = bisect_left(damaged, (f['offset'] + f['length']) // UNIT) - bisect_left(damaged, f['offset'] // UNIT)
+        assert bytes_bad(f) == inside * UNIT, (f, inside)
+        assert inside == 1 or 'too many faults to keep them apart' in f['detail']['coarse'], f
+
+    def heard():
+        return [text for _, device, text in list(log.entries) if device == 'd0']
+    eventually('each is told', lambda: sum_of_new(heard()) == len(found))
+    log.expect_tests(daemon, 1)
+    assert sum_of_new(heard()) == len(found) and len(heard()) < 40, heard()
+    print(f'# {len(found)} findings, {len(heard())} messages, {len(answers)} answers of status meanwhile')
 
 
 @test
