@@ -686,7 +686,8 @@ static void on_ended(struct manager *m, struct device *d, struct news *news) {
                         d->refusal = r->reason;
                         d->look_again_us = clock_wall_us() + DEVICE_LOOK_AGAIN_US;
                 }
-                if (strcmp(r->reason.rule, "missing") == 0) {
+                /* For other paths nobody would look whether it is back; the next try does. */
+                if (strcmp(r->reason.rule, "missing") == 0 && device_is_watched(d)) {
                         d->absent = true;
                         device_note_absent(d, clock_monotonic_us(), clock_wall_us());
                 }

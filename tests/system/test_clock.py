@@ -11,7 +11,8 @@ import sqlite3
 import struct
 import time
 
-from harness import MIB, UNIT, device_entry, eventually, expect_clean, main, program, test, zone_where_it_is
+from harness import (MIB, UNIT, device_entry, eventually, expect_clean, main, need, program, run, test,
+                     zone_where_it_is)
 
 HOUR, DAY = 3600, 86400
 YEAR = 365 * DAY
@@ -77,6 +78,29 @@ def who_is_missing_is_so_since_the_same_moment_when_the_clock_is_set(case):
     eventually('it is missed', lambda: year() == time.localtime(wall.now()).tm_year)
     wall.jump(0)
     eventually('the date is that of the clock', lambda: year() == time.localtime(wall.now()).tm_year)
+
+
+@test
+def a_file_that_is_removed_in_mid_sweep_is_made_and_swept_again_in_its_time(case):
+    need('mkfs.ext4')
+    disk, place, wall = case.loop(64 * MIB), case.directory('mnt'), Wall(case)
+    run('mkfs.ext4', '-q', '-E', 'nodiscard', disk.path)
+    run('mount', disk.path, place)
+    case.undo(run, 'umount', place)
+    path = os.path.join(place, 'canary')
+    daemon = wall.daemon(case, [device_entry(
+        'd0', path, create_size='16M', destroys_data=path, every='10m', segment='4M', block_size='64K', rate_min='4M',
+        rate_max='4M')])
+    daemon.sweeping('d0', 5 * MIB)
+    os.unlink(path)
+    failed = daemon.end(daemon.sweeps('d0')[0]['id'])
+    assert failed['reason']['rule'] == 'missing', failed
+    device = daemon.device('d0')
+    assert (device['state'], device['needs_attention']) == ('idle', True), device
+    assert 500 < begins_in(daemon, 'd0', wall) < 601, device
+    wall.jump(2 * HOUR)
+    eventually('it is swept again', lambda: len(daemon.sweeps('d0')) == 2, 40)
+    expect_clean(daemon.end(daemon.sweeps('d0')[1]['id']))
 
 
 @test
