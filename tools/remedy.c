@@ -16,23 +16,25 @@
 /* The worst first: data that is wrong and does not say so, then what does not come at all, then what comes late. */
 static const struct {
         const char *fault, *lasting;
-        const char *passing; /* where it was transient or repaired; NULL: the same */
+        const char *transient, *repaired; /* NULL: the same */
 } remedies[] = {
-        { "unrestored", "do not mount it; take the data from a copy", NULL },
-        { "misdirected", "replace the disk or its controller: it has overwritten something else, too", NULL },
-        { "stale", "replace the disk, or update its firmware; until then: hdparm -W0", NULL },
-        { "garbage", "replace the disk, or update its firmware; flash: it is worn out", NULL },
-        { "zeroed", "replace the disk, or update its firmware; flash: worn out, or a wrong discard", NULL },
-        { "torn", "after a power cut nothing; else replace the disk, or update its firmware", NULL },
-        { "foreign", "find out who uses the device, and end that", NULL },
-        { "bit_flip", "replace the disk", "check cable, controller and memory: it came on the way" },
-        { "host", "test this computer (memtest86+); trust nothing that it computes", NULL },
-        { "write_error", "replace the disk; if several have it, the cable or controller first", NULL },
-        { "flush_error", "replace the disk; if several have it, the cable or controller first", NULL },
+        { "unrestored", "do not mount it; take the data from a copy", NULL, NULL },
+        { "misdirected", "replace the disk or its controller: it has overwritten something else, too", NULL, NULL },
+        { "stale", "replace the disk, or update its firmware; until then: hdparm -W0", NULL, NULL },
+        { "garbage", "replace the disk, or update its firmware; flash: it is worn out", NULL, NULL },
+        { "zeroed", "replace the disk, or update its firmware; flash: worn out, or a wrong discard", NULL, NULL },
+        { "torn", "after a power cut nothing; else replace the disk, or update its firmware", NULL, NULL },
+        { "foreign", "find out who uses the device, and end that", NULL, NULL },
+        { "bit_flip", "replace the disk", "check cable, controller and memory: it came on the way",
+                "it was stored so, and written anew it holds: watch for more; a second one: replace the disk" },
+        { "host", "test this computer (memtest86+); trust nothing that it computes", NULL, NULL },
+        { "write_error", "replace the disk; if several have it, the cable or controller first", NULL, NULL },
+        { "flush_error", "replace the disk; if several have it, the cable or controller first", NULL, NULL },
         { "read_error", "restore what lies there from a copy; replace the disk",
+                "watch for more: a second one is a reason to replace the disk",
                 "watch for more: a second one is a reason to replace the disk" },
-        { "hung", "dmesg; then cable, backplane, power; then the disk", NULL },
-        { "slow", "many, or ever more (sweepctl map): plan to replace the disk", NULL },
+        { "hung", "dmesg; then cable, backplane, power; then the disk", NULL, NULL },
+        { "slow", "many, or ever more (sweepctl map): plan to replace the disk", NULL, NULL },
 };
 
 /* What is not known here may be worse than all that is. */
@@ -68,6 +70,8 @@ void remedy_text(char to[static REMEDY_TEXT_BYTES], const json_t *finding) {
         to[0] = '\0';
         if (i == 0)
                 return;
-        const char *passing = is_passing(finding) ? remedies[i - 1].passing : NULL;
-        text_copy(to, REMEDY_TEXT_BYTES, passing ? passing : remedies[i - 1].lasting);
+        const char *other = field_is(finding, "persistence", "transient") ? remedies[i - 1].transient
+                : field_is(finding, "persistence", "repaired")            ? remedies[i - 1].repaired
+                                                                          : NULL;
+        text_copy(to, REMEDY_TEXT_BYTES, other ? other : remedies[i - 1].lasting);
 }

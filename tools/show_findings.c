@@ -44,9 +44,10 @@ static void add_finding_row(struct table *table, const json_t *finding) {
         char note[1024];
         const char *state = field_text_or(finding, "state", "?");
         bool open = strcmp(state, "open") == 0;
-        text_format(note, sizeof note, "%s%sfirst seen %s, last seen %s, seen %" PRIu64 " time%s. %s",
+        const char *comment = field_text(finding, "comment");
+        text_format(note, sizeof note, "%s%sfirst seen %s, last seen %s, seen %" PRIu64 " time%s. %s%s%s",
                 open ? "" : state, open ? "" : ", ", first, seen, count, count == 1 ? "" : "s",
-                field_text_or(finding, "text", ""));
+                field_text_or(finding, "text", ""), comment ? ". Comment: " : "", comment ? comment : "");
         table_note(table, note);
 }
 
@@ -179,7 +180,7 @@ static uint64_t sample_at(const json_t *finding) {
 
 static void show_finding(const json_t *answer, const json_t *finding) {
         size_t width = page_width();
-        char first[TIME_TEXT_BYTES], last[TIME_TEXT_BYTES], remedy[REMEDY_TEXT_BYTES];
+        char first[TIME_TEXT_BYTES], last[TIME_TEXT_BYTES], known[TIME_TEXT_BYTES], remedy[REMEDY_TEXT_BYTES];
         field_time(first, finding, "first_seen_at", "unknown");
         field_time(last, finding, "last_seen_at", "unknown");
         page_fact(stdout, width, "finding", "%" PRIu64, field_count(finding, "id"));
@@ -188,7 +189,9 @@ static void show_finding(const json_t *answer, const json_t *finding) {
         page_fact(stdout, width, "what", "%s", field_text_or(finding, "text", "-"));
         show_place(finding, width);
         page_fact(stdout, width, "persistence", "%s", field_text_or(finding, "persistence", "?"));
-        page_fact(stdout, width, "state", "%s", field_text_or(finding, "state", "?"));
+        field_time(known, finding, "acknowledged_at", "");
+        page_fact(stdout, width, "state", "%s%s%s", field_text_or(finding, "state", "?"),
+                known[0] ? ", known since " : "", known);
         page_fact(stdout, width, "seen", "%" PRIu64 " time%s, last by sweep %" PRIu64, field_count(finding, "count"),
                 field_count(finding, "count") == 1 ? "" : "s", field_count(finding, "sweep_id"));
         page_fact(stdout, width, "first seen", "%s", first);

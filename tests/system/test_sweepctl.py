@@ -376,7 +376,8 @@ def each_fault_has_a_line_of_what_to_do():
     for fault in faults:
         with FakeDaemon(GetFinding={'finding': finding(7, fault=fault), 'expected': None, 'found': None}) as fake:
             expect_width(expect(ask(fake, 'finding', '7'), 0, f'fault: {fault}', 'what to do: ').stdout)
-    for persistence, text in ('transient', 'it came on the way'), ('persistent', 'replace the disk'):
+    for persistence, text in [('transient', 'it came on the way'), ('persistent', 'what to do: replace the disk'),
+                              ('repaired', 'it was stored so, and written anew it holds')]:
         with FakeDaemon(GetFinding={'finding': finding(7, persistence=persistence)}) as fake:
             expect(ask(fake, 'finding', '7'), 0, text)
     with FakeDaemon(GetFinding={'finding': finding(7, fault='newer')}) as fake:
@@ -636,9 +637,13 @@ def day(ago):
 
 @test
 def errors_are_2_while_one_is_unacknowledged():
-    findings = [finding(1), finding(2, state='acknowledged', device='b', fault='read_error')]
+    findings = [finding(1), finding(2, state='acknowledged', device='b', fault='read_error', acknowledged_at=NOW - HOUR,
+                                    comment='new disk is ordered')]
+    with FakeDaemon(GetFinding={'finding': findings[1]}) as fake:
+        since = time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime((NOW - HOUR) // 1_000_000))
+        expect(ask(fake, 'finding', '2'), 0, f'state: acknowledged, known since {since}', 'comment: new disk is ordered')
     with FakeDaemon(ListFindings=each('finding', findings)) as fake:
-        done = expect(ask(fake, 'errors'), 2, 'ID DEVICE OFFSET LENGTH FAULT PERSISTENCE',
+        done = expect(ask(fake, 'errors'), 2, 'Comment: new disk is ordered', 'ID DEVICE OFFSET LENGTH FAULT PERSISTENCE',
                       '1 spare-7 1.5 GiB (1610612736) 4.0 KiB bit_flip persistent', 'seen 2 times',
                       '3 bits differ in 1 unit', 'acknowledged, first seen', f'{day(2)}, last seen {day(1)}, seen 2')
         expect_width(done.stdout)
