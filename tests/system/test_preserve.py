@@ -477,9 +477,9 @@ def expect_theirs_stay(daemon, kept, sweep, wrote):
 
 
 @contextlib.contextmanager
-def second_loop(disk):
-    """Another loop device over the same file, made in mid-sweep."""
-    path = run('losetup', '--find', '--show', '--direct-io=on', disk.backing).stdout.strip()
+def second_loop(disk, direct_io=True):
+    """Another loop device over the same file, made in mid-sweep. One with direct I/O flushes the file as it is made."""
+    path = run('losetup', '--find', '--show', f'--direct-io={"on" if direct_io else "off"}', disk.backing).stdout.strip()
     try:
         yield path
     finally:
@@ -513,11 +513,11 @@ def what_a_second_loop_device_writes_in_mid_sweep_stays_where_it_is_read(case):
 def what_is_written_behind_originals_that_went_back_stays(case):
     """In mode refresh, which reads before its writes and behind them alone: while these are being flushed."""
     kept = kept_faultdisks(case, size=512 * KIB, mode='refresh', queue_depth=2)  # one segment
-    kept.target.command('delay flush ms=2000')
+    kept.target.command('delay flush ms=6000')
     daemon = case.daemon([kept.entry()])
     before, wrote = written_bytes(kept.target), {}
     sweep_id = daemon.begin('d0')
-    with second_loop(kept.target) as path:
+    with second_loop(kept.target, direct_io=False) as path:
         eventually('the segment is written', lambda: written_bytes(kept.target) - before == kept.segment(), 30, 0.001)
         for unit in case.rng.sample(range(kept.segment() // UNIT), 3):
             write_past_the_count(path, 0, kept, wrote, unit, case.rng.randbytes(UNIT))
