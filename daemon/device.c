@@ -16,9 +16,6 @@
 #include <errno.h>
 #include <string.h>
 
-/* The largest write caches of disks hold 512 MiB; a smaller segment could be answered from one. */
-#define CACHE_BYTES_MAX (UINT64_C(512) << 20)
-
 /* What takes longer at the rate of the moment has no end that is worth telling. */
 #define ETA_MAX_US (3660.0 * USEC_PER_DAY)
 
@@ -774,7 +771,7 @@ void device_fill_record(
         fill_verdict(d, ret, counts);
         if (d->write_cache >= 0 && sweep_mode_writes(ret->mode))
                 ret->cache_defeated = !d->write_cache ||
-                        device_config_segment_bytes(config, ret->mode) >= CACHE_BYTES_MAX;
+                        device_config_segment_bytes(config, ret->mode) >= DEVICE_CACHE_BYTES_MAX;
         ret->needs_attention = counts->open_faults > 0 || ret->state == DEVICE_REFUSED ||
                 ret->state == DEVICE_MISSING || ret->state == DEVICE_STALLED || ret->overdue ||
                 d->silence_told_us > 0 || has_failed(d);

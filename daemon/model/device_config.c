@@ -95,7 +95,16 @@ static void free_texts(char **texts) {
 uint64_t device_config_segment_bytes(const struct device_config *config, enum sweep_mode mode) {
         if (config->segment_bytes > 0)
                 return config->segment_bytes;
-        return sweep_mode_keeps(mode) ? UINT64_C(512) << 20 : UINT64_C(1) << 30;
+        return sweep_mode_keeps(mode) ? DEVICE_CACHE_BYTES_MAX : UINT64_C(1) << 30;
+}
+
+uint64_t device_config_segment_least_bytes(
+        const struct device_config *config, enum sweep_mode mode, uint64_t extent_bytes) {
+        uint64_t most = device_config_segment_bytes(config, mode), share = extent_bytes / 100;
+        if (config->segment_bytes > 0 || extent_bytes == 0)
+                return most;
+        share -= share % (UINT64_C(4) << 20); /* whole blocks of any size */
+        return MIN(most, MAX(share, DEVICE_CACHE_BYTES_MAX));
 }
 
 struct extent device_config_extent(const struct device_config *config, uint64_t size_bytes) {

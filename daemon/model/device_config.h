@@ -67,8 +67,16 @@ struct device_config *device_config_ref(struct device_config *config);
 /* Accepts NULL; returns NULL. */
 struct device_config *device_config_unref(struct device_config *config);
 
+/* The largest write caches of drives: what is read back after less than that may come from one. */
+#define DEVICE_CACHE_BYTES_MAX (UINT64_C(512) << 20)
+
 /* The mode may be another one than the configured, where a sweep is started by hand. */
 uint64_t device_config_segment_bytes(const struct device_config *config, enum sweep_mode mode);
+
+/* To how much a sweep that is slow may cut it: to 1 % of the extent, but never into what a cache holds, and not where
+ * the configuration says how large it is, as that knows of larger caches. extent_bytes 0: not known. */
+uint64_t device_config_segment_least_bytes(
+        const struct device_config *config, enum sweep_mode mode, uint64_t extent_bytes);
 
 /* What is swept of a device of this size. Length 0: the device ends before it begins, or within it. */
 struct extent device_config_extent(const struct device_config *config, uint64_t size_bytes);

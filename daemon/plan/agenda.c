@@ -84,7 +84,7 @@ uint64_t agenda_work_bytes(enum sweep_mode mode, size_t patterns, uint64_t exten
 }
 
 uint64_t agenda_lump_bytes(const struct device_config *config, enum sweep_mode mode, uint64_t extent_bytes) {
-        uint64_t segment_bytes = device_config_segment_bytes(config, mode);
+        uint64_t segment_bytes = device_config_segment_least_bytes(config, mode, extent_bytes);
         if (extent_bytes > 0)
                 segment_bytes = MIN(segment_bytes, extent_bytes);
         if (mode == MODE_PATTERN)

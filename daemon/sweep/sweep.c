@@ -21,6 +21,9 @@
 /* At most a minute of reading is lost with the daemon; half of it is what comes back late, and narrowing. */
 #define LOOK_EVERY_US (30 * USEC_PER_SEC)
 
+/* To write a segment and to read it back; as long again for a rate that falls meanwhile. */
+#define SEGMENT_US (30 * USEC_PER_SEC)
+
 static const uint64_t next_steps[STEP_COUNT] = {
         [STEP_SAMPLE] = BIT(STEP_ADOPT) | BIT(STEP_CHECK) | BIT(STEP_STAMP) | BIT(STEP_DRAIN),
         [STEP_ADOPT] = BIT(STEP_STAMP) | BIT(STEP_DRAIN),
@@ -135,8 +138,18 @@ static void post_mark(struct sweep *s, enum news_kind kind, struct extent settle
         sweep_post(s, kind, true, &mark);
 }
 
+/* As much as was written and flushed of the last one in half of the time, in whole blocks. It is known before the next
+ * one is announced, and does not change then: no write may lie outside of what was announced. */
+static void size_segments(struct sweep *s) {
+        uint64_t took_us = MAX(s->now_us - s->segment_began_us, 1);
+        double in_time = (double)s->segment.length_bytes * ((double)SEGMENT_US / 2) / (double)took_us;
+        uint64_t bytes = in_time < (double)s->o.segment_bytes ? (uint64_t)in_time : s->o.segment_bytes;
+        bytes -= bytes % s->o.block_bytes;
+        s->segment_bytes = MAX(bytes, s->o.segment_least_bytes);
+}
+
 static struct extent segment_at(const struct sweep *s, uint64_t offset_bytes) {
-        uint64_t segment_bytes = s->o.segment_bytes -
+        uint64_t segment_bytes = s->segment_bytes -
                 offset_bytes % s->o.block_bytes; /* the next one begins with a block */
         return (struct extent){ offset_bytes, MIN(segment_bytes, extent_end(s->o.extent) - offset_bytes) };
 }
@@ -205,6 +218,7 @@ static void on_enter(struct sweep *s) {
                 assert(s->sample.concluded); /* INV-2: the interlock's last part */
                 s->segment_flushed = s->segment_spoiled = false;
                 s->bad_write_count = 0;
+                s->segment_began_us = s->now_us;
                 begin_pass(s, s->segment);
                 break;
         case STEP_FLUSH:
@@ -214,6 +228,7 @@ static void on_enter(struct sweep *s) {
         case STEP_VERIFY: {
                 bool holds = s->segment_flushed && !s->segment_spoiled;
                 uint64_t end = extent_end(s->segment);
+                size_segments(s);
                 begin_pass(s, s->segment);
                 post_mark(s, NEWS_MARK, holds ? s->segment : (struct extent){ end, 0 }, segment_at(s, end));
                 break;
@@ -582,6 +597,9 @@ int sweep_new(struct sweep **ret, const struct sweep_options *options) {
         if (s->o.extent.length_bytes == 0)
                 s->o.extent = (struct extent){ 0, options->size_bytes };
         assert(extent_end(s->o.extent) <= options->size_bytes);
+        if (s->o.segment_least_bytes == 0)
+                s->o.segment_least_bytes = s->o.segment_bytes;
+        s->segment_bytes = s->o.segment_least_bytes; /* how fast it goes is not known yet */
         s->reached_end = s->o.extent.offset_bytes;
         s->record.id = options->id;
         s->record.mode = options->mode;

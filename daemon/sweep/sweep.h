@@ -82,7 +82,8 @@ struct sweep_options {
         const struct sweep_resume *resume; /* NULL: it begins. Read by sweep_new() alone */
         uint32_t block_bytes;
         uint64_t segment_bytes;
-        unsigned depth; /* requests in flight at most */
+        uint64_t segment_least_bytes; /* mode pattern: to so much it is cut where that takes long; 0: not at all */
+        unsigned depth;               /* requests in flight at most */
         uint64_t size_bytes;
         struct extent extent; /* what is swept, within the target and aligned to units; length 0: all of it */
         uint32_t logical_block_bytes;

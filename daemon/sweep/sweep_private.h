@@ -218,6 +218,8 @@ struct sweep {
         struct span span; /* of the last look-up, as a cache */
         struct span own;  /* what this sweep writes */
         struct extent segment;
+        uint64_t segment_bytes;    /* of those to come */
+        uint64_t segment_began_us; /* monotonic; its first write */
         bool segment_flushed, segment_spoiled;
         struct extent bad_writes[BAD_WRITES_MAX]; /* of this segment: what they hold is not judged */
         size_t bad_write_count;

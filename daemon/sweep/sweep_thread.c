@@ -488,6 +488,7 @@ static int build_sweep(struct sweep_thread *t) {
                 if (r < 0)
                         return r;
         }
+        struct extent extent = device_config_extent(t->o.config, facts->size_bytes);
         struct sweep_options options = {
                 .id = t->o.id,
                 .device = t->o.config->name,
@@ -500,9 +501,10 @@ static int build_sweep(struct sweep_thread *t) {
                 .resume = t->o.resume,
                 .block_bytes = t->o.config->block_size_bytes,
                 .segment_bytes = device_config_segment_bytes(t->o.config, t->o.mode),
+                .segment_least_bytes = device_config_segment_least_bytes(t->o.config, t->o.mode, extent.length_bytes),
                 .depth = depth,
                 .size_bytes = facts->size_bytes,
-                .extent = device_config_extent(t->o.config, facts->size_bytes),
+                .extent = extent,
                 .logical_block_bytes = facts->logical_block_bytes,
                 .physical_block_bytes = facts->physical_block_bytes,
                 .max_io_bytes = facts->max_io_bytes,

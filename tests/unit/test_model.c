@@ -303,6 +303,26 @@ START_TEST(the_most_specific_name_depends_on_the_kind) {
 }
 END_TEST
 
+START_TEST(a_segment_is_not_cut_into_what_a_cache_holds_nor_below_a_hundredth_nor_against_the_configuration) {
+        struct device_config *config = NULL;
+        ck_assert_int_eq(device_config_new(&config, "disk-1", "/dev/x"), 0);
+        const uint64_t gib = 1 << 30;
+        ck_assert_uint_eq(device_config_segment_least_bytes(config, MODE_PATTERN, 0), gib);
+        ck_assert_uint_eq(device_config_segment_least_bytes(config, MODE_PATTERN, 1), gib / 2);
+        ck_assert_uint_eq(device_config_segment_least_bytes(config, MODE_PATTERN, 50 * gib), gib / 2);
+        ck_assert_uint_eq(device_config_segment_least_bytes(config, MODE_PATTERN, 75 * gib), gib / 4 * 3);
+        ck_assert_uint_eq(device_config_segment_least_bytes(config, MODE_PATTERN, 75 * gib + 4096), gib / 4 * 3);
+        ck_assert_uint_eq(device_config_segment_least_bytes(config, MODE_PATTERN, 100 * gib), gib);
+        ck_assert_uint_eq(device_config_segment_least_bytes(config, MODE_PATTERN, 20000 * gib), gib);
+        ck_assert_uint_eq(device_config_segment_least_bytes(config, MODE_REFRESH, 1), gib / 2);
+        config->segment_bytes = 64 << 20;
+        ck_assert_uint_eq(device_config_segment_least_bytes(config, MODE_PATTERN, 1), 64 << 20);
+        config->segment_bytes = 4 * gib;
+        ck_assert_uint_eq(device_config_segment_least_bytes(config, MODE_PATTERN, 1), 4 * gib);
+        device_config_unref(config);
+}
+END_TEST
+
 START_TEST(a_configuration_lives_as_long_as_its_last_reference) {
         struct device_config *config = NULL;
         ck_assert_int_eq(device_config_new(&config, "disk-1", "/dev/x"), 0);
@@ -435,6 +455,8 @@ int main(void) {
         tcase_add_test(tests, the_longest_identity_fits_its_key);
         tcase_add_test(tests, the_most_specific_name_depends_on_the_kind);
         tcase_add_test(tests, what_was_seen_is_said_of_what_it_was_seen_of);
+        tcase_add_test(tests,
+                a_segment_is_not_cut_into_what_a_cache_holds_nor_below_a_hundredth_nor_against_the_configuration);
         tcase_add_test(tests, a_configuration_lives_as_long_as_its_last_reference);
         tcase_add_test(tests, a_reason_that_is_too_long_is_cut_off);
         tcase_add_test(tests, extents_agree_with_sets_of_bytes);
