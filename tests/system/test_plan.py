@@ -13,7 +13,7 @@ from harness import (MIB, Skip, device_entry, eventually, expect_clean, main, pr
 
 
 def due(name, disk, **keys):
-    return device_entry(name, disk, 'read', every='30d', **keys)
+    return device_entry(name, disk, **{'mode': 'read', 'every': '30d', **keys})
 
 
 def queued(daemon, name='d0'):
@@ -137,6 +137,61 @@ def a_sweep_goes_on_from_window_to_window_and_never_between(case):
     sweep = daemon.end(first['sweep_id'])
     expect_clean(sweep, 'readable')
     assert sweep['bytes_read'] >= disk.size, sweep
+
+
+SCHEDULING_S = 0.6  # what a machine that others use may take until the daemon runs; more than it was ever seen to take
+
+
+def begun_after(log, moment):
+    """How long after that moment requests arrived, of those that have an answer by now."""
+    ahead = time.time() - time.monotonic()  # the log goes by the other clock
+    with open(log, encoding='ascii') as file:
+        return [late for late in (int(line.split()[4]) / 1e6 + ahead - moment for line in file) if late > 0]
+
+
+@test
+def no_request_begins_later_than_a_block_after_the_end_of_a_window_also_of_those_that_are_queued(case):
+    block_s = 0.1  # at this rate; and the disk takes half of that. All but one or two of 16 wait for their time
+    for mode in ('read', 'pattern'):
+        disk, log = case.faultdisk(64 * MIB), os.path.join(case.scratch, f'log-{mode}')
+        closes_at = int(time.time()) + 10
+        daemon = case.daemon([due('d0', disk, mode=mode, destroys_data=disk.backing if mode == 'pattern' else None,
+                                  windows=['03:00-04:00'], block_size='64K', segment='4M', queue_depth=16, rate_min='640K',
+                                  rate_max='640K')], env=zone_where_it_is(3, 59, 50))
+        daemon.sweeping('d0', MIB // 2)
+        disk.command('delay read,write ms=50')
+        disk.command(f'log {log}')
+        time.sleep(max(0, closes_at - 0.2 - time.time()))
+        if daemon.device('d0')['state'] != 'sweeping' or time.time() > closes_at:
+            raise Skip('this machine took so long that the window is closed')
+        eventually('it waits', lambda: daemon.device('d0')['state'] == 'waiting')
+        time.sleep(2)
+        disk.command('log off')
+        late = begun_after(log, closes_at)
+        assert begun_after(log, closes_at - 1), 'nothing was sent before'
+        assert all(after < block_s + SCHEDULING_S for after in late), (mode, late)
+        print(f'# {mode}: {len(late)} requests began after the end{f", {max(late):.3f} s at most" if late else ""}')
+        daemon.stop()
+
+
+@test(timeout_s=180)
+def each_of_two_periods_ends_within_two_per_cent_of_its_deadline_at_the_rate_that_this_takes(case):
+    every_s = 40
+    disks = {'read': case.loop(24 * MIB), 'pattern': case.loop(16 * MIB)}
+    daemon = case.daemon([device_entry(mode, disk, mode, every=f'{every_s}s', rate_min='64K', block_size='64K', segment='4M')
+                          for mode, disk in disks.items()])
+
+    def ended(mode):
+        return sorted((sweep for sweep in daemon.sweeps(mode) if sweep['ended_at']), key=lambda sweep: sweep['id'])
+    eventually('two periods are over', lambda: all(len(ended(mode)) >= 2 for mode in disks), 3 * every_s)
+    for mode in disks:
+        first = ended(mode)[0]['started_at']
+        for period, sweep in enumerate(ended(mode)[:2]):
+            expect_clean(sweep, 'readable' if mode == 'read' else 'verified')
+            began, over = ((sweep[key] - first) / 1e6 / every_s - period for key in ('started_at', 'ended_at'))
+            assert began >= 0 and over <= 1.02, (mode, period, began, over)
+            assert over - began > 0.5, f'{mode}, period {period}: at the rate that it needs it takes longer: {began} to {over}'
+            print(f'# {mode}, period {period}: from {began:.2%} to {over:.2%}')
 
 
 @test
