@@ -192,8 +192,11 @@ void manager_admit(struct manager *m) {
 static void forget_leaving(struct manager *m, struct device *d) {
         for (size_t i = 0; i < m->leaving_count; i++)
                 if (m->leaving[i] == d) {
+                        char name[DEVICE_NAME_BYTES];
+                        text_copy(name, sizeof name, d->config->name);
                         m->leaving[i] = m->leaving[--m->leaving_count];
                         device_free(d);
+                        members_has_left(m, name);
                         routes_retire_departed(m);
                         orphans_look(m);
                         return;

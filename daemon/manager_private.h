@@ -159,6 +159,8 @@ enum { MEMBERS_CLOSE_MS = 500 };
 int members_open(struct manager *m);
 /* The devices as these settings and what is known of disks say. -ENOMEM: all is as before. */
 int members_install(struct manager *m, const struct settings *s);
+/* The last sweep of a device that had left is over: one that came back under its name meanwhile is remembered now. */
+void members_has_left(struct manager *m, const char *name);
 /* Has udev tell of disks that come and go, where it runs. */
 void members_listen(struct manager *m);
 /* A look is over. */

@@ -43,14 +43,22 @@ static void let_go(struct manager *m, struct device *d) {
         m->leaving[m->leaving_count++] = d;
 }
 
-/* What the ledger knows of devices that were not there when it was read. */
+/* What the ledger knows of devices that were not there when it was read. What it knows of one that comes back while its
+ * sweep from before is still ending is wrong: that sweep would be taken for one that rests, and be gone on with. */
 static void remember_new(struct manager *m, const struct device *const *added, size_t count) {
         if (count > 0 && m->ready && routes_load(m))
                 return;
         for (size_t i = 0; i < m->device_count; i++)
                 for (size_t k = 0; m->ready && k < count; k++)
-                        if (m->devices[i] == added[k])
+                        if (m->devices[i] == added[k] && !manager_is_leaving(m, added[k]->config->name))
                                 m->devices[i]->unremembered = false; /* the worst is a sweep too early */
+}
+
+void members_has_left(struct manager *m, const char *name) {
+        struct device *d = manager_device(m, name);
+        const struct device *back[] = { d };
+        if (d && d->unremembered && !manager_is_leaving(m, name))
+                remember_new(m, back, ELEMENTS(back));
 }
 
 /* Devices go by their names: the rest of them goes on with its new configuration. Nothing is changed on -ENOMEM. */

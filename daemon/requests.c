@@ -53,7 +53,11 @@ static void fill_device(struct manager *m, const struct device *d, struct device
 /* As somebody sees it who asks for it: also what it waits for, which depends on all others. */
 static void show_device(struct manager *m, const struct device *d, struct device_record *ret) {
         fill_device(m, d, ret);
-        if (ret->state == DEVICE_QUEUED && strcmp(ret->reason.rule, "admission") == 0)
+        bool admission = ret->state == DEVICE_QUEUED && strcmp(ret->reason.rule, "admission") == 0;
+        if (admission && manager_is_leaving(m, d->config->name))
+                reason_set(&ret->reason, "admission", "It starts by itself when that has ended.",
+                        "its sweep from before it left the configuration is still ending");
+        else if (admission)
                 admit_explain(m, d, &ret->reason);
         if (routes_waits_for_ledger(m, d) && (ret->state == DEVICE_SWEEPING || ret->state == DEVICE_YIELDING))
                 reason_set(&ret->reason, "ledger_unavailable",

@@ -830,8 +830,10 @@ static void on_load(struct manager *m, struct ledger_request *request) {
         routes_retire_departed(m);
         for (size_t i = 0; i < load->device_count; i++) {
                 struct device *d = manager_device(m, load->devices[i].device);
+                if (manager_is_leaving(m, load->devices[i].device))
+                        continue; /* its sweep is not over in the ledger yet, which is asked again when it is */
                 if (!d) {
-                        if (members_are_known(m) && !manager_is_leaving(m, load->devices[i].device))
+                        if (members_are_known(m))
                                 rests_forget(m, &load->devices[i]);
                         continue;
                 }
@@ -849,6 +851,8 @@ static void on_load(struct manager *m, struct ledger_request *request) {
                 routes_retire_replaced(m, d);
         }
         for (size_t i = 0; i < m->device_count; i++) {
+                if (manager_is_leaving(m, m->devices[i]->config->name))
+                        continue;
                 if (m->devices[i]->unremembered)
                         planner_note_boot(m, m->devices[i], NULL);
                 m->devices[i]->unremembered = false;

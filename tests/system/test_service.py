@@ -74,6 +74,48 @@ def reload_takes_devices_in_and_out(case):
     assert daemon.sweep('d0')['generation'] == 2
 
 
+def away_and_back(daemon, disk, entry):
+    """The entry leaves in mid-sweep, and comes back while the disk keeps that sweep from ending."""
+    daemon.sweeping('d0', 4 * MIB)
+    time.sleep(1.5)  # its place is saved once a second
+    old = daemon.device('d0')['progress']['sweep_id']
+    disk.command('hang read,write')
+    eventually('the disk is asked', lambda: disk.command('hanging') != '0')
+    daemon.configure([])
+    daemon.call('Reload')
+    assert daemon.devices() == [] and daemon.finished(old) is None
+    daemon.configure([entry])
+    daemon.call('Reload')
+    time.sleep(1)
+    device = daemon.device('d0')
+    assert daemon.finished(old) is None, 'the old sweep has not ended'
+    disk.command('clear')
+    disk.command('release')
+    return old, device
+
+
+@test
+def an_entry_that_comes_back_while_its_sweep_is_ending_begins_anew_and_the_old_one_is_over(case):
+    for mode in ('read', 'pattern'):
+        disk = case.faultdisk(16 * MIB)
+        disk.command('delay read,write ms=10')
+        entry = device_entry('d0', disk, mode, every='30d', block_size='64K', queue_depth=2, segment='1M', rate_max='4M')
+        daemon = case.daemon([entry])
+        old, back = away_and_back(daemon, disk, entry)
+        assert back['progress'] is None, f'what is still ending is shown as resting: {back}'
+        assert (back['state'], 'still ending' in back['reason']['found']) == ('queued', True), back
+        eventually('the old sweep has ended', lambda: daemon.finished(old))
+        ended = daemon.finished(old)
+        assert (ended['end'], ended['reason']['rule']) == ('killed', 'not_resumed'), ended
+        new = eventually('the next one has ended', lambda: next(
+            (sweep for sweep in daemon.sweeps('d0') if sweep['id'] != old and sweep['ended_at']), None), 60)
+        expect_clean(new, 'readable' if mode == 'read' else 'verified')
+        assert new['id'] > old and daemon.finished(old) == ended, (ended, daemon.finished(old))
+        assert mode == 'read' or new['generation'] == ended['generation'] + 1, (ended, new)
+        assert daemon.device('d0')['state'] == 'idle' and len(daemon.sweeps('d0')) == 2, daemon.sweeps('d0')
+        daemon.stop()
+
+
 @test
 def a_bad_configuration_changes_nothing(case):
     entries = [device_entry('d0', case.loop(MIB))]
