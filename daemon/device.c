@@ -702,7 +702,7 @@ static void fill_ages(const struct device *d, struct device_record *ret, uint64_
         ret->last_sweep_ended_us = d->history.last_ended_us;
         fill_coverage(d, ret, wall_us);
         uint64_t start_us = device_next_start_us(d, wall_us);
-        if (start_us != SCHEDULE_NEVER && !d->thread && !d->held)
+        if (start_us != SCHEDULE_NEVER && !d->thread && !d->held && !d->absent)
                 ret->next_start_us = MAX(start_us, wall_us);
         uint64_t due_us = schedule_next_due(&history, d->config->every_us, wall_us);
         if (due_us == SCHEDULE_NEVER)

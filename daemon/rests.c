@@ -92,12 +92,13 @@ static void fill_resume(const struct device *d, struct news *news, struct sweep_
                 memcpy(resume->latency, news->survey->latency, sizeof resume->latency);
 }
 
-static const char *why_it_rests(const struct manager *m, const struct device *d) {
+static void why_it_rests(char *to, size_t to_bytes, const struct manager *m, const struct device *d) {
         if (m->stopping)
-                return "the daemon ends; it goes on when the next one has started";
-        if (d->held)
-                return "it was paused; go on with: sweepctl resume";
-        return "its window has closed; it goes on in the next one";
+                text_copy(to, to_bytes, "the daemon ends; it goes on when the next one has started");
+        else if (d->held)
+                text_format(to, to_bytes, "it was paused; go on with: sweepctl resume %s", d->config->name);
+        else
+                text_copy(to, to_bytes, "its window has closed; it goes on in the next one");
 }
 
 void rests_begin(struct manager *m, struct device *d, struct news *news) {
@@ -116,8 +117,10 @@ void rests_begin(struct manager *m, struct device *d, struct news *news) {
                 request->survey = STEAL(news->survey);
                 outbox_send(m, request);
         }
+        char why[64 + DEVICE_NAME_BYTES];
+        why_it_rests(why, sizeof why, m, d);
         routes_tell(m, EVENT_SWEEP_RESTS, LOG_INFO, d, NULL, "sweep %" PRIu64 " rests at %.1f %%: %s", d->sweep_id,
-                done_of(&news->checkpoint), why_it_rests(m, d));
+                done_of(&news->checkpoint), why);
 }
 
 static bool has_told_faults(struct manager *m, const struct device *d, uint64_t sweep_id) {

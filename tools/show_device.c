@@ -58,11 +58,25 @@ static const char *due_otherwise(const json_t *device) {
         return json_is_integer(every) ? "now" : "never";
 }
 
+static bool is_moving(const json_t *device) {
+        return field_is(device, "state", "sweeping") || field_is(device, "state", "yielding");
+}
+
+/* Where sweepd names no moment. */
+static const char *start_otherwise(const json_t *device) {
+        if (is_moving(device))
+                return "it is being swept";
+        if (field_is(device, "state", "missing") && field_count(device, "every_us") > 0)
+                return "when it is due, and there again";
+        return "not planned";
+}
+
 static void show_times(const json_t *device, size_t width) {
         const struct {
                 const char *field, *label, *otherwise;
         } facts[] = { { "last_sweep_ended_at", "last ended", "never" },
-                { "next_due_at", "next due", due_otherwise(device) }, { "next_start_at", "next start", "not planned" },
+                { "next_due_at", "next due", due_otherwise(device) },
+                { "next_start_at", "next start", start_otherwise(device) },
                 { "oldest_checked_at", "all checked", "never" }, { "oldest_verified_at", "all verified", "never" } };
         char time[TIME_TEXT_BYTES];
         for (size_t i = 0; i < ELEMENTS(facts); i++) {
@@ -162,10 +176,10 @@ static void show_progress(const json_t *device, size_t width) {
         int percent = field_percent(progress);
         field_size(done, progress, "bytes_done", "?");
         field_size(total, progress, "bytes_total", "?");
-        field_time(ends, progress, "eta_at", "an unknown time");
-        page_fact(stdout, width, "sweep", "%" PRIu64 ", phase %s, %d %% (%s of %s), ends at %s",
+        field_time(ends, progress, "eta_at", is_moving(device) ? "an unknown time" : "");
+        page_fact(stdout, width, "sweep", "%" PRIu64 ", phase %s, %d %% (%s of %s)%s%s",
                 field_count(progress, "sweep_id"), field_text_or(progress, "phase", "?"), MAX(percent, 0), done, total,
-                ends);
+                ends[0] ? ", ends at " : "", ends);
         show_pace(device, progress, width);
 }
 
@@ -183,7 +197,7 @@ static void show_verdict(const json_t *device, size_t width) {
         else if (field_is(device, "verdict", "incomplete"))
                 worth = ": the last sweep did not reach all of it";
         else if (field_is(device, "verdict", "unknown"))
-                worth = ": it was not swept yet";
+                worth = ": no sweep of what is there now has ended";
         page_fact(stdout, width, "verdict", "%s%s", verdict, worth);
 }
 

@@ -127,16 +127,17 @@ def shows_missing(daemon):
 def a_device_that_is_missing_says_since_when_as_far_as_that_is_known(case):
     disk = case.loop(4 * MIB)
     link = Link(case, disk)
-    daemon = case.daemon([device_entry('d0', link.path, 'read')])
+    daemon = case.daemon([device_entry('d0', link.path, 'read', every='30d')])
 
     def here(to):
         link.lead_to(to)
         daemon.call('Reload')
-        eventually('that was seen', lambda: (daemon.device('d0')['state'] == 'idle') == bool(to))
+        eventually('that was seen', lambda: (daemon.device('d0')['state'] != 'missing') == bool(to))
 
     before = time.time()
     here(None)
     expect_missed(daemon, link, before, ' since')
+    assert daemon.device('d0')['next_start_at'] is None, daemon.device('d0')
     daemon.stop()
     before = time.time()
     daemon.start()
@@ -146,7 +147,7 @@ def a_device_that_is_missing_says_since_when_as_far_as_that_is_known(case):
     expect_missed(daemon, link, before, ' since')
     first = link.path
     link.path += '-b'
-    daemon.configure([device_entry('d0', link.path, 'read')])
+    daemon.configure([device_entry('d0', link.path, 'read', every='30d')])
     daemon.call('Reload')
     expect_missed(daemon, link, before, ', nor was there one when sweepd began to look for it, on')
     assert not os.path.lexists(first)

@@ -141,6 +141,7 @@ def a_paused_sweep_gives_the_device_back_and_goes_on(case):
     device = rested(daemon, 'paused')
     assert device['reason']['rule'] == 'paused' and device['progress']['sweep_id'] == sweep_id, device
     assert not device['needs_attention'], device
+    daemon.expect_told('it was paused; go on with: sweepctl resume d0\n', times=1)
     fd = os.open(disk.path, os.O_RDWR | os.O_EXCL) # nobody has claimed it
     os.close(fd)
     assert daemon.finished(sweep_id) is None

@@ -471,10 +471,15 @@ def status_of_one_device_says_what_its_verdict_and_its_pace_are_worth():
     for changes, texts in [
             ({'assurance': 'readable'}, ['clean (readable): every byte came back without an error; none was compared']),
             ({'verdict': 'faulty'}, ['faulty: a fault is open']), ({'verdict': 'incomplete'}, ['did not reach all of it']),
-            ({'verdict': 'unknown'}, ['unknown: it was not swept yet']),
+            ({'verdict': 'unknown'}, ['unknown: no sweep of what is there now has ended']),
             ({}, ['schedule: every 30d']), ({'every_us': None}, ['schedule: by hand only', 'coverage: 99 % at any time']),
             ({'window_opens_at': NOW + HOUR, 'window_closes_at': NOW + 2 * HOUR}, ['next window: 20', ' to 20']),
             ({'window_closes_at': NOW + HOUR}, ['window: open until 20']),
+            ({'state': 'missing', 'next_start_at': None, 'reason': REASON}, ['next start: when it is due, and there again']),
+            ({'state': 'sweeping', 'next_start_at': None, 'progress': {**PROGRESS, 'eta_at': None}},
+             ['(999 B of 1000 B), ends at an unknown time', 'next start: it is being swept']),
+            ({'state': 'paused', 'next_start_at': None, 'progress': {**PROGRESS, 'eta_at': None}, 'reason': REASON},
+             ['(999 B of 1000 B) pace:', 'next start: not planned']),
             *(({'state': 'sweeping', 'progress': {**moving, 'rate_rule': rule}}, [f'180 MiB/s: held to 200 MiB/s, {text}'])
               for rule, text in [
                   (None, 'which is enough to end in time, or the most that is allowed'),
