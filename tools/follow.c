@@ -322,6 +322,10 @@ int command_follow(struct ctl *ctl, const struct arguments *arguments) {
         if (arguments->timeout_s > 0 && !f.program)
                 return ctl_complain(
                         "--timeout is for the program of --exec, which is not given: sweepctl follow --help");
+        /* Each event would be given up, one after the other, and the place among them with it. */
+        if (f.program && access(f.program, X_OK) < 0)
+                return ctl_complain(
+                        "%s cannot be run: %s; --exec wants the path of a program", f.program, strerror(errno));
         f.limit_s = arguments->timeout_s > 0 ? arguments->timeout_s : FOLLOW_TIMEOUT_S;
         if (f.program && !find_position(&f))
                 return STATUS_FAILED;

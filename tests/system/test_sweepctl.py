@@ -1280,6 +1280,11 @@ def follow_says_why_it_does_not_begin():
         expect(run('follow', '--exec', 'true', f'--timeout={seconds}'), 1, error=['is no number of seconds from 1 to'])
     with FakeDaemon(Monitor=CANNOT) as fake, tempfile.TemporaryDirectory() as state:
         os.makedirs(f'{state}/directory/position')
+        Path(f'{state}/plain').touch(0o644)
+        for program, why in ('true', 'No such file or directory'), (f'{state}/plain', 'Permission denied'):
+            expect(ask(fake, 'follow', '--exec', program, env={'STATE_DIRECTORY': state}), 1,
+                   error=[f'{program} cannot be run: {why}; --exec wants the path of a program'])
+        assert not fake.calls and not os.path.exists(f'{state}/position')
         follow = ['follow', '--exec', '/bin/true']
         expect(ask(fake, *follow, env={'STATE_DIRECTORY': ''}), 1,
                error=['STATE_DIRECTORY is not set: what happens while this does not run will be missed'])
