@@ -308,10 +308,18 @@ static void end_refusal(struct manager *m, struct device *d) {
         d->refusal = (struct reason){ 0 };
 }
 
+/* That it may be read says nothing of what else it is configured for: that is looked at when this sweep is over. */
+static void judge_refusal(struct manager *m, struct device *d) {
+        if (d->running_mode == d->config->mode || d->config->mode == MODE_READ)
+                end_refusal(m, d);
+        else
+                d->look_again_us = 0;
+}
+
 static void on_started(struct manager *m, struct device *d, const struct news *news) {
         bool resumes = d->goes_on = d->resume;
         d->under_way = true;
-        end_refusal(m, d);
+        judge_refusal(m, d);
         d->resume = sweep_resume_free(d->resume);
         retire_replaced(m, d, news->record.target_row);
         struct ledger_request *request = request_for(LEDGER_SWEEP_STARTED, d->sweep_id);

@@ -207,6 +207,24 @@ def a_read_only_device_is_refused(case):
 
 
 @test
+def who_is_refused_stays_so_though_it_was_read_by_hand(case):
+    disk = case.loop(4 * MIB)
+    daemon = case.daemon([device_entry('d0', disk)])
+    with os.fdopen(os.open(disk.path, os.O_RDWR | os.O_EXCL), 'wb'):
+        expect_refused(daemon, 'd0', 'in_use')
+        expect_clean(daemon.sweep('d0', mode='read'), 'readable')
+        device = eventually('it is looked at again', lambda: shows(daemon, 'd0', 'refused'))
+        assert device['reason']['rule'] == 'in_use' and device['needs_attention'], device
+        daemon.call('TestAlert')
+        daemon.expect_told('this is a test of the alerts')
+        assert 'not refused any more' not in daemon.log_text()
+        daemon.expect_told('not swept (in_use)', times=1)
+    daemon.call('Reload')
+    eventually('it may be swept', lambda: shows(daemon, 'd0', 'idle'))
+    daemon.expect_told('not refused any more', times=1)
+
+
+@test
 def a_device_that_is_not_there_is_missing(case):
     daemon = case.daemon([device_entry('gone', case.scratch + '/no-such-device', 'read')])
     reason = start_refused(daemon, 'gone')
