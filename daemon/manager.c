@@ -424,8 +424,11 @@ static int on_reload(sd_event_source *source, int fd, uint32_t revents, void *us
         const char *later = result.status == SETTINGS_OK ? needs_restart(m->settings, result.settings) : "";
         if (result.status == SETTINGS_OK)
                 result.status = adopt_settings(m, result.settings);
-        if (result.status < 0)
-                text_format(result.error.text, sizeof result.error.text, "%s", strerror(-result.status));
+        if (result.status < 0) {
+                result.error = (struct settings_error){ 0 };
+                text_copy(result.error.file, sizeof result.error.file, m->config_file);
+                text_copy(result.error.text, sizeof result.error.text, strerror(-result.status));
+        }
         if (result.status == SETTINGS_OK) {
                 routes_retire_departed(m);
                 orphans_look(m);
@@ -433,6 +436,9 @@ static int on_reload(sd_event_source *source, int fd, uint32_t revents, void *us
         if (result.status == SETTINGS_OK)
                 routes_tell(m, EVENT_DAEMON, LOG_NOTICE, NULL, NULL, "configuration read, devices: %zu%s",
                         m->device_count, later);
+        else if (result.error.line == 0)
+                routes_tell(m, EVENT_DAEMON, LOG_ERR, NULL, NULL, "%s: %s (what was running goes on as it was)",
+                        result.error.file, result.error.text);
         else
                 routes_tell(m, EVENT_DAEMON, LOG_ERR, NULL, NULL, "%s:%d: %s (what was running goes on as it was)",
                         result.error.file, result.error.line, result.error.text);

@@ -153,8 +153,12 @@ static void not_running(const char *method, const json_t *p) {
 }
 
 static void invalid_config(const char *method, const json_t *p) {
-        ctl_complain("%s:%" PRIu64 ": %s", field_text_or(p, "file", "configuration"), field_count(p, "line"),
-                field_text_or(p, "text", "it is not valid"));
+        const char *file = field_text_or(p, "file", "configuration"),
+                   *text = field_text_or(p, "text", "it is not valid");
+        if (field_count(p, "line") > 0)
+                ctl_complain("%s:%" PRIu64 ": %s", file, field_count(p, "line"), text);
+        else
+                ctl_complain("%s: %s", file, text);
         fputs("sweepd goes on with the configuration that it has. Correct the file (sweepd.conf(5)) and run: "
               "sweepctl reload\n",
                 stderr);

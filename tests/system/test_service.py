@@ -135,6 +135,10 @@ def a_bad_configuration_changes_nothing(case):
         daemon.hup()
         time.sleep(0.1)
         assert [d['name'] for d in daemon.devices()] == ['d0']
+    os.unlink(daemon.config)
+    done = daemon.ctl('reload', check=False, as_json=False)
+    assert done.returncode == 1 and f"sweepctl: {daemon.config}: can't be read: No such file" in done.stderr, done
+    daemon.expect_told(f"error: {daemon.config}: can't be read: No such file", times=1)
     expect_clean(daemon.sweep('d0'))
 
 

@@ -730,6 +730,8 @@ def every_error_is_a_sentence_with_the_next_step():
             (Error('NotRunning', device='a'), ['no sweep of a is running, queued or paused', 'sweepctl status a']),
             (Error('InvalidConfig', file='/etc/sweepd/sweepd.conf', line=12, text='unknown key "mod"'),
              ['sweepctl: /etc/sweepd/sweepd.conf:12: unknown key "mod"', 'sweepctl reload']),
+            (Error('InvalidConfig', file='/etc/sweepd/sweepd.conf', line=0, text="can't be read"),
+             ["sweepctl: /etc/sweepd/sweepd.conf: can't be read", 'sweepctl reload']),
             (Error('LedgerUnavailable', text='no space left'), ['ledger (no space left)', 'journalctl -u sweepd']),
             (Error('NoSuchId', id=5), [' 5; ', 'sweepctl ']),
             (Error('TooMany', limit=32), ['no more than 32 of these']),
