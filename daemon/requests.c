@@ -248,14 +248,26 @@ static void reply_stored_finding(struct manager *m, struct call *call, const str
         call_reply_finding(call, now ? now : stored, continues);
 }
 
+/* Of one that rests, or is about to go on; NULL: it does neither. */
+static const struct sweep_record *rest_of_sweep(const struct manager *m, uint64_t id) {
+        for (size_t i = 0; i < m->device_count; i++)
+                if (m->devices[i]->resume && m->devices[i]->resume->record.id == id)
+                        return &m->devices[i]->resume->record;
+        return NULL;
+}
+
 static void reply_stored_sweep(struct manager *m, struct call *call, struct sweep_record *stored, bool continues) {
-        struct device *d = manager_device_of_sweep(m, stored->id);
-        if (d) {
+        const struct device *d = manager_device_of_sweep(m, stored->id);
+        const struct sweep_record *rests = rest_of_sweep(m, stored->id);
+        if (rests) {
+                stored->bytes = rests->bytes;
+                stored->running_us = rests->running_us;
+        } else if (d) {
                 struct progress p;
                 sweep_gauge_read(sweep_thread_gauge(d->thread), &p);
                 stored->bytes = p.bytes;
                 stored->generation = p.generation;
-                stored->running_us = clock_wall_us() - d->started_us;
+                stored->running_us = p.running_us;
         }
         call_reply_sweep(call, stored, continues);
 }

@@ -70,4 +70,5 @@ struct progress {
         uint64_t started_us;
         struct sweep_bytes bytes;
         uint64_t bytes_done; /* read, written or skipped, and settled */
+        uint64_t running_us; /* at work, in all its parts */
 };

@@ -47,11 +47,12 @@ struct sweep_debt {
 /* What others see of a running sweep. Written by the sweep's thread alone, read by main. */
 struct sweep_gauge {
         atomic_uint_fast64_t owed_since, owed_request, owed_offset, owed_length, paid;
-        atomic_uint_fast64_t phase, generation, pace, rate;
+        atomic_uint_fast64_t phase, generation, pace, rate, running;
         atomic_uint_fast64_t verified, read, written, skipped, done, total;
 };
 
-/* A copy that never claims more verified than read, nor more done than there is. Fills phase, generation and bytes. */
+/* A copy that never claims more verified than read, nor more done than there is. Fills phase, generation, bytes and
+ * running_us. */
 void sweep_gauge_read(const struct sweep_gauge *gauge, struct progress *ret);
 
 /* The sweep's thread: told before anything that may block on the device, and when nothing is owed any more. */

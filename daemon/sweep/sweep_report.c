@@ -20,6 +20,7 @@ void sweep_gauge_read(const struct sweep_gauge *gauge, struct progress *ret) {
         ret->bytes.total = atomic_load_explicit(&gauge->total, memory_order_acquire);
         ret->phase = (enum sweep_phase)atomic_load_explicit(&gauge->phase, memory_order_relaxed);
         ret->generation = atomic_load_explicit(&gauge->generation, memory_order_relaxed);
+        ret->running_us = atomic_load_explicit(&gauge->running, memory_order_relaxed);
 }
 
 enum pace_state sweep_gauge_pace(const struct sweep_gauge *gauge, uint64_t *rate) {
@@ -92,6 +93,7 @@ void sweep_publish(struct sweep *s) {
         atomic_store_explicit(&g->generation, s->record.generation, memory_order_relaxed);
         atomic_store_explicit(&g->phase, phase_of(s), memory_order_relaxed);
         atomic_store_explicit(&g->pace, pace_state(&s->pacing.pace, s->now_us), memory_order_relaxed);
+        atomic_store_explicit(&g->running, s->record.running_us, memory_order_relaxed);
         atomic_store_explicit(&g->rate, pace_rate(&s->pacing.pace), memory_order_relaxed);
 }
 

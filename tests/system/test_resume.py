@@ -110,6 +110,22 @@ def each_mode_goes_on_after_kills_and_counts_each_byte_once(case):
         daemon.stop()
 
 
+def sweep_of(daemon, sweep_id):
+    return daemon.call('GetSweep', id=sweep_id)['sweep']
+
+
+def time_since_start_us(daemon, sweep_id):
+    return time.time() * 1e6 - sweep_of(daemon, sweep_id)['started_at']
+
+
+def expect_at_work_for(daemon, sweep_id, least_us, size):
+    """What is told of a sweep that is not over: the time in which it was at work, which each block takes some of."""
+    sweep = sweep_of(daemon, sweep_id)
+    assert sweep['running_us'] > max(least_us, sweep['bytes_read'] / size * 100_000), sweep
+    assert sweep['running_us'] < time_since_start_us(daemon, sweep_id), sweep
+    return sweep['running_us']
+
+
 @test
 def a_region_is_read_anew_only_where_it_was_not_done(case):
     """By the disk's own count: what lies before the place where it goes on is not swept once more."""
@@ -120,6 +136,15 @@ def a_region_is_read_anew_only_where_it_was_not_done(case):
     daemon.call('PauseSweep', device='d0')
     done = rested(daemon, 'paused')['progress']['bytes_done']
     assert done >= 16 * MIB, done
+    worked_us = expect_at_work_for(daemon, sweep_id, 0, disk.size)
+    time.sleep(3)
+    assert expect_at_work_for(daemon, sweep_id, 0, disk.size) == worked_us, 'it has rested'
+    daemon.call('ResumeSweep', device='d0')
+    daemon.sweeping('d0', done + MIB)
+    expect_at_work_for(daemon, sweep_id, worked_us, disk.size)
+    assert time_since_start_us(daemon, sweep_id) - sweep_of(daemon, sweep_id)['running_us'] > 2_500_000
+    daemon.call('PauseSweep', device='d0')
+    done = rested(daemon, 'paused')['progress']['bytes_done']
     disk.command('clear')
     before = int(open(f'/sys/block/{os.path.basename(disk.path)}/stat', encoding='ascii').read().split()[2]) * 512
     daemon.call('ResumeSweep', device='d0')
