@@ -28,14 +28,14 @@ static const uint64_t next_steps[KEEP_STEP_COUNT] = {
         [KEEP_READ_TABLE] = BIT(KEEP_ARM) | BIT(KEEP_FREE),
         [KEEP_ARM] = BIT(KEEP_ARM_FLUSH) | BIT(KEEP_DISARM) | BIT(KEEP_LEFT),
         [KEEP_ARM_FLUSH] = BIT(KEEP_ARM) | BIT(KEEP_ARM_CHECK) | BIT(KEEP_DISARM) | BIT(KEEP_LEFT),
-        [KEEP_ARM_CHECK] = BIT(KEEP_ARMED) | BIT(KEEP_DISARM) | BIT(KEEP_LEFT),
+        [KEEP_ARM_CHECK] = BIT(KEEP_ARMED) | BIT(KEEP_RESTORE) | BIT(KEEP_DISARM) | BIT(KEEP_LEFT),
         [KEEP_ARMED] = BIT(KEEP_COMPARE) | BIT(KEEP_DISARM) | BIT(KEEP_LEFT),
         [KEEP_COMPARE] = BIT(KEEP_WRITE) | BIT(KEEP_RESTORE) | BIT(KEEP_DISARM) | BIT(KEEP_FREE) | BIT(KEEP_LEFT),
         [KEEP_WRITE] = BIT(KEEP_WRITE_FLUSH) | BIT(KEEP_LEFT),
-        [KEEP_WRITE_FLUSH] = BIT(KEEP_VERIFY) | BIT(KEEP_RESTORE) | BIT(KEEP_LEFT),
+        [KEEP_WRITE_FLUSH] = BIT(KEEP_VERIFY) | BIT(KEEP_ARM) | BIT(KEEP_LEFT),
         [KEEP_VERIFY] = BIT(KEEP_RESTORE) | BIT(KEEP_LEFT),
         [KEEP_RESTORE] = BIT(KEEP_RESTORE_FLUSH) | BIT(KEEP_LEFT),
-        [KEEP_RESTORE_FLUSH] = BIT(KEEP_CHECK) | BIT(KEEP_RESTORE) | BIT(KEEP_DISARM) | BIT(KEEP_LEFT),
+        [KEEP_RESTORE_FLUSH] = BIT(KEEP_CHECK) | BIT(KEEP_RESTORE) | BIT(KEEP_ARM) | BIT(KEEP_DISARM) | BIT(KEEP_LEFT),
         [KEEP_CHECK] = BIT(KEEP_DISARM) | BIT(KEEP_LEFT),
         [KEEP_DISARM] = BIT(KEEP_DISARM_FLUSH) | BIT(KEEP_LEFT),
         [KEEP_DISARM_FLUSH] = BIT(KEEP_DISARM) | BIT(KEEP_FREE) | BIT(KEEP_LEFT),
@@ -234,9 +234,22 @@ static void after_check(struct keeper *k, struct keep_slot *slot) {
                 keep_foreign(k, slot->place);
         assert(slot->step == KEEP_CHECK && !slot->unflushed); /* INV-10: durable in place, and read there */
         k->owner = NULL;
+        slot->marker.units_lost = 0;
         set_marker(k, slot, UNDO_FREE);
         slot->written = false;
         enter(k, slot, KEEP_DISARM);
+}
+
+/* What a flush lost, a later one does not bring back, nor does it say so. So whoever comes after a crash must know of
+ * it before all of the segment is written again, and looks as it should. */
+static void restore_unflushed(struct keeper *k, struct keep_slot *slot) {
+        if (slot->marker.units_lost > 0) {
+                enter(k, slot, KEEP_RESTORE);
+                return;
+        }
+        slot->marker.units_lost = (uint32_t)slot->present;
+        set_marker(k, slot, UNDO_ARMED);
+        enter(k, slot, KEEP_ARM);
 }
 
 static void after_restore_flush(struct keeper *k, struct keep_slot *slot) {
@@ -250,7 +263,7 @@ static void after_restore_flush(struct keeper *k, struct keep_slot *slot) {
                 return;
         }
         if (++slot->restore_tries < RESTORE_TRIES_MAX) {
-                enter(k, slot, KEEP_RESTORE); /* what a flush lost, a later one does not bring back */
+                restore_unflushed(k, slot);
                 return;
         }
         keep_leave_armed(k, slot);
@@ -340,7 +353,10 @@ static void advance(struct keeper *k, struct keep_slot *slot) {
                 after_compare(k, slot);
                 break;
         case KEEP_WRITE_FLUSH:
-                enter(k, slot, slot->flush_error ? KEEP_RESTORE : KEEP_VERIFY);
+                if (slot->flush_error)
+                        restore_unflushed(k, slot);
+                else
+                        enter(k, slot, KEEP_VERIFY);
                 break;
         case KEEP_VERIFY:
                 if (keep_is_damage(k, slot)) /* what was not the pattern */
@@ -358,6 +374,9 @@ static void advance(struct keeper *k, struct keep_slot *slot) {
         case KEEP_ARM_FLUSH:
                 if (!next_copy(k, slot, KEEP_ARM))
                         enter(k, slot, KEEP_ARM_CHECK);
+                break;
+        case KEEP_ARM_CHECK:
+                enter(k, slot, slot->written ? KEEP_RESTORE : KEEP_ARMED);
                 break;
         case KEEP_DISARM_FLUSH:
                 if (!next_copy(k, slot, KEEP_DISARM))
@@ -513,8 +532,13 @@ static bool is_flush(enum keep_step step) {
 static bool pump_slot(struct keeper *k, struct keep_slot *slot) {
         if (sweep_is_ending(k->s))
                 return false;
-        if (is_letting_go(k, slot))
-                return slot->blocks_out == 0 && !slot->flushing && let_go(k, slot);
+        if (is_letting_go(k, slot) && (slot->blocks_out > 0 || slot->flushing))
+                return false;
+        if (is_letting_go(k, slot)) {
+                if (is_flush(slot->step) && slot->flush_error) /* which was out when that began */
+                        flush_failed(k, slot);
+                return let_go(k, slot);
+        }
         if (slot->step == KEEP_LEFT)
                 return false;
         if (slot->step == KEEP_FREE)

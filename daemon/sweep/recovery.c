@@ -17,7 +17,8 @@ enum { RESTARTS_MAX = 3, ROUNDS_MAX = 3 };
 /* "Recovery" in ARCHITECTURE.md is this table. */
 static const uint16_t next_phases[RECOVERY_PHASE_COUNT] = {
         [RECOVERY_MARKERS] = BIT(RECOVERY_TABLE),
-        [RECOVERY_TABLE] = BIT(RECOVERY_CLASSIFY),
+        [RECOVERY_TABLE] = BIT(RECOVERY_CLASSIFY) | BIT(RECOVERY_NOTE),
+        [RECOVERY_NOTE] = BIT(RECOVERY_NOTE) | BIT(RECOVERY_CLASSIFY) | BIT(RECOVERY_RESTORE),
         [RECOVERY_CLASSIFY] = BIT(RECOVERY_SHELF) | BIT(RECOVERY_RESTORE),
         [RECOVERY_SHELF] = BIT(RECOVERY_COPY),
         [RECOVERY_COPY] = BIT(RECOVERY_COPY_FLUSH),
@@ -25,7 +26,7 @@ static const uint16_t next_phases[RECOVERY_PHASE_COUNT] = {
         [RECOVERY_DESCRIBE] = BIT(RECOVERY_DESCRIBE_FLUSH),
         [RECOVERY_DESCRIBE_FLUSH] = BIT(RECOVERY_RESTORE),
         [RECOVERY_RESTORE] = BIT(RECOVERY_FLUSH) | BIT(RECOVERY_CLASSIFY),
-        [RECOVERY_FLUSH] = BIT(RECOVERY_CHECK) | BIT(RECOVERY_RESTORE),
+        [RECOVERY_FLUSH] = BIT(RECOVERY_CHECK) | BIT(RECOVERY_RESTORE) | BIT(RECOVERY_NOTE),
         [RECOVERY_CHECK] = BIT(RECOVERY_CLOSE) | BIT(RECOVERY_RESTORE),
         [RECOVERY_CLOSE] = BIT(RECOVERY_TABLE),
 };
@@ -180,6 +181,7 @@ static void next_slot(struct recovery *r) {
         forget_verdicts(r);
         r->restarts = 0;
         r->flush_error = 0;
+        r->lost_a_flush = m->state == UNDO_ARMED && m->units_lost > 0 && !r->o.unflushed;
         r->table_error = 0;
         r->table_again = false;
         if (m->mode == MODE_PRESERVE) {
@@ -209,6 +211,15 @@ static void step_markers(struct recovery *r) {
         struct extent place = { undo_marker_offset(r->o.head.segment_bytes, slot, copy), UNDO_PAGE_BYTES };
         r->index++;
         recovery_single(r, true, ENGINE_READ, place, r->lanes[0].saved);
+}
+
+/* A slot that is not closed and whose marker does not say that a flush failed; NULL: none. Who flushes for one slot
+ * flushes for all: what an earlier run wrote to the other one's place may be lost, too. */
+static struct recovery_slot *unnoted(const struct recovery *r) {
+        for (size_t i = r->todo_next - 1; i < r->todo_count; i++)
+                if (r->todo[i]->marker.units_lost == 0)
+                        return r->todo[i];
+        return NULL;
 }
 
 /* The table of a slot. */
@@ -261,7 +272,7 @@ static void step_table(struct recovery *r) {
         if (r->index > 0)
                 take_table(r);
         if (r->index == pages && !judge_table(r, pages)) {
-                recovery_enter(r, RECOVERY_CLASSIFY);
+                recovery_enter(r, r->o.unflushed && unnoted(r) ? RECOVERY_NOTE : RECOVERY_CLASSIFY);
                 return;
         }
         size_t from = r->index == pages ? 0 : r->index;
@@ -279,7 +290,7 @@ static void step_classify(struct recovery *r) {
         if (recovery_io_spread(r))
                 return;
         recovery_decide(r);
-        if (r->o.unflushed || r->flush_error || r->slot->marker.units_lost > 0)
+        if (r->slot->marker.units_lost > 0) /* a flush failed, in this run or before it */
                 recovery_doubt_all(r);
         recovery_enter(r, r->foreign_met ? RECOVERY_SHELF : RECOVERY_RESTORE);
 }
@@ -321,9 +332,11 @@ static void step_flush(struct recovery *r) {
                 recovery_enter(r, RECOVERY_CHECK);
                 return;
         }
+        r->lost_a_flush = true;
+        r->unflushed_error = r->flush_error;
         recovery_doubt_all(r);
         if (r->rounds++ < ROUNDS_MAX) {
-                recovery_enter(r, RECOVERY_RESTORE);
+                recovery_enter(r, unnoted(r) ? RECOVERY_NOTE : RECOVERY_RESTORE);
                 return;
         }
         recovery_lose_rest(r);
@@ -343,13 +356,49 @@ static void step_check(struct recovery *r) {
 
 /* The marker. */
 
+/*
+ * One copy and a flush, then the other and a flush, so that one of them is whole at any time: the one that counts comes
+ * last. True: both are there, or there was an error.
+ */
+static bool write_marker(struct recovery *r, struct recovery_slot *slot) {
+        struct undo_marker *m = &slot->marker;
+        if (r->index == 0) {
+                m->sequence = ++r->result.sequence;
+                undo_marker_write(r->lanes[0].saved, r->o.head.journal_id, m);
+        } else if (r->single_error || r->index == (size_t)2 * UNDO_MARKER_COPIES) {
+                return true;
+        }
+        unsigned request = (unsigned)r->index++;
+        if (request % 2 == 1) {
+                recovery_single(r, true, ENGINE_FLUSH, (struct extent){ 0 }, NULL);
+                return false;
+        }
+        unsigned copy = (slot->copy + 1 + request / 2) % UNDO_MARKER_COPIES;
+        uint64_t offset = undo_marker_offset(r->o.head.segment_bytes, m->slot, copy);
+        recovery_single(r, true, ENGINE_WRITE, (struct extent){ offset, UNDO_PAGE_BYTES }, r->lanes[0].saved);
+        return false;
+}
+
+/* Before anything is written again: a recovery that comes after a crash would not know that what it reads may be in the
+ * cache only. */
+static void step_note(struct recovery *r) {
+        if (r->index == 0) {
+                r->noting = unnoted(r);
+                r->noting->marker.units_lost = (uint32_t)undo_units(r->noting->marker.place.length_bytes);
+        }
+        if (!write_marker(r, r->noting))
+                return;
+        if (r->single_error)
+                r->result.journal_error = r->single_error;
+        enum recovery_phase then = r->flush_error ? RECOVERY_RESTORE : RECOVERY_CLASSIFY;
+        recovery_enter(r, unnoted(r) ? RECOVERY_NOTE : then);
+}
+
 static void compose_marker(struct recovery *r) {
         struct undo_marker *m = &r->slot->marker;
         bool pinned;
         m->units_lost = recovery_conclude(r, &pinned);
         m->state = pinned ? UNDO_PINNED : UNDO_FREE;
-        m->sequence = ++r->result.sequence;
-        undo_marker_write(r->lanes[0].saved, r->o.head.journal_id, m);
 }
 
 static void count_closed(struct recovery *r, int error) {
@@ -361,34 +410,24 @@ static void count_closed(struct recovery *r, int error) {
                 r->result.slots_pinned++;
 }
 
-/*
- * One copy and a flush, then the other and a flush, so that one of them is whole at any time: the one that counts comes
- * last. After an error the slot is taken to be armed.
- */
+/* After an error the slot is taken to be armed. */
 static void step_close(struct recovery *r) {
         if (r->index == 0) {
                 if (!recovery_target_is_there(r))
                         return;
                 compose_marker(r);
-        } else if (r->single_error || r->index == (size_t)2 * UNDO_MARKER_COPIES) {
-                count_closed(r, r->single_error);
-                next_slot(r);
-                return;
         }
-        unsigned request = (unsigned)r->index++;
-        if (request % 2 == 1) {
-                recovery_single(r, true, ENGINE_FLUSH, (struct extent){ 0 }, NULL);
+        if (!write_marker(r, r->slot))
                 return;
-        }
-        unsigned copy = (r->slot->copy + 1 + request / 2) % UNDO_MARKER_COPIES;
-        uint64_t offset = undo_marker_offset(r->o.head.segment_bytes, r->slot->marker.slot, copy);
-        recovery_single(r, true, ENGINE_WRITE, (struct extent){ offset, UNDO_PAGE_BYTES }, r->lanes[0].saved);
+        count_closed(r, r->single_error);
+        next_slot(r);
 }
 
 static void step(struct recovery *r) {
         static void (*const steps[])(struct recovery * r) = {
                 [RECOVERY_MARKERS] = step_markers,
                 [RECOVERY_TABLE] = step_table,
+                [RECOVERY_NOTE] = step_note,
                 [RECOVERY_CLASSIFY] = step_classify,
                 [RECOVERY_SHELF] = recovery_step_shelf,
                 [RECOVERY_COPY] = recovery_step_copy,

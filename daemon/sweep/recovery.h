@@ -28,6 +28,8 @@ enum recovery_kind {
                                 other bytes; or what the journal said, or 0: it holds other bytes than were saved */
         RECOVERY_TABLE_BAD,  /* what the journal says of this place can't be read (error: what it said, or 0: other
                                 bytes), or can't be so: nothing is written there */
+        RECOVERY_UNFLUSHED,  /* a flush of this segment failed (error: what the target said, or 0: it was an earlier
+                                run's), and all of it was written again */
         RECOVERY_KIND_COUNT
 };
 

@@ -273,6 +273,8 @@ static bool is_of_kind(const struct recovery *r, const struct recovery_unit *u, 
                 return left && !lost;
         case RECOVERY_LOST:
                 return lost;
+        case RECOVERY_UNFLUSHED:
+                return r->lost_a_flush && !r->flush_error; /* else all is lost, and that is why */
         default:
                 return u->flags & UNIT_BLIND;
         }
@@ -290,6 +292,8 @@ static struct recovery_note note_of(const struct recovery *r, size_t unit, enum 
         if (kind == RECOVERY_TABLE_BAD) {
                 note.error = r->table_error;
                 note.journal = true;
+        } else if (kind == RECOVERY_UNFLUSHED) {
+                note.error = r->unflushed_error;
         } else if (kind == RECOVERY_FOREIGN) {
                 note.shelved = !(u->flags & UNIT_UNSHELVED || r->shelf.failed);
         } else {
@@ -331,6 +335,7 @@ uint32_t recovery_conclude(struct recovery *r, bool *ret_pinned) {
         for (size_t i = 0; i < recovery_units(r); i++)
                 unjudged |= (r->units[i].flags & UNIT_UNJUDGED) != 0;
         tell(r, RECOVERY_TABLE_BAD);
+        tell(r, RECOVERY_UNFLUSHED);
         uint32_t restored = tell(r, RECOVERY_RESTORED), foreign = tell(r, RECOVERY_FOREIGN);
         uint32_t left = tell(r, RECOVERY_UNREADABLE), lost = tell(r, RECOVERY_LOST);
         r->result.units_restored += restored;

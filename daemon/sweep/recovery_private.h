@@ -12,6 +12,7 @@
 enum recovery_phase {
         RECOVERY_MARKERS,        /* both copies of each slot's are read */
         RECOVERY_TABLE,          /* of the next armed slot */
+        RECOVERY_NOTE,           /* the markers are written: a flush of the target failed */
         RECOVERY_CLASSIFY,       /* the whole segment is looked at */
         RECOVERY_SHELF,          /* what is on the shelf is read, once */
         RECOVERY_COPY,           /* foreign bytes are written to the shelf, */
@@ -101,7 +102,8 @@ struct recovery {
         struct recovery_slot *todo[UNDO_SLOTS]; /* the older one first */
         size_t todo_count, todo_next;
 
-        struct recovery_slot *slot; /* that is being recovered */
+        struct recovery_slot *slot;   /* that is being recovered */
+        struct recovery_slot *noting; /* whose marker is written in NOTE */
         struct undo_table table;
         struct recovery_unit *units;
         struct table_cache *tables;
@@ -115,6 +117,8 @@ struct recovery {
         bool changed;     /* the target is no longer as it was classified */
         unsigned restarts, rounds;
         int flush_error;
+        bool lost_a_flush;   /* of the segment, and it is not told yet: this recovery, or one that was cut short */
+        int unflushed_error; /* why; 0: that is not known */
 
         size_t index; /* of the phase: how many requests it has made, or where it is */
         bool asked;   /* of the phase: it has made a request */

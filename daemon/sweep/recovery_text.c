@@ -10,8 +10,10 @@
 void recovery_describe(struct finding *f, const struct recovery_note *note) {
         const char *error = note->error ? medium_errno_name(note->error) : "the bytes are wrong";
         f->place = note->place;
-        f->persistence = PERSISTENCE_PERSISTENT;
-        f->fault = note->kind == RECOVERY_FOREIGN ? FAULT_FOREIGN : FAULT_UNRESTORED;
+        f->persistence = note->kind == RECOVERY_UNFLUSHED ? PERSISTENCE_REPAIRED : PERSISTENCE_PERSISTENT;
+        f->fault = note->kind == RECOVERY_FOREIGN  ? FAULT_FOREIGN
+                : note->kind == RECOVERY_UNFLUSHED ? FAULT_FLUSH_ERROR
+                                                   : FAULT_UNRESTORED;
         switch (note->kind) {
         case RECOVERY_FOREIGN:
                 text_format(f->text, sizeof f->text,
@@ -29,6 +31,10 @@ void recovery_describe(struct finding *f, const struct recovery_note *note) {
         case RECOVERY_LOST:
                 text_format(f->text, sizeof f->text, "the original could not be put back: %s failed, %s",
                         note->journal ? "reading it from the undo journal" : "writing it", error);
+                break;
+        case RECOVERY_UNFLUSHED:
+                text_format(f->text, sizeof f->text, "flushing failed%s%s; what had been written was written again",
+                        note->error ? ": " : " before a crash", note->error ? error : "");
                 break;
         case RECOVERY_RESTORED:
         case RECOVERY_KIND_COUNT:

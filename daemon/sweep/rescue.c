@@ -148,7 +148,7 @@ uint64_t rescue_id(const struct rescue *r, const struct rescue_entry *entry) {
 static void describe_slot(const struct undo_marker *m, struct rescue_record *ret) {
         ret->place = m->place;
         ret->armed_us = m->armed_us;
-        ret->units_lost = m->units_lost;
+        ret->units_lost = m->state == UNDO_PINNED ? m->units_lost : 0;
         if (m->state == UNDO_ARMED)
                 text_copy(ret->text, sizeof ret->text,
                         "originals of a sweep that was cut short; they go back by themselves when the device is there");

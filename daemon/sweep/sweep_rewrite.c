@@ -18,13 +18,13 @@ static void note(void *userdata, const struct recovery_note *note) {
         struct fault_run fault = {
                 .place = note->place,
                 .cause = note->error,
-                .persistence = PERSISTENCE_PERSISTENT,
         };
         if (note->kind == RECOVERY_RESTORED)
                 return;
         struct finding f = { 0 };
         recovery_describe(&f, note);
         fault.fault = f.fault;
+        fault.persistence = f.persistence;
         fault.detail = f.detail;
         text_copy(fault.text, sizeof fault.text, f.text);
         sweep_add_fault(s, &fault);

@@ -25,7 +25,8 @@
  *            576 backing file (1024)
  *   marker:  16 sequence | 24 record | 32 slot (4) | 36 state (4) | 40 mode (4) | 48 offset | 56 length |
  *            64 target id | 72 generation | 80 nonce | 88 start of the sweep | 96 armed at, us since 1970 |
- *            104 units lost (4) | 112 CRC-64 of the table's pages' checksums, in order
+ *            104 units lost (4): that could not be put back; while ARMED, not 0: a flush of the target failed since, so
+ *            that what reads as the original may not be durable | 112 CRC-64 of the table's pages' checksums, in order
  *   table:   16 record | 24 number of the page in its table (4) | 28 units on it (4) | 32 a bit for each unit that was
  *            left out: it holds no saved bytes and was never written (60) | 96 CRC-64 of each unit (480 times 8)
  *   shelf:   16 record that was being restored | 24 offset | 32 length (4) | 40 met at, us since 1970 | 48 CRC-64 of

@@ -5,7 +5,9 @@
  * armed and told of; what somebody else wrote must be where they wrote it. What could go wrong: an excuse for too much.
  * Bytes may be missing only where the journal itself went bad after it had been read back, and each of them must have
  * been told as lost; somebody else's only where they came between the last look at a place and the write to it. On one
- * disk of three nobody counts what somebody else writes, as below a loop device.
+ * disk of three nobody counts what somebody else writes, as below a loop device. Where only the process is killed the
+ * disk goes on, with what a flush that failed has lost in its cache: the journal must say so before that is written
+ * over.
  */
 #include "undo_faults.h"
 
@@ -69,8 +71,12 @@ static struct {
         bool rotten[MOMENT_UNITS_MAX];     /* its original in the journal went bad */
         bool told[MOMENT_UNITS_MAX];       /* that its original is not there, or in doubt */
         bool table_rotten, any_foreign, window, journal_lies, journal_flush_failed, misread, pattern_lost, uncertain;
-        bool marker_unread; /* a copy of a marker */
-        bool marker_lost;   /* its write was */
+        bool marker_unread;             /* a copy of a marker */
+        bool marker_lost;               /* its write was */
+        bool killed;                    /* and the disks kept their caches */
+        bool journal_trouble;           /* something that was written there in this run failed, or was said to */
+        uint64_t noted[UNDO_SLOTS];     /* the record of which the journal says that a flush failed; 0: none, or told */
+        bool unnoted[MOMENT_UNITS_MAX]; /* killed before the journal could say so */
         bool replaced, uncounted;
         bool open_below;    /* somebody writes past the count, which says so of itself: a loop device */
         bool foreign_after; /* right after this request has had its effect, somebody else writes there */
@@ -79,6 +85,8 @@ static struct {
         struct image target, journal; /* what the last run left */
         struct fault_counts *counts;
 } f;
+
+static struct world before; /* the disks of the run that was killed */
 
 static uint64_t first_of(const struct engine_io *io) {
         return io->offset_bytes / SECTOR_BYTES;
@@ -136,12 +144,30 @@ static void note_hit(const struct plan *p) {
         story("%s at: %s", mischief_names[p->mischief], moment_name(p->moment));
 }
 
+/* What the journal says of flushes that failed; and what of it the process did not come to say. */
+static void note_flushes(const struct world *w) {
+        const struct crash_disk *d = &w->disks[DISK_TARGET];
+        struct armed_slot slots[UNDO_SLOTS];
+        oracle_slots(&f.c, &f.journal, slots);
+        for (unsigned i = 0; i < UNDO_SLOTS; i++)
+                if (slots[i].marker.state == UNDO_ARMED && slots[i].marker.units_lost > 0)
+                        f.noted[i] = slots[i].marker.record;
+        for (size_t i = 0; f.killed && i < d->write_count; i++)
+                for (uint64_t unit = d->writes[i].first / PAGE_SECTORS;
+                        unit * PAGE_SECTORS < d->writes[i].first + d->writes[i].sectors; unit++)
+                        f.unnoted[unit] |= d->writes[i].doubtful && !oracle_is_noted(&f.c, &f.journal, unit);
+}
+
 /* Each write meets a fate of its own. */
 static void crash(struct world *w, bool power) {
         uint8_t fates[DISKS * WRITES_MAX];
         for (size_t i = 0; i < world_unflushed(w); i++)
                 fates[i] = power ? (uint8_t)chance_below(&f.chance, FATE_COUNT) : FATE_NEW;
         world_cut(w, fates, (unsigned)chance_below(&f.chance, 64), &f.target, &f.journal);
+        f.killed = !power;
+        if (f.killed)
+                before = *w;
+        note_flushes(w);
         w->disks[DISK_TARGET].gone = w->disks[DISK_JOURNAL].gone = true;
         f.crashed = true;
         f.counts->crashes++;
@@ -221,6 +247,20 @@ static void note_read(const struct engine_io *io) {
         }
 }
 
+/* What reads well again must not be all that is left of a flush that failed. */
+static void check_noted(const struct world *w, const struct engine_io *io) {
+        const struct crash_disk *d = &w->disks[DISK_TARGET];
+        for (size_t i = 0; i < d->write_count; i++) {
+                const struct unflushed *lost = &d->writes[i];
+                uint64_t unit = MAX(first_of(io), lost->first) / PAGE_SECTORS;
+                if (!lost->doubtful || lost->first >= end_of(io) || first_of(io) >= lost->first + lost->sectors)
+                        continue;
+                MUST(f.unnoted[unit] || f.journal_trouble ||
+                                oracle_is_noted(&f.c, &w->disks[DISK_JOURNAL].durable, unit),
+                        "unit %" PRIu64 ": written again, and the journal does not say that a flush failed", unit);
+        }
+}
+
 static void submitted(struct world *w, struct crash_disk *d, struct flight *flight) {
         flight->moment = moment_of(&f.watch, &f.c, w, d, flight);
         MUST(!f.crashed, "a request after the crash");
@@ -242,6 +282,7 @@ static void submitted(struct world *w, struct crash_disk *d, struct flight *flig
         if (d->number == DISK_TARGET) {
                 MUST(!f.replaced, "a write to a device that took another one's place");
                 check_foreign(flight->io);
+                check_noted(w, flight->io);
         }
 }
 
@@ -384,10 +425,12 @@ static struct mishap completing(struct world *w, struct crash_disk *d, const str
         if (f.crashed || d->gone)
                 return (struct mishap){ .error = ENODEV };
         if (is_bad(d, flight->io)) {
+                f.journal_trouble |= d->number == DISK_JOURNAL && flight->io->op != ENGINE_READ;
                 f.marker_unread |= flight->moment == MOMENT_UNDO_MARKERS || flight->moment == MOMENT_ARM_CHECK;
                 return (struct mishap){ .error = f.bad.error };
         }
         const struct plan *p = due(d, (enum moment)flight->moment, false);
+        f.journal_trouble |= p && d->number == DISK_JOURNAL && flight->io->op != ENGINE_READ;
         return p ? mishap_of(w, d, flight, p->mischief, p->error) : (struct mishap){ 0 };
 }
 
@@ -406,6 +449,7 @@ static int refusing(struct world *w, struct crash_disk *d, const struct engine_i
                 return ENODEV;
         const struct plan *p = due(d, moment_of(&watch, &f.c, w, d, &flight), true);
         f.uncertain |= p != NULL;
+        f.journal_trouble |= p && d->number == DISK_JOURNAL && io->op != ENGINE_READ;
         return p ? p->error : 0;
 }
 
@@ -429,6 +473,8 @@ static void begin_run(bool recovering) {
         if (recovering)
                 world_init(w, &f.target, &f.journal, undo_case_sectors(&f.c), f.c.logical_block_bytes / SECTOR_BYTES,
                         f.c.depth);
+        if (recovering && f.killed)
+                world_take_over(w, &before);
         w->chance.state = chance_next(&f.chance);
         w->strict = true;
         w->submitted = submitted;
@@ -440,7 +486,7 @@ static void begin_run(bool recovering) {
         f.order = SWEEP_RUN;
         for (size_t i = 0; i < MOMENT_UNITS_MAX; i++)
                 f.foreign[i].known = false;
-        f.crashed = f.replaced = f.uncounted = false;
+        f.crashed = f.replaced = f.uncounted = f.journal_trouble = f.killed = false;
 }
 
 /* What was not flushed may get lost, also at an orderly end. */
@@ -476,8 +522,12 @@ static void hear_recovery(const struct recovered *r) {
                 story("  recovery: kind %d, slot %u, offset %" PRIu64 ", %" PRIu64 " bytes, errno %d%s", n->kind,
                         n->slot, n->place.offset_bytes, n->place.length_bytes, n->error,
                         n->journal ? " of the journal" : "");
-                if (n->kind != RECOVERY_RESTORED)
+                if (n->kind != RECOVERY_RESTORED && n->kind != RECOVERY_UNFLUSHED)
                         tell_extent(n->place);
+                if (n->kind != RECOVERY_UNFLUSHED && n->kind != RECOVERY_LOST)
+                        continue;
+                f.counts->unflushed_told += n->kind == RECOVERY_UNFLUSHED && f.noted[n->slot] == n->record;
+                f.noted[n->slot] = 0;
         }
         story("recovered: armed %u, freed %u, pinned %u, restored %" PRIu64 ", foreign %" PRIu64 ", lost %" PRIu64
               ", journal error %d%s",
@@ -542,6 +592,8 @@ static void judge_unit(size_t unit, const struct armed_slot *slots, bool strict)
                 if (theirs || ours)
                         continue;
                 bool in_part = f.misread && oracle_sector_is_saved(&f.c, &f.journal, unit, i);
+                if (f.unnoted[unit])
+                        continue;
                 bool left = armed && (!strict || f.any_foreign || f.misread) && (saved || in_part || f.journal_lies);
                 MUST(left || rotten, "unit %zu, sector %u: the original is lost%s", unit, i,
                         armed ? ", though its slot is armed" : "");
@@ -554,6 +606,9 @@ static void judge_unit(size_t unit, const struct armed_slot *slots, bool strict)
 static bool judge(bool strict) {
         struct armed_slot slots[UNDO_SLOTS];
         oracle_slots(&f.c, &f.journal, slots);
+        bool unsure = f.marker_unread || f.marker_lost || f.journal_lies || f.recovered.notes_lost;
+        for (unsigned i = 0; i < UNDO_SLOTS; i++)
+                MUST(f.noted[i] == 0 || slots[i].armed || unsure, "slot %u: a flush failed, and nobody is told", i);
         for (size_t unit = 0; unit < f.c.target.count; unit++)
                 judge_unit(unit, slots, strict);
         return slots[0].armed || slots[1].armed;
@@ -626,6 +681,9 @@ static bool go_on(void) {
         memset(f.foreign, 0, sizeof f.foreign);
         memset(f.rotten, 0, sizeof f.rotten);
         memset(f.told, 0, sizeof f.told);
+        memset(f.unnoted, 0, sizeof f.unnoted);
+        memset(f.noted, 0, sizeof f.noted);
+        f.killed = false;
         f.table_rotten = f.any_foreign = f.window = f.journal_lies = f.journal_flush_failed = f.misread = f.uncertain =
                 f.marker_unread = f.marker_lost = f.pattern_lost = false;
         f.bad.bad = false;
@@ -721,8 +779,9 @@ static int column(unsigned mischief) {
 void undo_faults_print(const struct fault_counts *t) {
         printf("seeds %" PRIu64 ", sweeps %" PRIu64 " (finished %" PRIu64 "), crashes and cuts %" PRIu64
                ", recoveries %" PRIu64 "; restored %" PRIu64 ", left to a person %" PRIu64 "; without memory %" PRIu64
-               "\n",
-                t->seeds, t->sweeps, t->finished, t->crashes, t->recoveries, t->restored, t->pinned, t->memory);
+               "; flushes that failed before a crash, and were told after it %" PRIu64 "\n",
+                t->seeds, t->sweeps, t->finished, t->crashes, t->recoveries, t->restored, t->pinned, t->memory,
+                t->unflushed_told);
         printf("sectors told as lost, of journals that went bad: %" PRIu64 "; foreign writes %" PRIu64
                " (in the window: %" PRIu64 "; sweeps that told: %" PRIu64 ")\n\n",
                 t->lost_units, t->foreign_writes, t->foreign_window, t->foreign_told);
@@ -742,6 +801,7 @@ void undo_faults_print(const struct fault_counts *t) {
 }
 
 void undo_faults_check(const struct fault_counts *t) {
+        MUST(t->unflushed_told > 0, "a flush that failed before a crash was never told");
         for (unsigned m = 0; m < MOMENT_COUNT; m++)
                 for (unsigned k = 1; k < MISCHIEF_COUNT; k++)
                         MUST(!applies((enum moment)m, (enum mischief)k) || t->hits[m][k] > 0, "%s was never met at: %s",

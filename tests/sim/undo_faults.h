@@ -35,6 +35,7 @@ enum mischief {
 struct fault_counts {
         uint64_t seeds, sweeps, recoveries, crashes, memory;
         uint64_t finished, restored, pinned, lost_units, foreign_writes, foreign_window, foreign_told;
+        uint64_t unflushed_told; /* after a crash */
         uint64_t hits[MOMENT_COUNT][MISCHIEF_COUNT];
 };
 

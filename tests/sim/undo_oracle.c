@@ -59,6 +59,15 @@ static bool is_in_table(const struct undo_case *c, const struct image *journal, 
         return false;
 }
 
+bool oracle_is_noted(const struct undo_case *c, const struct image *journal, size_t unit) {
+        struct armed_slot slots[UNDO_SLOTS];
+        bool noted = false;
+        oracle_slots(c, journal, slots);
+        for (unsigned i = 0; i < UNDO_SLOTS; i++)
+                noted |= slots[i].armed && holds(&slots[i].marker, unit) && slots[i].marker.units_lost > 0;
+        return noted;
+}
+
 /* The bytes that the journal has of a unit that is armed; NULL: it has none that can be read. */
 static const uint8_t *saved_bytes(const struct undo_case *c, const struct image *journal, size_t unit) {
         struct armed_slot slots[UNDO_SLOTS];

@@ -30,6 +30,9 @@ const char *oracle_keeper_rule_broken(
 const char *oracle_has_lone_copy(
         const struct undo_case *c, const struct world *w, const struct crash_disk *d, const struct flight *f);
 
+/* Whether the slot that is armed for a unit says that a flush of the target failed. */
+bool oracle_is_noted(const struct undo_case *c, const struct image *journal, size_t unit);
+
 /* Where the original of a unit still is, in a slot that is armed. */
 bool oracle_is_saved(const struct undo_case *c, const struct image *journal, size_t unit, uint32_t original);
 

@@ -49,10 +49,13 @@ struct memory_disk {
         bool open_below;                /* as a loop device: somebody may write past its count, and does */
         bool past_the_count;            /* of a disk that counts all: another host */
         bool counts_early;              /* what is out is counted already */
-        bool for_recovery;              /* it was read by that, and not by the keeper */
-        const char *theirs;             /* what that is, again and again; empty: zeros; NULL: f */
-        enum disk_fault then;           /* when that has happened */
-        unsigned then_times;            /* 0: for good */
+        uint64_t last_write,
+                unflushed;    /* the segment of the last one, and of one whose flush failed; from 1; 0: none */
+        uint64_t again_bytes; /* written since */
+        bool for_recovery;    /* it was read by that, and not by the keeper */
+        const char *theirs;   /* what that is, again and again; empty: zeros; NULL: f */
+        enum disk_fault then; /* when that has happened */
+        unsigned then_times;  /* 0: for good */
         uint64_t then_at;
         int then_error;
         unsigned look_fails; /* the n-th */
@@ -136,6 +139,8 @@ static void check_promise(struct world *w, const struct engine_io *io) {
                         const uint8_t *saved = w->journal.bytes + undo_data_offset(SEGMENT, slot) +
                                 (at - marker.place.offset_bytes);
                         safe = memcmp(saved, w->original + at, MIN(UNIT_BYTES, end - at)) == 0;
+                        ck_assert_msg(w->target.unflushed != at / SEGMENT + 1 || marker.units_lost > 0,
+                                "offset %" PRIu64 " is written again, and no marker says that a flush failed", at);
                 }
                 ck_assert_msg(safe, "offset %" PRIu64 " is written to, and its original is nowhere", at);
         }
@@ -194,6 +199,7 @@ static void transfer(struct memory_disk *d, struct engine_io *io) {
         }
         if (is_hit && (fault == FAIL_READ || fault == FAIL_WRITE || fault == FAIL_FLUSH)) {
                 io->result = d->error ? -d->error : -EIO;
+                d->unflushed = fault == FAIL_FLUSH ? MAX(d->last_write, 1) : d->unflushed;
                 land_around(d, io);
                 go_over_to_the_next(d);
                 return;
@@ -226,6 +232,8 @@ static void transfer(struct memory_disk *d, struct engine_io *io) {
                 if (d == &d->world->target)
                         check_promise(d->world, io);
                 d->writes++;
+                d->last_write = io->offset_bytes / SEGMENT + 1;
+                d->again_bytes += d->unflushed ? io->length_bytes : 0;
                 d->written_bytes += d->counts_early ? 0 : io->length_bytes;
                 if (!is_hit)
                         memcpy(d->bytes + io->offset_bytes, io->buffer, io->length_bytes);
@@ -618,15 +626,17 @@ START_TEST(what_is_read_of_an_uncounted_writer_stays_where_not_all_are_counted) 
 END_TEST
 
 /* Another host is counted nowhere: what looks like somebody's is, whatever the counts say; also where the sweep is told
- * to end just then. */
+ * to end just then. So is noise where not all are counted. */
 START_TEST(data_that_is_read_in_place_of_the_pattern_stays_whatever_was_counted) {
-        for (unsigned order = 0; order < 300; order++) {
-                struct world *w = write_uncounted(text, 1024, 2);
-                w->target.past_the_count = true;
+        for (unsigned i = 0; i < 600; i++) {
+                unsigned order = i / 2;
+                struct world *w = write_uncounted(i % 2 ? noise : text, 1024, 2);
+                w->target.past_the_count = i % 2 == 0;
+                w->target.open_below = i % 2;
                 const struct sweep_record *record = run(w, MODE_PRESERVE, order > 0 ? SWEEP_STOP : SWEEP_RUN, order);
                 if (order == 0)
                         ck_assert_str_eq(record->reason.rule, "foreign_write");
-                if (w->target.times == 0 && !w->target.for_recovery)
+                if (w->target.times == 0 && (w->target.open_below || !w->target.for_recovery))
                         assert_theirs(w, w->target.fault_at, 1024);
                 assert_kept(w, order);
                 world_free(w);
@@ -1106,6 +1116,58 @@ START_TEST(an_original_that_does_not_go_back_stays_armed_and_stops_the_sweep) {
 }
 END_TEST
 
+START_TEST(a_failed_flush_is_in_the_marker_before_anything_is_written_again) {
+        for (size_t m = 0; m < ELEMENTS(modes); m++)
+                for (unsigned i = 0; i < 12; i++) {
+                        struct world *w = world_new(i);
+                        w->target.fault = FAIL_FLUSH;
+                        w->target.after = i / 2;
+                        w->target.times = 1 + i % 2;
+                        const struct sweep_record *record = run(w, modes[m], SWEEP_RUN, 0);
+                        ck_assert_msg(record->end == END_FINISHED, "%u: %s", i, record->reason.found);
+                        ck_assert_uint_eq(w->fault_count > 0, w->target.times < 1 + i % 2);
+                        for (size_t f = 0; f < w->fault_count; f++) {
+                                ck_assert_int_eq(w->faults[f].fault, FAULT_FLUSH_ERROR);
+                                ck_assert_int_eq(w->faults[f].persistence, PERSISTENCE_REPAIRED);
+                        }
+                        for (unsigned slot = 0; slot < UNDO_SLOTS; slot++) {
+                                struct undo_marker marker;
+                                ck_assert(undo_marker_read(
+                                        &marker, w->journal.bytes + undo_marker_offset(SEGMENT, slot, 0), JOURNAL_ID));
+                                ck_assert(marker.state == UNDO_FREE && marker.units_lost == 0);
+                        }
+                        assert_kept(w, i);
+                        world_free(w);
+                }
+}
+END_TEST
+
+/* The order comes while the flush is out, or at any other time. */
+START_TEST(a_failed_flush_is_told_and_all_is_written_again_also_where_the_sweep_is_told_to_stop) {
+        unsigned stopped = 0;
+        for (unsigned order = 1; order < 300; order++)
+                for (unsigned after = 0; after < 2; after++) { /* of the pattern, of the originals */
+                        struct world *w = world_new(order);
+                        w->target.fault = FAIL_FLUSH;
+                        w->target.after = after;
+                        w->target.times = 1;
+                        (void)run(w, MODE_PRESERVE, SWEEP_STOP, order);
+                        ck_assert_uint_eq(sweep_left_armed(w->sweep), 0);
+                        assert_kept(w, order);
+                        if (w->target.times == 0) {
+                                bool told = false;
+                                for (size_t f = 0; f < w->fault_count; f++)
+                                        told |= w->faults[f].fault == FAULT_FLUSH_ERROR;
+                                ck_assert_msg(told, "order at %u, after %u: nobody is told", order, after);
+                                ck_assert_uint_ge(w->target.again_bytes, SEGMENT);
+                                stopped += sweep_is_suspended(w->sweep);
+                        }
+                        world_free(w);
+                }
+        ck_assert_uint_gt(stopped, 0);
+}
+END_TEST
+
 /* A flush of originals failed, and then one of them can't be written again: the cache answers for it, and may be wrong
  * of what is durable. */
 START_TEST(what_a_failed_flush_may_have_lost_is_not_taken_from_a_cache) {
@@ -1368,6 +1430,8 @@ int main(void) {
         tcase_add_test(tests, noise_that_only_a_look_could_read_is_damage_where_all_are_counted);
         tcase_add_test(tests, a_write_error_after_which_the_originals_go_back_is_repaired);
         tcase_add_test(tests, an_original_that_does_not_go_back_stays_armed_and_stops_the_sweep);
+        tcase_add_test(tests, a_failed_flush_is_in_the_marker_before_anything_is_written_again);
+        tcase_add_test(tests, a_failed_flush_is_told_and_all_is_written_again_also_where_the_sweep_is_told_to_stop);
         tcase_add_test(tests, what_a_failed_flush_may_have_lost_is_not_taken_from_a_cache);
         tcase_add_test(tests, a_journal_whose_data_can_not_be_read_costs_its_own_units_alone);
         tcase_add_test(tests, a_rate_is_kept_to_and_so_is_every_byte);

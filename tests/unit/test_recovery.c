@@ -542,6 +542,8 @@ START_TEST(each_kind_of_news_has_words_of_its_own) {
                 { { .kind = RECOVERY_TABLE_BAD }, FAULT_UNRESTORED, "the bytes are wrong" },
                 { { .kind = RECOVERY_LOST, .error = EIO }, FAULT_UNRESTORED, "writing it failed, EIO" },
                 { { .kind = RECOVERY_LOST, .journal = true }, FAULT_UNRESTORED, "from the undo journal failed" },
+                { { .kind = RECOVERY_UNFLUSHED, .error = EIO }, FAULT_FLUSH_ERROR, "flushing failed: EIO" },
+                { { .kind = RECOVERY_UNFLUSHED }, FAULT_FLUSH_ERROR, "flushing failed before a crash" },
         };
         for (size_t i = 0; i < ELEMENTS(cases); i++) {
                 struct finding f = { 0 };
@@ -554,12 +556,67 @@ START_TEST(each_kind_of_news_has_words_of_its_own) {
 }
 END_TEST
 
+/* Who has seen it has told it. */
 START_TEST(where_a_flush_was_lost_before_originals_are_written_again) {
         arm(w, 0, place, MODE_PRESERVE, 0);
         w->unflushed = true;
         run(w);
         ends_freed();
         ck_assert_uint_eq(w->result.bytes_written, SEGMENT);
+        ck_assert_uint_eq(notes_of(w, RECOVERY_UNFLUSHED), 0);
+}
+END_TEST
+
+/* By a process that was killed then. */
+START_TEST(a_failed_flush_that_the_marker_knows_of_is_told_and_all_is_written_again) {
+        arm(w, 0, place, MODE_PRESERVE, 0)->units_lost = 1;
+        plant_marker(w, 0);
+        run(w);
+        ends_freed();
+        ck_assert_uint_eq(w->result.bytes_written, SEGMENT);
+        ck_assert_uint_eq(w->result.units_lost, 0);
+        ck_assert_uint_eq(notes_of(w, RECOVERY_UNFLUSHED), 1);
+        const struct recovery_note *note = note_of(w, RECOVERY_UNFLUSHED);
+        ck_assert_uint_eq(note->place.offset_bytes, AT);
+        ck_assert_uint_eq(note->place.length_bytes, SEGMENT);
+        ck_assert_int_eq(note->error, 0);
+        ck_assert_uint_eq(marker_of(w, 0).units_lost, 0);
+}
+END_TEST
+
+/* A flush is for the whole disk: what an earlier run wrote to the place of the other slot may be lost with it. */
+START_TEST(a_failed_flush_is_in_all_markers_before_anything_is_written_again) {
+        arm(w, 0, place, MODE_PRESERVE, 0);
+        arm(w, 1, (struct extent){ AT + SEGMENT, SEGMENT }, MODE_PRESERVE, 0);
+        w->target.rules[0] = (struct memory_rule){ MEMORY_FAILS, ENGINE_FLUSH, 0, 0, 0, 1, EIO };
+        begin(w);
+        while (w->target.writes == 0)
+                ck_assert_int_ne(recovery_pump(w->recovery, false), RECOVERY_ENDED);
+        for (unsigned slot = 0; slot < UNDO_SLOTS; slot++) {
+                ck_assert_int_eq(marker_of(w, slot).state, UNDO_ARMED);
+                ck_assert_uint_eq(marker_of(w, slot).units_lost, SEGMENT_UNITS);
+        }
+        while (recovery_pump(w->recovery, false) != RECOVERY_ENDED)
+                ;
+        end(w);
+        ck_assert_uint_eq(w->result.slots_freed, 2);
+        ck_assert_uint_eq(w->result.bytes_written, 2 * SEGMENT);
+        ck_assert_uint_eq(notes_of(w, RECOVERY_UNFLUSHED), 2);
+        ck_assert_int_eq(note_of(w, RECOVERY_UNFLUSHED)->error, EIO);
+}
+END_TEST
+
+/* The journal does not take it: the originals go back all the same, as long as this process lives. */
+START_TEST(a_failed_flush_that_can_not_be_noted_is_the_journals_error) {
+        uint64_t marker = undo_marker_offset(w->segment_bytes, 0, 1);
+        arm(w, 0, place, MODE_PRESERVE, 0);
+        w->unflushed = true;
+        w->journal.rules[0] = (struct memory_rule){ MEMORY_FAILS, ENGINE_WRITE, marker, marker + UNDO_PAGE_BYTES, 0, 3,
+                EIO };
+        run(w);
+        ck_assert_int_eq(w->result.journal_error, EIO);
+        ck_assert_uint_eq(w->result.bytes_written, SEGMENT);
+        ck_assert(is_original(w, 0, SIZE));
 }
 END_TEST
 
@@ -1565,6 +1622,9 @@ int main(void) {
         tcase_add_test(tests, each_kind_of_news_has_words_of_its_own);
         tcase_add_test(tests, who_begins_to_write_after_the_caller_counted_is_not_damage);
         tcase_add_test(tests, where_a_flush_was_lost_before_originals_are_written_again);
+        tcase_add_test(tests, a_failed_flush_that_the_marker_knows_of_is_told_and_all_is_written_again);
+        tcase_add_test(tests, a_failed_flush_is_in_all_markers_before_anything_is_written_again);
+        tcase_add_test(tests, a_failed_flush_that_can_not_be_noted_is_the_journals_error);
         tcase_add_test(tests, refresh_knows_no_pattern);
         tcase_add_test(tests, what_looks_foreign_once_only_is_not);
         tcase_add_test(tests, what_the_journal_fails_to_say_once_only_is_not_lost);

@@ -477,6 +477,7 @@ START_TEST(it_is_said_what_an_entry_is) {
         entries[0].marker.state = UNDO_ARMED;
         rescue_describe(r, &entries[0], &record);
         ck_assert_ptr_nonnull(strstr(record.text, "cut short"));
+        ck_assert_uint_eq(record.units_lost, 0); /* it says that a flush failed */
         rescue_describe(r, &entries[1], &record);
         ck_assert_uint_eq(record.place.offset_bytes, (1 << 20) + 512);
         ck_assert_uint_eq(record.armed_us, 5);
