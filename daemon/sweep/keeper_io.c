@@ -584,7 +584,6 @@ static void give_up_looking(struct keeper *k) {
 /* True: there was something to do. */
 static bool doubt(struct keeper *k) {
         struct keep_doubt *d = &k->doubt;
-        bool ending = sweep_is_ending(k->s);
         if (d->out || (!d->block && !d->first))
                 return false;
         if (!d->block) {
@@ -594,7 +593,11 @@ static bool doubt(struct keeper *k) {
                 d->differed = d->waits = false;
                 keep_recheck(k);
         }
-        if (d->waits && !ending) {
+        if (sweep_is_ending(k->s)) {
+                keep_block_done(k, STEAL(d->block));
+                return true;
+        }
+        if (d->waits) {
                 if (k->lanes[LANE_TARGET].in_flight > 0)
                         return false;
                 d->unit += keep_judge_strange(k);
@@ -602,9 +605,7 @@ static bool doubt(struct keeper *k) {
         uint32_t units = (uint32_t)undo_units(d->block->length_bytes);
         while (d->unit < units && !keep_bit(d->bad, d->unit))
                 d->unit++;
-        if (ending)
-                keep_block_done(k, STEAL(d->block));
-        else if (d->unit < units && d->looks < SECOND_LOOKS_MAX)
+        if (d->unit < units && d->looks < SECOND_LOOKS_MAX)
                 d->looks++, read_again(k);
         else if (d->unit < units && d->block->looks)
                 give_up_looking(k);

@@ -1219,6 +1219,47 @@ START_TEST(a_journal_whose_data_can_not_be_read_costs_its_own_units_alone) {
 }
 END_TEST
 
+/* Not even its markers: nobody can say what is armed, and what was overwritten is. */
+START_TEST(a_journal_that_can_not_be_read_any_more_is_armed_all_the_same) {
+        unsigned armed = 0;
+        for (unsigned after = 0; after < 40; after++) {
+                struct world *w = world_new(after);
+                w->journal.fault = FAIL_READ;
+                w->journal.everywhere = true;
+                w->journal.after = after;
+                w->journal.times = UINT32_MAX;
+                const struct sweep_record *record = run(w, MODE_PRESERVE, SWEEP_RUN, 0);
+                if (sweep_left_armed(w->sweep) == 0)
+                        assert_kept(w, after);
+                else
+                        ck_assert_int_eq(record->end, END_FAILED);
+                armed += sweep_left_armed(w->sweep) > 0;
+                world_free(w);
+        }
+        ck_assert_uint_gt(armed, 0);
+}
+END_TEST
+
+/* The marker that frees a slot can't be written, while the other slot's segment is overwritten already. */
+START_TEST(a_slot_that_can_not_be_freed_is_armed_beside_the_other_one) {
+        unsigned both = 0;
+        for (unsigned i = 0; i < 24; i++) {
+                struct world *w = world_new(i);
+                w->journal.fault = FAIL_WRITE;
+                w->journal.fault_at = undo_marker_offset(SEGMENT, 0, i % 2);
+                w->journal.after = 1; /* the one that arms it */
+                w->journal.times = UINT32_MAX;
+                w->journal.lazy = i / 2 * 4;
+                const struct sweep_record *record = run(w, MODE_PRESERVE, SWEEP_RUN, 0);
+                ck_assert_str_eq(record->reason.rule, "journal_failed");
+                both += sweep_left_armed(w->sweep) == 1 && w->target.writes > 8;
+                assert_kept(w, i);
+                world_free(w);
+        }
+        ck_assert_uint_gt(both, 0);
+}
+END_TEST
+
 START_TEST(a_rate_is_kept_to_and_so_is_every_byte) {
         struct world *w = world_new(1);
         w->rate = 50000000;
@@ -1434,6 +1475,8 @@ int main(void) {
         tcase_add_test(tests, a_failed_flush_is_told_and_all_is_written_again_also_where_the_sweep_is_told_to_stop);
         tcase_add_test(tests, what_a_failed_flush_may_have_lost_is_not_taken_from_a_cache);
         tcase_add_test(tests, a_journal_whose_data_can_not_be_read_costs_its_own_units_alone);
+        tcase_add_test(tests, a_journal_that_can_not_be_read_any_more_is_armed_all_the_same);
+        tcase_add_test(tests, a_slot_that_can_not_be_freed_is_armed_beside_the_other_one);
         tcase_add_test(tests, a_rate_is_kept_to_and_so_is_every_byte);
         tcase_add_test(tests, physical_blocks_smaller_than_a_unit_are_good_enough);
         tcase_add_test(tests, an_engine_that_takes_nothing_now_and_then_is_asked_again);
