@@ -630,7 +630,7 @@ static bool is_verified(const struct device *d) {
 }
 
 static uint64_t oldest_in(const struct device *d, const struct region_table *regions) {
-        struct region all = region_table_at(regions, device_config_extent(device_shown_by(d), regions->size_bytes));
+        struct region all = region_table_at(regions, mapped_extent(d));
         return is_verified(d) ? all.verified_us : all.checked_us;
 }
 

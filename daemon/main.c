@@ -136,12 +136,12 @@ static int load(struct settings **ret, const char *file, const struct settings_s
         int r = settings_load(ret, &error, file, surroundings);
         if (r == SETTINGS_OK)
                 return 0;
+        char place[SETTINGS_PLACE_BYTES];
+        settings_error_place(place, &error);
         if (r < 0)
                 fprintf(stderr, "%s: %s\n", file, strerror(-r));
-        else if (error.line > 0)
-                fprintf(stderr, "%s:%d: %s\n", error.file, error.line, error.text);
         else
-                fprintf(stderr, "%s: %s\n", error.file, error.text);
+                fprintf(stderr, "%s: %s\n", place, error.text);
         return -1;
 }
 

@@ -138,9 +138,10 @@ static int start(struct manager *m, struct device *d) {
         d->running_mode = options.mode;
         d->running_patterns = options.patterns;
         d->started_us = resumes ? d->resume->record.started_us : clock_wall_us();
-        if (!resumes && !options.recover_only && !looks)
+        bool sweeps = !options.recover_only && !looks;
+        if (sweeps && !resumes)
                 d->began_us = clock_monotonic_us();
-        if (!options.recover_only && !looks)
+        if (sweeps)
                 d->plan.after_boot = false;
         d->wish.begun_us = clock_monotonic_us();
         d->stall = (struct device_stall){ 0 };
@@ -414,6 +415,13 @@ static int adopt_settings(struct manager *m, struct settings *settings) {
         return 0;
 }
 
+static void tell_invalid(struct manager *m, const struct settings_error *error) {
+        char place[SETTINGS_PLACE_BYTES];
+        settings_error_place(place, error);
+        routes_tell(m, EVENT_DAEMON, LOG_ERR, NULL, NULL, "%s: %s (what was running goes on as it was)", place,
+                error->text);
+}
+
 static int on_reload(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
         struct manager *m = userdata;
         struct reload_result result;
@@ -436,12 +444,8 @@ static int on_reload(sd_event_source *source, int fd, uint32_t revents, void *us
         if (result.status == SETTINGS_OK)
                 routes_tell(m, EVENT_DAEMON, LOG_NOTICE, NULL, NULL, "configuration read, devices: %zu%s",
                         m->device_count, later);
-        else if (result.error.line == 0)
-                routes_tell(m, EVENT_DAEMON, LOG_ERR, NULL, NULL, "%s: %s (what was running goes on as it was)",
-                        result.error.file, result.error.text);
         else
-                routes_tell(m, EVENT_DAEMON, LOG_ERR, NULL, NULL, "%s:%d: %s (what was running goes on as it was)",
-                        result.error.file, result.error.line, result.error.text);
+                tell_invalid(m, &result.error);
         sd_notify(0, "READY=1");
         if (!m->reload_again) /* else whoever waits may mean what is read only now */
                 requests_reloaded(m, &result);

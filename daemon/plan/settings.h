@@ -32,6 +32,11 @@ struct settings_error {
         char text[512]; /* what is wrong, and what to do: without file and line */
 };
 
+enum { SETTINGS_PLACE_BYTES = PATH_MAX + 12 };
+
+/* Where it is, for people: FILE:LINE, or FILE. */
+void settings_error_place(char to[static SETTINGS_PLACE_BYTES], const struct settings_error *error);
+
 /* What the defaults depend on. */
 struct settings_surroundings {
         const char *state_directory; /* $STATE_DIRECTORY, or NULL */

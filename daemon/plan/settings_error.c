@@ -20,3 +20,10 @@ int settings_error_set(struct settings_error *error, const char *file, int line,
         utf8_make_printable(error->text);
         return SETTINGS_E_INVALID;
 }
+
+void settings_error_place(char to[static SETTINGS_PLACE_BYTES], const struct settings_error *error) {
+        if (error->line > 0)
+                text_format(to, SETTINGS_PLACE_BYTES, "%s:%d", error->file, error->line);
+        else
+                text_copy(to, SETTINGS_PLACE_BYTES, error->file);
+}

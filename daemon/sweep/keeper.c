@@ -532,9 +532,9 @@ static bool is_flush(enum keep_step step) {
 static bool pump_slot(struct keeper *k, struct keep_slot *slot) {
         if (sweep_is_ending(k->s))
                 return false;
-        if (is_letting_go(k, slot) && (slot->blocks_out > 0 || slot->flushing))
-                return false;
         if (is_letting_go(k, slot)) {
+                if (slot->blocks_out > 0 || slot->flushing)
+                        return false;
                 if (is_flush(slot->step) && slot->flush_error) /* which was out when that began */
                         flush_failed(k, slot);
                 return let_go(k, slot);
